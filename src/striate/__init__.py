@@ -1,0 +1,1 @@
+"""Striate: deep learning for pictures."""

@@ -1,0 +1,1 @@
+"""Data: what is there, and its pixels, fast."""
