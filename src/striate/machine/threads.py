@@ -1,0 +1,101 @@
+"""How many cores and how much memory this process may use: the host's figures within the limits of its container.
+
+A container's limit is in its control group (version 1 or 2), which neither `os.cpu_count` nor the
+system's own figure of free memory knows of.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+GROUPS = Path("/sys/fs/cgroup")
+# Version 1 writes a huge number (2^63 less a page) where there is no limit.
+UNLIMITED = 1 << 60
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, at least 1: affinity, and the quota of every control group above it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in _quotas():
+        if quota > 0 and period > 0:
+            cores = min(cores, math.ceil(quota / period))
+    return max(1, cores)
+
+
+def available_memory() -> int:
+    """Bytes that can still be taken: the system's figure, and what each control group above this process leaves."""
+    free = [_system_memory()]
+    for folder in _folders("memory"):
+        for limit_name, used_name, cache_name in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            limit, used = _number(folder / limit_name), _number(folder / used_name)
+            if limit is not None and used is not None and limit < UNLIMITED:
+                # Pages of files that nobody reads now are given up by the system before anyone is refused.
+                free.append(limit - used + _statistic(folder / "memory.stat", cache_name))
+    return max(0, min(free))
+
+
+def _quotas() -> Iterator[tuple[int, int]]:
+    """(quota, period) in microseconds of every control group that this process is in."""
+    for folder in _folders("cpu"):
+        text = _read(folder / "cpu.max").split()
+        if len(text) == 2 and text[0].isdigit() and text[1].isdigit():
+            yield int(text[0]), int(text[1])
+        quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+        if quota is not None and period is not None:
+            yield quota, period
+
+
+def _folders(controller: str) -> Iterator[Path]:
+    """The folders of this process's control groups that hold `controller`, from its own up to the root."""
+    seen: set[Path] = set()
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and controller not in controllers.split(","):
+            continue
+        for root in (GROUPS / controller, GROUPS / controllers, GROUPS / "unified") if controllers else (GROUPS,):
+            # Inside a container the path is often the host's, and only the root is mounted.
+            inner = (root / path.lstrip("/")).resolve()
+            for folder in (inner, *inner.parents):
+                if folder not in seen and folder.is_relative_to(root.resolve()) and folder.is_dir():
+                    seen.add(folder)
+                    yield folder
+
+
+def _system_memory() -> int:
+    for line in _read(Path("/proc/meminfo")).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        # Half of all memory, where the system does not say what is free (macOS).
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 2 << 30 if sys.maxsize > 1 << 32 else 1 << 29
+
+
+def _statistic(path: Path, name: str) -> int:
+    for line in _read(path).splitlines():
+        key, _, value = line.partition(" ")
+        if key == name and value.strip().isdigit():
+            return int(value)
+    return 0
+
+
+def _number(path: Path) -> int | None:
+    text = _read(path).strip()
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
