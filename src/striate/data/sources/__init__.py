@@ -1,0 +1,260 @@
+"""Where pictures come from: what a user names -> Samples. One module a format, asked in the order of `SOURCES`.
+
+Only this folder opens what a user names as data, and it never writes there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from striate.data.samples import Samples
+from striate.data.sources.classes import refuse_unknown_classes
+from striate.data.sources.listing import counted, listing, shown, some
+from striate.data.sources.pictures import find_pictures
+from striate.errors import InputError, did_you_mean
+
+__all__ = ["SOURCES", "find_pictures", "open_dataset"]
+
+# name -> module, from the form that cannot be mistaken to the one that takes nearly everything
+SOURCES = {
+    "idx": "striate.data.sources.idx",
+    "webdataset": "striate.data.sources.tars",
+    "table": "striate.data.sources.table",
+    "folders": "striate.data.sources.folders",
+}
+FOLDERS = "folders"
+DEEPEST = 8
+
+
+class Source(Protocol):
+    """What each module of `SOURCES` offers."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether `read` is meant for this path. Looks at names, and at the first lines of tables."""
+        ...
+
+    def read(self, path: Path) -> Samples:
+        """The table of the pictures there. Raises InputError."""
+        ...
+
+
+def open_dataset(source: Any, *, labels: str | Path | None = None, root: str | Path | None = None) -> Samples:
+    """The table of a labelled source, with the splits that it has itself ("" where it has none).
+
+    source: a folder of class folders (also under train / val / test), a folder with a table of
+    labels or the table itself, IDX files or the folder of them, WebDataset tars or the folder of
+    them; or arrays: (pictures, labels), or {"train": (pictures, labels), "test": ...}.
+    labels: "folders", or the table that counts, where a folder holds both or several.
+    root: the folder that the paths of a table start from (default: the table's own).
+    `Samples.how` says how it was recognised. Raises InputError.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        if not isinstance(source, (tuple, list, Mapping)):
+            raise InputError(f"a source is a path or arrays (pictures, labels), got {type(source).__name__}")
+        from striate.data.sources import arrays
+
+        samples = arrays.read(source)
+    else:
+        samples = _open_path(Path(source), labels, None if root is None else Path(root))
+    refuse_unknown_classes(samples)
+    return samples
+
+
+def _open_path(path: Path, labels: str | Path | None, root: Path | None) -> Samples:
+    _check_there(path)
+    if root is not None and not root.is_dir():
+        raise InputError(f"{shown(str(root))}: no such folder (--root)")
+    if labels is not None:
+        return _open_as_told(path, labels, root)
+    if not path.is_dir():
+        name = next((name for name in SOURCES if name != FOLDERS and _module(name).recognises(path)), None)
+        if name is None:
+            raise InputError(f"{shown(str(path))}: {_why_no_source(path)}")
+        return _read_table(path, root) if name == "table" else _module(name).read(path)
+    opened, via = path, ""
+    for _ in range(DEEPEST):
+        samples = _open_folder(opened, root)
+        if samples is not None:
+            return replace(samples, source=str(path), how=samples.how + via)
+        inner = _only_folder(opened)
+        if inner is None:
+            break
+        opened, via = inner, f"; all of it in {shown(str(inner.relative_to(path)))}/"
+    raise InputError(f"{shown(str(path))}: {_why_no_folder(opened)}")
+
+
+def _open_folder(path: Path, root: Path | None) -> Samples | None:
+    """What the folder itself holds, or None where that is nothing, or nothing but one folder of it all."""
+    found = [name for name in SOURCES if _module(name).recognises(path)]
+    if not found:
+        return None
+    if found[0] == FOLDERS and _only_folder(path) is not None:
+        return None
+    if found == ["table", FOLDERS]:
+        return _agreed(_read_table(path, root), path)
+    if found == [FOLDERS]:
+        return _beside_tables(_module(FOLDERS).read(path), path)
+    samples = _read_table(path, root) if found[0] == "table" else _module(found[0]).read(path)
+    ignored = [name for name in found[1:] if name != FOLDERS]
+    return replace(samples, how=f"{samples.how}; {some(ignored)} also there, not used") if ignored else samples
+
+
+def _open_as_told(path: Path, labels: str | Path, root: Path | None) -> Samples:
+    if os.fspath(labels) == FOLDERS:
+        if not path.is_dir():
+            raise InputError(f"{shown(str(path))}: --labels folders needs a folder of class folders, this is a file")
+        return _module(FOLDERS).read(path)
+    table = Path(labels)
+    if not table.is_file() and (path / table).is_file():
+        table = path / table
+    if not table.is_file():
+        raise InputError(f"{shown(str(labels))}: no such table (--labels takes a CSV or TSV file, or: folders)")
+    if root is None and path.is_dir():
+        # a table that lies in the source speaks of its own folder, one from elsewhere of the source
+        inside = table.resolve().is_relative_to(path.resolve())
+        root = table.parent if inside else path
+    return replace(_read_table(table, root), source=str(path))
+
+
+def _read_table(path: Path, root: Path | None) -> Samples:
+    from striate.data.sources import table
+
+    return table.read(path, root)
+
+
+def _agreed(table: Samples, path: Path) -> Samples:
+    """The table's rows, where class folders lie beside it and say the same. Raises InputError where they do not."""
+    folders = _module(FOLDERS).read(path)
+    if len(folders.class_names) < 2:
+        return table  # one folder of pictures is a place, not a class
+    told = dict(zip(folders.names, zip(folders.targets.tolist(), folders.splits.tolist(), strict=True), strict=True))
+    missing = {left.name for left in table.left_out}
+    wrong = ""
+    for name, target, split in zip(table.names, table.targets.tolist(), table.splits.tolist(), strict=True):
+        if name not in told:
+            wrong = f"{name} is in the table, but in no class folder"
+            break
+        of_folder, split_of_folder = told.pop(name)
+        label, other = table.class_names[target], folders.class_names[of_folder]
+        if label != other:
+            wrong = f"{name} is '{label}' in the table and '{other}' by its folder"
+        elif split and split_of_folder and split != split_of_folder:
+            wrong = f"{name} is in the {split} split of the table and in the {split_of_folder} folder"
+        if wrong:
+            break
+    if not wrong and told.keys() - missing:
+        wrong = f"{counted(len(told), 'picture')} of the folders not in the table (the first is {min(told)})"
+    if wrong:
+        from striate.data.sources import table as tables
+
+        name = shown(str(tables.tables(path)[0]))
+        raise InputError(
+            f"{shown(str(path))}: the table and the class folders disagree: {wrong}; "
+            f"say which one counts: --labels {name} or --labels folders"
+        )
+    splits = table.splits if bool((table.splits != "").any()) else _splits_of(table, folders)
+    return replace(table, how=f"{table.how}; its class folders say the same", splits=splits)
+
+
+def _beside_tables(folders: Samples, path: Path) -> Samples:
+    """The same, which says that a table beside the class folders is none of labels.
+
+    Raises InputError where the folders are no classes either: then the table was meant.
+    """
+    lacking = _lacking(path)
+    if not lacking:
+        return folders
+    if len(folders.class_names) < 2:
+        raise InputError(
+            f"{shown(str(path))}: {lacking}; with only the folder {some(folders.class_names)} beside it there are no "
+            "classes to learn (if that is the class: --labels folders)"
+        )
+    return replace(folders, how=f"{folders.how}; {lacking}, so it is not used")
+
+
+def _lacking(path: Path) -> str:
+    """What the tables in a folder lack of a table of labels: 'labels.csv has no column for the label (label, ...)'."""
+    from striate.data.sources import table
+
+    names = [name for name in listing(path).others if name.lower().endswith(table.SUFFIXES)]
+    return "; ".join(f"{shown(name)}: {table.missing_columns(path / name)}" for name in names[:3])
+
+
+def _splits_of(table: Samples, folders: Samples) -> Any:
+    import numpy as np
+
+    told = dict(zip(folders.names, folders.splits.tolist(), strict=True))
+    return np.array([told[name] for name in table.names], dtype=np.str_)
+
+
+def _module(name: str) -> Source:
+    return cast(Source, importlib.import_module(SOURCES[name]))
+
+
+def _check_there(path: Path) -> None:
+    text = str(path)
+    if ":/" in text and text.partition(":/")[0].isalpha() and len(text.partition(":/")[0]) > 1:
+        raise InputError(
+            f"{shown(text)} is an address; download it first, a source is a file or folder on this machine"
+        )
+    try:
+        there = path.exists()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no file can have this name"
+        raise InputError(f"{shown(text)!r}: cannot be opened ({reason})") from None
+    if there:
+        return
+    try:
+        near = os.listdir(path.parent)  # noqa: PTH208 - names alone
+    except OSError:
+        near = []
+    hint = did_you_mean(path.name, near)
+    raise InputError(f"{shown(text)}: no such file or folder{shown(hint)}")
+
+
+def _only_folder(path: Path) -> Path | None:
+    """The folder in `path`, where it holds one folder, no pictures, and that folder holds folders or sources itself."""
+    top = listing(path)
+    if len(top.folders) != 1 or top.pictures:
+        return None
+    inner = path / top.folders[0]
+    inside = listing(inner)
+    if inside.pictures and not _is_labelled(inner):
+        return None  # one class
+    return inner
+
+
+def _is_labelled(path: Path) -> bool:
+    return any(_module(name).recognises(path) for name in SOURCES if name != FOLDERS)
+
+
+def _why_no_source(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst"):
+        return "a packed file; unpack it and name the folder"
+    if suffix in (".npy", ".npz"):
+        return "arrays are taken in Python: open_dataset((pictures, labels))"
+    return "no source of pictures; name a folder, a table (.csv, .tsv), IDX files, or tars (.tar, .tar.gz, .tgz)"
+
+
+def _why_no_folder(path: Path) -> str:
+    """What was looked for, and what is there instead."""
+    top = listing(path)
+    lacking = _lacking(path)
+    if lacking:
+        return f"no class folders, and its table is none of labels ({lacking})"
+    if top.pictures:
+        return (
+            f"{counted(len(top.pictures), 'picture')}, but nothing says their classes; "
+            "move them into one folder a class, or put a table beside them (labels.csv with the columns path and label)"
+        )
+    there = f"; it holds {some([*top.folders, *top.others])}" if top.folders or top.others else ", it is empty"
+    return (
+        "no labelled pictures found (looked for class folders, also under train, val and test; a table with the "
+        f"columns path and label; IDX files; tars){there}"
+    )

@@ -1,0 +1,91 @@
+"""Reading a file that may be gzip-compressed as a stream, with an end: a bomb is refused, damage has a sentence.
+
+What unpacks to more than 64 MiB plus 200 times its own size is taken for a bomb (pictures in tars
+with their padding reach about 20 times).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+
+from striate.errors import InputError
+
+SPARE = 64 << 20
+TIMES = 200
+BLOCK = 1 << 20
+MAGIC = b"\x1f\x8b"
+
+
+class CutShort(InputError):
+    """The file ends before its content does."""
+
+
+class Stream:
+    """Reads forward. Every error is an InputError with the reason alone."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("rb")
+            size = path.stat().st_size
+            self.compressed = self._file.peek(2)[:2] == MAGIC
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror})") from error
+        self.position = 0
+        self.most = SPARE + TIMES * size if self.compressed else size
+        self._bytes: BinaryIO = self._file
+        if self.compressed:
+            # through a buffer: small reads of a GzipFile are slow
+            unpacked = cast(io.RawIOBase, gzip.GzipFile(fileobj=self._file, mode="rb"))
+            self._bytes = cast(BinaryIO, io.BufferedReader(unpacked, BLOCK))
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bytes.close()
+        self._file.close()
+
+    def read(self, count: int) -> bytes | bytearray:
+        """Up to `count` bytes, fewer only at the end. Memory grows with what is there, not with what is asked for."""
+        data = self._some(min(count, BLOCK))
+        self._advance(len(data))
+        if len(data) in (0, count):
+            return data
+        grown = bytearray(data)
+        while len(grown) < count and (part := self._some(min(count - len(grown), BLOCK))):
+            grown += part
+            self._advance(len(part))
+        return grown
+
+    def skip(self, count: int) -> bool:
+        """Go `count` bytes on. False where the end comes first."""
+        if not self.compressed:
+            self.position += count
+            self._bytes.seek(min(self.position, self.most))
+            return self.position <= self.most
+        while count > 0:
+            part = self.read(min(count, BLOCK))
+            if not part:
+                return False
+            count -= len(part)
+        return True
+
+    def _advance(self, count: int) -> None:
+        self.position += count
+        if self.position > self.most:
+            raise InputError(f"unpacks to more than {TIMES} times its size, which no set of pictures does")
+
+    def _some(self, count: int) -> bytes:
+        try:
+            return self._bytes.read(count)
+        except EOFError:
+            raise CutShort("cut short: the compressed data end too early") from None
+        except (zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(f"damaged ({error})") from None
+        except OSError as error:
+            raise InputError(f"cannot be read ({error.strerror or error})") from error
