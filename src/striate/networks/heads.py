@@ -1,0 +1,93 @@
+"""The classifier at the end of any network: found, replaced, or left away for the features before it.
+
+The head is the last linear layer (or 1x1 convolution) under one of the names that torchvision and timm
+use, else the last one of the network. Legend: B batch, F features.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import InputError
+
+HEAD_NAMES = ("fc", "classifier", "heads.head", "heads", "head.fc", "head", "_fc", "last_linear")
+
+
+class Head(NamedTuple):
+    """`name` as in `named_modules()`, and the layer (weight (outputs, F) or (outputs, F, 1, 1))."""
+
+    name: str
+    layer: nn.Linear | nn.Conv2d
+
+    @property
+    def num_features(self) -> int:
+        """What comes into it (F)."""
+        return self.layer.in_features if isinstance(self.layer, nn.Linear) else self.layer.in_channels
+
+    @property
+    def num_outputs(self) -> int:
+        """What goes out of it."""
+        return self.layer.out_features if isinstance(self.layer, nn.Linear) else self.layer.out_channels
+
+
+def find_head(network: nn.Module) -> Head:
+    """The layer that makes the outputs. Raises InputError where there is none."""
+    modules = dict(network.named_modules())
+    for place in HEAD_NAMES:
+        if place in modules:
+            found = _last_layer(modules[place], place)
+            if found is not None:
+                return found
+    found = _last_layer(network, "")
+    if found is None:
+        raise InputError(f"{type(network).__name__} has no linear layer at its end that could be fitted to the classes")
+    return found
+
+
+def replace_head(network: nn.Module, num_outputs: int) -> Head:
+    """A fresh head of `num_outputs` outputs in the place of the old one (torch's initial weights, zero bias)."""
+    name, old = find_head(network)
+    bias = old.bias is not None
+    fresh: nn.Linear | nn.Conv2d
+    if isinstance(old, nn.Linear):
+        fresh = nn.Linear(old.in_features, num_outputs, bias=bias)
+    else:
+        fresh = nn.Conv2d(old.in_channels, num_outputs, 1, bias=bias)
+    if fresh.bias is not None:
+        nn.init.zeros_(fresh.bias)
+    put(network, name, fresh.to(old.weight.device, old.weight.dtype))
+    # timm's networks and some of torchvision's remember how many classes they have.
+    if isinstance(getattr(network, "num_classes", None), int):
+        network.num_classes = num_outputs  # type: ignore[assignment]
+    return Head(name, fresh)
+
+
+def pooled_features(network: nn.Module, pictures: Tensor) -> Tensor:
+    """What the head sees: (B, C, H, W) -> (B, F), in the mode (train or eval) that the network is in.
+
+    Not safe while another thread runs the same network: the head is away meanwhile.
+    """
+    name, layer = find_head(network)
+    put(network, name, nn.Identity())
+    try:
+        outputs: Tensor = network(pictures)
+    finally:
+        put(network, name, layer)
+    return torch.flatten(outputs, 1)
+
+
+def put(network: nn.Module, name: str, module: nn.Module) -> None:
+    """`module` in the place called `name` ("layer4.1.conv2")."""
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, module)
+
+
+def _last_layer(module: nn.Module, prefix: str) -> Head | None:
+    found = None
+    for name, inner in module.named_modules(prefix=prefix):
+        if isinstance(inner, nn.Linear) or (isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1)):
+            found = Head(name, inner)
+    return found
