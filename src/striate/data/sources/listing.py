@@ -15,8 +15,8 @@ from striate.data.samples import TEST, TRAIN, VALIDATION
 from striate.errors import InputError
 
 PICTURE_SUFFIXES = frozenset(
-    ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff")
-    + ("pnm", "pbm", "pgm", "ppm", "avif", "heif", "heic")
+    {"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff"}
+    | {"pnm", "pbm", "pgm", "ppm", "avif", "heif", "heic"}
 )
 JUNK = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"})
 SPLIT_NAMES = {
