@@ -1,0 +1,1 @@
+"""Pages for people: one file each, that opens anywhere and asks for nothing from a network."""
