@@ -128,7 +128,9 @@ def decode(data: bytes, limits: Limits | None = None) -> np.ndarray:
         pixels = _pixels(image, data)
         if image.format != "TIFF":  # Pillow turns a TIFF by itself
             pixels = turned(pixels, _orientation(image))
-    return grey_if_grey(np.ascontiguousarray(pixels))
+    pixels = grey_if_grey(np.ascontiguousarray(pixels))
+    # Pillow's own buffer is read-only, of which torch warns.
+    return pixels if pixels.flags.writeable else pixels.copy()
 
 
 def as_pixels(array: np.ndarray) -> np.ndarray:
