@@ -94,7 +94,7 @@ def checksum(pixels: np.ndarray) -> int:
 def reduced(pixels: np.ndarray, shorter_side: int) -> np.ndarray:
     """(H, W, C) -> the mean of whole k x k boxes, k as large as leaves the shorter side >= `shorter_side`.
 
-    Within one level for `uint8`. Boxes at the lower and right border may be cut. A point at (x, y) goes to (x / k, y / k).
+    Within one level for `uint8`. Boxes at the lower and right border may be cut. A point (x, y) goes to (x / k, y / k).
     """
     height, width = pixels.shape[:2]
     factor = min(height, width) // max(1, shorter_side)
