@@ -1,0 +1,42 @@
+"""Resamples of the rows with replacement, as counts; percentile intervals.
+
+Source: Efron 1979; Efron and Tibshirani 1993, section 13.3 (percentile). Drawn from (seed, resample, row), so that
+they are equal on every machine. Legend: N rows, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from striate.data.draws import uniforms
+
+RESAMPLES = 1000
+PURPOSE = 0xB007  # apart from every other draw under the same seed
+CELLS_AT_ONCE = 4_000_000  # counts held at a time: 32 MB
+
+
+def resamples(n: int, seed: int, count: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """How often each row was drawn, (N, r) `float64` at a time, until `count` columns are out; each sums to N."""
+    rows = np.arange(n)
+    at_once = max(1, CELLS_AT_ONCE // n)
+    for start in range(0, count, at_once):
+        block = np.empty((n, min(at_once, count - start)))
+        for column in range(block.shape[1]):
+            drawn = (uniforms(seed, start + column, rows, 1, purpose=PURPOSE)[:, 0] * n).astype(np.int64)
+            block[:, column] = np.bincount(drawn, minlength=n)
+        yield block
+
+
+def percentile_interval(values: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals of `values` (...) from (R, ...) resampled ones; NaN where all of these are.
+
+    Widened to hold the value itself where the resamples are biased (an expected calibration error grows by
+    resampling).
+    """
+    low, high = np.full(np.shape(values), np.nan), np.full(np.shape(values), np.nan)
+    known = ~np.isnan(resampled).all(axis=0)
+    if known.any():
+        low[known], high[known] = np.nanpercentile(resampled[:, known], [2.5, 97.5], axis=0)
+    return np.fmin(low, values), np.fmax(high, values)
