@@ -5,13 +5,14 @@ Fitted on the training split only, stored with the model, applied by the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from striate.data.resample import resize, to_channels, to_tensor
+from striate.data.resample import bring, to_channels
 from striate.errors import InputError, require
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 FITS = ("squash", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic")
 LARGEST_SIDE = 4096
+
+SMALL = 96  # pictures up to this side keep their size
+SMALLEST = 8  # smaller ones are enlarged: the networks halve their maps several times
+STRIDE = 32  # larger sizes are multiples of it, as the networks for photographs halve five times
+LONGEST_SQUASHED = 2.0  # sides in this ratio may still be squashed; beyond, padding distorts less
+LARGEST_ASPECT = 4.0  # of an input that takes over the shape of its pictures
+LEAST_DEVIATION = 1 / 255  # pictures of one colour are not blown up
+VALUES_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +50,13 @@ class InputSpec:
     deviation: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        require(self.channels in (1, 3), f"input channels must be 1 or 3, got {self.channels!r}")
+        require(
+            type(self.channels) is int and self.channels in (1, 3),
+            f"input channels must be 1 or 3, got {self.channels!r}",
+        )
         for side in (self.height, self.width):
             require(
-                isinstance(side, int) and 1 <= side <= LARGEST_SIDE,
+                type(side) is int and 1 <= side <= LARGEST_SIDE,
                 f"input size must be 1 to {LARGEST_SIDE} pixels, got {side!r}",
             )
         require(self.fit in FITS, f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
@@ -56,41 +68,15 @@ class InputSpec:
         for name, values in (("mean", self.mean), ("deviation", self.deviation)):
             require(len(values) == self.channels, f"{name} needs {self.channels} values, got {len(values)}")
             require(bool(np.isfinite(values).all()), f"{name} must be finite, got {values}")
-        require(min(self.deviation) > 0, f"deviation must be positive, got {self.deviation}")
+        require(max(abs(value) for value in self.mean) <= 100, f"mean must be in units of [0, 1], got {self.mean}")
+        require(
+            min(self.deviation) >= 1e-6,
+            f"deviation must be positive, in units of [0, 1], got {self.deviation}",
+        )
 
     def prepare(self, pixels: np.ndarray) -> torch.Tensor:
         """(H, W, C) pixels, `uint8` or `float32` in [0, 255] -> (channels, height, width), same type."""
-        picture = to_tensor(to_channels(pixels, self.channels))
-        have_height, have_width = int(picture.shape[1]), int(picture.shape[2])
-        if (have_height, have_width) == (self.height, self.width) and self.crop_share == 1.0:
-            return picture.contiguous()
-        if self.fit == "squash":
-            return resize(picture, self.height, self.width, self.interpolation).contiguous()
-        if self.fit == "crop":
-            return self._crop(picture).contiguous()
-        return self._pad(picture).contiguous()
-
-    def _crop(self, picture: torch.Tensor) -> torch.Tensor:
-        _, have_height, have_width = picture.shape
-        scale = max(self.height / have_height, self.width / have_width) / self.crop_share
-        height = max(self.height, round(have_height * scale))
-        width = max(self.width, round(have_width * scale))
-        resized = resize(picture, height, width, self.interpolation)
-        top, left = (height - self.height) // 2, (width - self.width) // 2
-        return resized[:, top : top + self.height, left : left + self.width]
-
-    def _pad(self, picture: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        _, have_height, have_width = picture.shape
-        scale = min(self.height / have_height, self.width / have_width)
-        height = min(self.height, max(1, round(have_height * scale)))
-        width = min(self.width, max(1, round(have_width * scale)))
-        fill = torch.tensor([255 * value for value in self.mean]).round().to(picture.dtype)
-        padded = fill[:, None, None].expand(-1, self.height, self.width).clone()
-        top, left = (self.height - height) // 2, (self.width - width) // 2
-        padded[:, top : top + height, left : left + width] = resize(picture, height, width, self.interpolation)
-        return padded
+        return bring(pixels, self).contiguous()
 
     def normalize(self, prepared: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) in [0, 255], any type -> `float32`, (value / 255 - mean) / deviation."""
@@ -109,7 +95,154 @@ class InputSpec:
     def from_json(cls, values: Mapping[str, Any]) -> InputSpec:
         """What `to_json` wrote. Raises InputError where it is none."""
         try:
-            fields = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            fields: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+            }
             return cls(**fields)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the input specification cannot be read: {error}") from error
+
+
+class Pixels(Protocol):
+    """Decoded pictures; `data.store.PixelStore` is one."""
+
+    @property
+    def uniform(self) -> bool: ...
+    @property
+    def shapes(self) -> np.ndarray: ...
+    def __len__(self) -> int: ...
+    def pixels(self, index: int, /) -> np.ndarray: ...
+    def block(self, indices: np.ndarray, /) -> np.ndarray: ...
+
+
+def pixel_statistics(pictures: Pixels, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and (population) deviation of every pixel of these pictures, one a channel, in [0, 1] units.
+
+    Pictures of 8 bits are counted value by value and the sums are whole numbers: exact, whatever the
+    order. Deeper ones are added in float64, and the sums of the pictures with `math.fsum`.
+    """
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    number, sums, squares = 0, [], []
+    for values in _pieces(pictures, channels):
+        if values.dtype == np.uint8:
+            for channel in range(channels):
+                counts[channel] += np.bincount(values[:, channel], minlength=256)
+        else:
+            wide = values.astype(np.float64)
+            number += len(wide)
+            sums.append(wide.sum(axis=0))
+            squares.append(np.square(wide).sum(axis=0))
+    means, deviations = [], []
+    for channel in range(channels):
+        count = number + int(counts[channel].sum())
+        require(count > 0, "there are no training pictures to fit mean and deviation on")
+        levels = [int(level) for level in counts[channel]]
+        total = math.fsum([sum(i * level for i, level in enumerate(levels)), *(float(s[channel]) for s in sums)])
+        square = math.fsum(
+            [sum(i * i * level for i, level in enumerate(levels)), *(float(s[channel]) for s in squares)]
+        )
+        mean = total / count
+        means.append(mean / 255)
+        deviations.append(max(math.sqrt(max(square / count - mean * mean, 0.0)) / 255, LEAST_DEVIATION))
+    return tuple(means), tuple(deviations)
+
+
+def _pieces(pictures: Pixels, channels: int) -> Iterator[np.ndarray]:
+    """All pixels as (n, channels) arrays, some millions of values at once."""
+    if pictures.uniform and len(pictures):
+        each = max(1, int(np.prod(pictures.shapes[0])))
+        step = max(1, VALUES_AT_ONCE // each)
+        for start in range(0, len(pictures), step):
+            block = pictures.block(np.arange(start, min(start + step, len(pictures))))
+            yield to_channels(block, channels).reshape(-1, channels)
+    else:
+        for index in range(len(pictures)):
+            yield to_channels(pictures.pixels(index), channels).reshape(-1, channels)
+
+
+def fit_input_spec(
+    pictures: Pixels,
+    *,
+    sizes: np.ndarray | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit: str | None = None,
+    channels: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    deviation: tuple[float, ...] | None = None,
+    crop_share: float = 1.0,
+    interpolation: str = "bilinear",
+    largest: int = 224,
+) -> tuple[InputSpec, str]:
+    """The input specification for these training pictures, and the sentence for the log.
+
+    What is None is fitted: `channels` (1 where every picture is grey), `size` (a side, or height and
+    width; at most `largest` squared pixels), `fit`, `mean` and `deviation` ([0, 1] units; pretrained
+    weights bring their own). `sizes` (N, 2): heights and widths before the pictures were reduced on
+    reading, where they were. Raises InputError without pictures, and where a value cannot be used.
+    """
+    require(len(pictures) > 0, "there are no training pictures to fit the input on")
+    shapes = np.asarray(pictures.shapes)
+    heights, widths = np.asarray(shapes[:, :2] if sizes is None else sizes, dtype=np.float64)[:, :2].T
+    if channels is None:
+        channels = 1 if bool((shapes[:, 2] == 1).all()) else 3
+    if isinstance(size, int):
+        size = (size, size)
+    height, width = size or _size(heights, widths, largest)
+    chosen, why = _fit(heights, widths, height, width)
+    if fit is not None:
+        chosen, why = fit, "as asked"
+    if mean is None or deviation is None:
+        fitted_mean, fitted_deviation = pixel_statistics(pictures, channels)
+        mean, deviation = mean or fitted_mean, deviation or fitted_deviation
+    spec = InputSpec(
+        channels=channels,
+        height=height,
+        width=width,
+        fit=chosen,
+        crop_share=crop_share,
+        interpolation=interpolation,
+        mean=mean,
+        deviation=deviation,
+    )
+    return spec, f"{_sizes_in_words(heights, widths)}; the network's input is {width}x{height}, {why}"
+
+
+def _size(heights: np.ndarray, widths: np.ndarray, largest: int) -> tuple[int, int]:
+    """Height and width of the input: small pictures keep theirs, a shape that all share is kept."""
+    aspects = widths / heights
+    height, width = float(np.median(heights)), float(np.median(widths))
+    if aspects.max() <= 1.02 * aspects.min():
+        aspect = float(np.clip(np.median(aspects), 1 / LARGEST_ASPECT, LARGEST_ASPECT))
+        if aspect != float(np.median(aspects)):
+            height, width = math.sqrt(height * width / aspect), math.sqrt(height * width * aspect)
+    else:
+        height = width = float(np.median(np.sqrt(heights * widths)))
+    if max(height, width) <= SMALL:
+        factor = max(1.0, SMALLEST / min(height, width))
+        return round(height * factor), round(width * factor)
+    factor = min(1.0, largest / math.sqrt(height * width))
+    sides = (STRIDE * max(1, round(side * factor / STRIDE)) for side in (height, width))
+    tall, wide = sides
+    return min(tall, LARGEST_SIDE), min(wide, LARGEST_SIDE)
+
+
+def _fit(heights: np.ndarray, widths: np.ndarray, height: int, width: int) -> tuple[str, str]:
+    """Squash while that distorts little, for it keeps all of the picture and fills the input; else pad."""
+    if bool((heights == height).all() and (widths == width).all()):
+        return "squash", "as they are"
+    stretch = (widths / heights) * (height / width)
+    worst = float(np.quantile(np.maximum(stretch, 1 / stretch), 0.95))
+    if worst <= 1.02:
+        return "squash", "resized in their own shape"
+    if worst <= LONGEST_SQUASHED:
+        return "squash", f"squashed to it (19 of 20 are distorted by {worst:.2g} or less, and all of each is kept)"
+    return "pad", f"padded to it, for 1 in 20 would be distorted by more than {worst:.2g}"
+
+
+def _sizes_in_words(heights: np.ndarray, widths: np.ndarray) -> str:
+    if heights.min() == heights.max() and widths.min() == widths.max():
+        return f"all pictures are {int(widths[0])}x{int(heights[0])}"
+    return (
+        f"pictures are {int(widths.min())} to {int(widths.max())} pixels wide "
+        f"and {int(heights.min())} to {int(heights.max())} high"
+    )

@@ -1,0 +1,198 @@
+"""Order, assembly, and the next batch ready while this one trains.
+
+The order of rows and the partners of mixing are functions of (seed, epoch), what happens to a picture of
+(seed, epoch, row): batches are bit-equal with and without the thread, from any step on, and however they
+are divided. Legend: n pictures, B batch, C channels, h w of the network's input.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from striate.data.augment import Augmentation, apply, draw
+from striate.data.draws import permutation
+from striate.data.placement import Placement
+from striate.data.resample import Frame
+from striate.errors import require
+
+if TYPE_CHECKING:
+    import torch
+
+PURPOSE = 1  # of the draws of the order (see `draws.uniforms`)
+AHEAD = 2  # batches that may be ready
+LOOK = 0.1  # seconds between looks at whether the reader of the batches has gone
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step learns from."""
+
+    pictures: torch.Tensor  # (B, C, h, w) uint8, or float32 in [0, 255], channels last in memory
+    targets: torch.Tensor  # what the task made of them
+    rows: np.ndarray  # (B,) int64, into the table
+    weights: torch.Tensor | None  # (B,) float32, how much each counts in the loss
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Pixels(Protocol):
+    """Decoded pictures; `PixelStore` is one."""
+
+    @property
+    def uniform(self) -> bool: ...
+    @property
+    def shapes(self) -> np.ndarray: ...
+    def __len__(self) -> int: ...
+    def pixels(self, index: int, /) -> np.ndarray: ...
+    def block(self, indices: np.ndarray, /) -> np.ndarray: ...
+
+
+class Targets(Protocol):
+    """What the batches ask of a task; `tasks.Task` is one."""
+
+    def targets(self, rows: np.ndarray, placement: Placement | None) -> torch.Tensor: ...
+    def mix(self, targets: torch.Tensor, partners: torch.Tensor, share: torch.Tensor) -> torch.Tensor: ...
+
+
+class Batches:
+    """The training pictures as batches, in a new order each epoch.
+
+    `pictures` are those of `rows` (n,), their numbers in the table that the task was bound to (0..n-1
+    where None), in that order; `weights` (n,) goes with `rows`. The last batch of an epoch is left out
+    where it is not whole and there is a whole one (`drop_last`). Of each batch of `batch_size`, rank
+    `rank` of `ranks` gets its own slice. With `ahead`, one thread makes up to two batches in advance.
+
+    Mixing: the partner of a picture is the next one in the order of the epoch (the first, for the last).
+    The order is random, so the pairs are; and a batch needs but one picture more, wherever it is cut.
+    Weights are mixed as the pictures are.
+
+    Raises InputError without pictures and where `batch_size` cannot be shared among the ranks.
+    """
+
+    def __init__(
+        self,
+        pictures: Pixels,
+        *,
+        task: Targets,
+        frame: Frame,
+        batch_size: int,
+        seed: int,
+        rows: np.ndarray | None = None,
+        augmentation: Augmentation | None = None,
+        weights: np.ndarray | None = None,
+        drop_last: bool = True,
+        ahead: bool = True,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        count = len(pictures)
+        require(count > 0, "there are no training pictures")
+        require(batch_size >= 1, f"the batch size must be at least 1, got {batch_size}")
+        require(
+            batch_size % ranks == 0 and count >= ranks,
+            f"{ranks} processes cannot share batches of {batch_size} out of {count} pictures;"
+            f" use a batch size that is a multiple of {ranks}",
+        )
+        self.pictures, self.task, self.frame = pictures, task, frame
+        self.batch_size, self.seed, self.ahead = batch_size, seed, ahead
+        self.rank, self.ranks = rank, ranks
+        self.augmentation = Augmentation() if augmentation is None else augmentation
+        self.rows = np.arange(count) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.weights = None if weights is None else np.asarray(weights, dtype=np.float32)
+        for name, values in (("rows", self.rows), ("weights", self.weights)):
+            if values is not None and len(values) != count:
+                raise ValueError(f"{count} pictures, but {len(values)} {name}")
+        whole, rest = divmod(count, batch_size)
+        # Slices of a rest differ in length by one at most, and none is empty.
+        self.steps_per_epoch = whole + (rest >= ranks and not (drop_last and whole))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from step `start` on. Close the iterator where it is not read to its
+        end (`contextlib.closing`): the thread ends with it. What fails in the thread is raised here.
+        """
+        made = self._made(epoch, start)
+        return _ahead(made) if self.ahead else made
+
+    def _made(self, epoch: int, start: int) -> Iterator[Batch]:
+        order = permutation(self.seed, epoch, len(self.rows), purpose=PURPOSE)
+        for step in range(start, self.steps_per_epoch):
+            first, last = step * self.batch_size, min((step + 1) * self.batch_size, len(order))
+            here = np.array_split(np.arange(first, last), self.ranks)[self.rank]
+            yield self._batch(epoch, order, here)
+
+    def _batch(self, epoch: int, order: np.ndarray, here: np.ndarray) -> Batch:
+        """The pictures at these places (B,) of the order."""
+        import torch
+
+        from striate.data.mixing import mix
+
+        mixes = self.augmentation.mixes
+        count = len(here)
+        chosen = order[np.append(here, (here[-1] + 1) % len(order)) if mixes else here]
+        rows = self.rows[chosen]
+        shapes = self.pictures.shapes[chosen]
+        drawn = draw(self.augmentation, self.seed, epoch, rows, shapes, self.frame, uniform=self.pictures.uniform)
+        uniform = self.pictures.uniform
+        pixels = self.pictures.block(chosen) if uniform else [self.pictures.pixels(int(index)) for index in chosen]
+        pictures = apply(pixels, drawn, self.frame)
+        targets = self.task.targets(rows, drawn.placement)
+        weights = None if self.weights is None else torch.from_numpy(self.weights[chosen])
+        if mixes and drawn.shares is not None and drawn.mixed is not None:
+            partners = np.arange(1, count + 1)
+            shares = drawn.shares[:count]
+            pictures = mix(pictures, partners, drawn.mixed[:count], shares)
+            # The task mixes as many as it is given: the picture that is only a partner stays itself.
+            share = torch.from_numpy(np.append(shares, 1.0).astype(np.float32))
+            partner = torch.from_numpy(np.append(partners, count))
+            targets = self.task.mix(targets, partner, share)[:count]
+            if weights is not None:
+                weights = (share * weights + (1 - share) * weights[partner])[:count]
+        return Batch(pictures=pictures, targets=targets, rows=rows[:count], weights=weights)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: BaseException
+
+
+def _ahead(made: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, made by one thread that is up to `AHEAD` batches before the reader."""
+    ready: queue.Queue[Batch | _Failure | None] = queue.Queue(maxsize=AHEAD)
+    gone = threading.Event()
+
+    def put(item: Batch | _Failure | None) -> bool:
+        while not gone.is_set():
+            try:
+                ready.put(item, timeout=LOOK)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for batch in made:
+                if not put(batch):
+                    return
+            put(None)
+        # Whatever it is, it is not ours to judge here: it is raised again where the batches are read.
+        except BaseException as error:  # noqa: BLE001
+            put(_Failure(error))
+
+    thread = threading.Thread(target=work, name="striate-batches", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+    finally:
+        gone.set()
+        thread.join()

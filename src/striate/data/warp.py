@@ -1,0 +1,233 @@
+"""One resampling a picture, without aliasing: pictures and their matrices -> the batch that a network takes.
+
+Whole pixels are copied; an upright box is resized with an antialiased filter; any other matrix is a
+bilinear warp, over several points a pixel (small pictures, one batch) or after an antialiased reduction
+(large ones), wherever the output is coarser than the picture. Legend: B pictures, H W of a picture, h w
+of the output, C channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from striate.data.placement import Placement, reflected_indices
+from striate.data.resample import Frame, bring, fill_of, fitted, resize, to_channels
+
+FINE = 1.05  # picture pixels per output pixel up to which a bilinear warp aliases nothing that shows
+REDUCED = 0.75  # the reduced picture keeps this many... see `_warp_one`
+MARGIN = 3  # pixels around the part of a picture that is reduced, so that the filter sees its surroundings
+
+
+def place(
+    pictures: np.ndarray | Sequence[np.ndarray],
+    placement: Placement,
+    way: str,
+    flips: np.ndarray,
+    shifts: np.ndarray,
+    frame: Frame,
+) -> torch.Tensor:
+    """Pictures, (B, H, W, C) or B arrays (H, W, C), brought to their places by `way` (see `augment.Drawn`)
+    -> (B, C, h, w), channels last in memory, of their type. May share the memory of `pictures`.
+    """
+    if way == "whole":
+        made = _moved(_fitted(pictures, frame), flips, shifts, frame)
+        return _to_tensor(made).permute(0, 3, 1, 2)
+    if way == "warp" and isinstance(pictures, np.ndarray):
+        return _warp_block(pictures, placement, frame)
+    one = _box if way == "box" else _warp_one
+    return torch.from_numpy(
+        _stacked([one(pixels, placement, i, frame) for i, pixels in enumerate(pictures)], frame)
+    ).permute(0, 3, 1, 2)
+
+
+def _to_tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _stacked(made: Sequence[torch.Tensor], frame: Frame) -> np.ndarray:
+    """Pictures (C, h, w) -> (B, h, w, C); `float32` where any of them is."""
+    kind = np.uint8 if all(picture.dtype == torch.uint8 for picture in made) else np.float32
+    block = np.empty((len(made), frame.height, frame.width, frame.channels), dtype=kind)
+    together = torch.from_numpy(block)
+    for place_of, picture in zip(together, made, strict=True):
+        place_of.copy_(picture.permute(1, 2, 0))
+    return block
+
+
+def _fitted(pictures: np.ndarray | Sequence[np.ndarray], frame: Frame) -> np.ndarray:
+    """The pictures as answers are prepared from them, (B, h, w, C)."""
+    if isinstance(pictures, np.ndarray):
+        sizes = fitted(np.array(pictures.shape[1:2]), np.array(pictures.shape[2:3]), frame)
+        if tuple(int(size[0]) for size in sizes) == (*pictures.shape[1:3], 0, 0) == (frame.height, frame.width, 0, 0):
+            return np.ascontiguousarray(to_channels(pictures, frame.channels))
+    return _stacked([bring(pixels, frame) for pixels in pictures], frame)
+
+
+def _moved(block: np.ndarray, flips: np.ndarray, shifts: np.ndarray, frame: Frame) -> np.ndarray:
+    """Flips, then shifts by whole pixels: (B, h, w, C) -> the same, or `block` itself where nothing moves."""
+    reach_x, reach_y = (int(reach) for reach in np.abs(shifts).max(axis=0, initial=0))
+    count, height, width, channels = block.shape
+    if reach_x or reach_y:
+        reaches = ((0, 0), (reach_y, reach_y), (reach_x, reach_x), (0, 0))
+        if frame.fit == "pad":
+            padded = np.empty((count, height + 2 * reach_y, width + 2 * reach_x, channels), dtype=block.dtype)
+            padded[:] = fill_of(frame).astype(block.dtype)
+            padded[:, reach_y : reach_y + height, reach_x : reach_x + width] = block
+        else:
+            padded = np.pad(block, reaches, mode="symmetric")
+        # Flipping comes after the cut here, so that a shift of a flipped picture is cut from the other side.
+        starts = np.array([reach_x, reach_y]) - np.where(flips, -shifts, shifts)
+        per_picture, line, pixel, value = padded.strides
+        cuts = np.lib.stride_tricks.as_strided(
+            padded,
+            shape=(count, 2 * reach_y + 1, 2 * reach_x + 1, height, width * channels),
+            strides=(per_picture, line, pixel, line, value),
+            writeable=False,
+        )
+        block = cuts[np.arange(count), starts[:, 1], starts[:, 0]].reshape(count, height, width, channels)
+    elif flips.any():
+        block = block.copy()
+    for axis, chosen in ((2, np.flatnonzero(flips[:, 0])), (1, np.flatnonzero(flips[:, 1]))):
+        if len(chosen):
+            # torch mirrors channels-last pictures by vectors, NumPy pixel by pixel
+            picked = torch.from_numpy(block[chosen]).permute(0, 3, 1, 2)
+            block[chosen] = torch.flip(picked, (axis + 1,) if axis == 2 else (2,)).permute(0, 2, 3, 1).numpy()
+    return block
+
+
+def _box(pixels: np.ndarray, placement: Placement, index: int, frame: Frame) -> torch.Tensor:
+    """An upright box of whole pixels of (H, W, C), resized -> (C, h, w)."""
+    matrix = placement.matrices[index]
+    spans = []
+    for axis, side in ((1, frame.height), (0, frame.width)):
+        ends = matrix[axis, 2], matrix[axis, 2] + matrix[axis, axis] * side
+        spans.append((round(min(ends)), round(max(ends))))
+    cut = _to_tensor(to_channels(_cut(pixels, spans, placement, frame), frame.channels)).permute(2, 0, 1)
+    made = resize(cut, frame.height, frame.width, frame.interpolation)
+    axes = [3 - axis for axis in (0, 1) if matrix[axis, axis] < 0]
+    return torch.flip(made[None], axes)[0] if axes else made
+
+
+def _cut(pixels: np.ndarray, spans: Sequence[tuple[int, int]], placement: Placement, frame: Frame) -> np.ndarray:
+    """The lines and columns of `spans`, with what stands outside of the picture where they leave it."""
+    (top, bottom), (left, right) = spans
+    height, width = pixels.shape[:2]
+    if top >= 0 and left >= 0 and bottom <= height and right <= width:
+        return pixels[top:bottom, left:right]
+    lines, columns = np.arange(top, bottom), np.arange(left, right)
+    if placement.reflect:
+        return np.take(np.take(pixels, reflected_indices(lines, height), 0), reflected_indices(columns, width), 1)
+    colour = fill_of(frame).astype(pixels.dtype)
+    cut = np.empty((len(lines), len(columns), frame.channels), dtype=pixels.dtype)
+    cut[:] = colour
+    inside = to_channels(pixels[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)], frame.channels)
+    cut[max(-top, 0) : max(-top, 0) + inside.shape[0], max(-left, 0) : max(-left, 0) + inside.shape[1]] = inside
+    return cut
+
+
+def _warp_block(pictures: np.ndarray, placement: Placement, frame: Frame) -> torch.Tensor:
+    """Pictures of one size (B, H, W, C), each by its matrix -> (B, C, h, w)."""
+    whole = to_channels(pictures, frame.channels)
+    planes = _to_tensor(whole).permute(0, 3, 1, 2).float().contiguous()
+    matrices = placement.matrices
+    # Several points a pixel, averaged, where the output is coarser than the picture.
+    steps = np.linalg.norm(matrices[:, :2, :2], axis=1).max(axis=1)
+    points = np.where(steps <= FINE, 1, np.minimum(np.ceil(steps - 1e-9), 16)).astype(np.int64)
+    points = np.where((steps > FINE) & (points < 2), 2, points)
+    made = torch.empty((len(matrices), frame.channels, frame.height, frame.width))
+    for each in np.unique(points):
+        chosen = np.flatnonzero(points == each)
+        everything = len(chosen) == len(matrices)
+        warped = _sampled(planes if everything else planes[chosen], matrices[chosen], int(each), placement, frame)
+        if everything:
+            made = warped
+        else:
+            made[chosen] = warped
+    return _as_type(made, whole.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _warp_one(pixels: np.ndarray, placement: Placement, index: int, frame: Frame) -> torch.Tensor:
+    """One picture (H, W, C) by its matrix, after an antialiased reduction where it has more pixels than
+    the output can show -> (C, h, w)."""
+    matrix = placement.matrices[index]
+    spans, reduced = [], []
+    corners = matrix @ np.array([[0, frame.width, 0, frame.width], [0, 0, frame.height, frame.height], [1, 1, 1, 1]])
+    for axis, side in ((1, pixels.shape[0]), (0, pixels.shape[1])):
+        step = float(np.linalg.norm(matrix[axis, :2]))
+        span = _needed(corners[axis], side, math.ceil(MARGIN * max(step, 1.0)))
+        length = span[1] - span[0]
+        spans.append(span)
+        reduced.append(length if step <= FINE else max(1, min(length, round(length / (step * REDUCED)))))
+    (top, bottom), (left, right) = spans
+    whole = to_channels(pixels[top:bottom, left:right], frame.channels)
+    small = resize(_to_tensor(whole).permute(2, 0, 1), reduced[0], reduced[1])
+    onto = np.diag([reduced[1] / (right - left), reduced[0] / (bottom - top), 1.0])
+    onto = onto @ np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
+    planes = small.float().contiguous()[None]
+    inside = bool((corners[:2].min(axis=1) >= 0).all()) and all(
+        corners[axis].max() <= side for axis, side in ((0, pixels.shape[1]), (1, pixels.shape[0]))
+    )
+    made = _sampled(planes, (onto @ matrix)[None], 1, placement, frame, whole=inside)[0]
+    return _as_type(made, whole.dtype)
+
+
+def _needed(corners: np.ndarray, side: int, margin: int) -> tuple[int, int]:
+    """Which of 0..side is needed for an output that spans these corners and shows reflections."""
+    low, high = math.floor(corners.min()) - margin, math.ceil(corners.max()) + margin
+    if low >= side or high <= 0 or low < -side or high > 2 * side:
+        return 0, side
+    first, last = max(low, 0), min(high, side)
+    if low < 0:
+        last = max(last, min(-low, side))
+    if high > side:
+        first = min(first, max(2 * side - high, 0))
+    return first, last
+
+
+def _sampled(
+    planes: torch.Tensor,
+    matrices: np.ndarray,
+    points: int,
+    placement: Placement,
+    frame: Frame,
+    *,
+    whole: bool = False,
+) -> torch.Tensor:
+    """Bilinear samples of planes (B, C, H, W) float32 at `points` x `points` places of each output pixel,
+    averaged -> (B, C, h, w) float32. `whole`: the planes hold all that the output shows."""
+    height, width = frame.height * points, frame.width * points
+    scale = np.array([2 / planes.shape[3], 2 / planes.shape[2]])
+    steps = torch.from_numpy((matrices[:, :2, :2] * scale[None, :, None]).astype(np.float32))
+    start = torch.from_numpy((matrices[:, :2, 2] * scale - 1).astype(np.float32))
+    x = (torch.arange(width, dtype=torch.float32) + 0.5) / points
+    y = (torch.arange(height, dtype=torch.float32) + 0.5) / points
+    # One multiplication and addition at a time: the same bits however many pictures there are.
+    grid = torch.empty((len(matrices), height, width, 2))
+    for axis in range(2):
+        across = steps[:, axis, 0, None] * x + start[:, axis, None]
+        grid[..., axis] = across[:, None, :] + (steps[:, axis, 1, None] * y)[:, :, None]
+    # Nothing is outside: the quickest way of reading the edge serves.
+    outside = "border" if whole else "reflection" if placement.reflect else "zeros"
+    colour = None if outside != "zeros" else torch.from_numpy(fill_of(frame)).view(1, -1, 1, 1)
+    made = functional.grid_sample(
+        planes if colour is None else planes - colour,
+        grid,
+        mode="bilinear",
+        padding_mode=outside,
+        align_corners=False,
+    )
+    if colour is not None:
+        made += colour
+    return functional.avg_pool2d(made, points) if points > 1 else made
+
+
+def _as_type(made: torch.Tensor, kind: np.dtype[np.generic]) -> torch.Tensor:
+    """`float32` in [0, 255], rounded where the pictures were `uint8`."""
+    if kind == np.uint8:
+        return (made + 0.5).clamp_(0, 255).to(torch.uint8)
+    return made.clamp_(0, 255)
