@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -129,7 +130,10 @@ def _read_table(path: Path, root: Path | None) -> Samples:
 
 def _agreed(table: Samples, path: Path) -> Samples:
     """The table's rows, where class folders lie beside it and say the same. Raises InputError where they do not."""
-    folders = _module(FOLDERS).read(path)
+    try:
+        folders = _module(FOLDERS).read(path)
+    except InputError:
+        return table  # there are folders, but not of classes
     if len(folders.class_names) < 2:
         return table  # one folder of pictures is a place, not a class
     told = dict(zip(folders.names, zip(folders.targets.tolist(), folders.splits.tolist(), strict=True), strict=True))
@@ -198,16 +202,20 @@ def _module(name: str) -> Source:
 
 def _check_there(path: Path) -> None:
     text = str(path)
-    if ":/" in text and text.partition(":/")[0].isalpha() and len(text.partition(":/")[0]) > 1:
+    # a Path has made one slash of two; a single letter before the colon is a drive
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", text):
         raise InputError(
             f"{shown(text)} is an address; download it first, a source is a file or folder on this machine"
         )
     try:
-        there = path.exists()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no file can have this name"
-        raise InputError(f"{shown(text)!r}: cannot be opened ({reason})") from None
-    if there:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise InputError(f"{shown(text)}: cannot be opened ({error.strerror})") from error
+    except ValueError:
+        raise InputError(f"{shown(text)!r}: no file can have this name") from None
+    else:
         return
     try:
         near = os.listdir(path.parent)  # noqa: PTH208 - names alone

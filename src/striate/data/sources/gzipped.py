@@ -1,6 +1,6 @@
 """Reading a file that may be gzip-compressed as a stream, with an end: a bomb is refused, damage has a sentence.
 
-What unpacks to more than 64 MiB plus 200 times its own size is taken for a bomb (pictures in tars
+What unpacks to more than 64 MiB plus 100 times its own size is taken for a bomb (pictures in tars
 with their padding reach about 20 times).
 """
 
@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 from striate.errors import InputError
 
 SPARE = 64 << 20
-TIMES = 200
+TIMES = 100
 BLOCK = 1 << 20
 MAGIC = b"\x1f\x8b"
 

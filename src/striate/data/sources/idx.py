@@ -60,6 +60,8 @@ def read(path: Path) -> Samples:
         wanted = NAME.fullmatch(path.name)
         name = wanted["set"] if wanted else ""
         pairs = [pair for pair in pairs if pair.name == name]
+    if not pairs:
+        raise InputError(f"{shown(str(path))}: no pair of IDX files (X-images-idx3-ubyte and X-labels-idx1-ubyte)")
     splits = [pair.split if path.is_dir() and len(pairs) > 1 else "" for pair in pairs]
     if len(set(splits)) < len(splits) or (len(splits) > 1 and "" in splits):
         raise InputError(

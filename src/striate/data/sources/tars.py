@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import adler32
 
 import numpy as np
 
@@ -104,6 +105,7 @@ def read(path: Path) -> Samples:
     left_out: list[LeftOut] = []
     places: list[tuple[int, int, int]] = []
     kept: dict[int, bytes] = {}
+    known: dict[bytes | None, str | _Wrong] = {}
     in_memory = 0
     for number, (file, split) in enumerate(shards):
         title = _name(path, file)
@@ -112,7 +114,10 @@ def read(path: Path) -> Samples:
         for key, members in shard.pictures.items():
             member, offset, size, data = members[0]
             name = f"{title}/{member}"
-            label = _label(shard.classes.get(key), names_of_numbers)
+            text = shard.classes.get(key)
+            if text not in known:  # few classes, many samples
+                known[text] = _label(text, names_of_numbers)
+            label = known[text]
             reason = shard.damage
             if len(members) > 1:
                 reason = reason or f"{len(members)} pictures of one key"
@@ -218,11 +223,11 @@ def _read_shard(file: Path, title: str) -> _Shard:
         with Stream(file) as stream:
             keep = stream.compressed
             for member in _members(stream, shard, title):
-                if is_junk(member.name.rpartition("/")[2]) or member.kind == b"5":
-                    continue
                 key, _, suffix = member.name.rpartition(".")
-                wanted, is_class = is_picture(member.name), suffix.lower() == "cls"
-                if not wanted and not is_class:
+                is_class = suffix.lower() == "cls"
+                if not (is_class or is_picture(member.name)) or member.kind == b"5":
+                    continue
+                if is_junk(member.name.rpartition("/")[2]):
                     continue
                 if member.kind not in (b"0", b"\0", b"7"):
                     shard.left_out.append(LeftOut(f"{title}/{shown(member.name)}", "a link or device, not a file"))
@@ -302,7 +307,11 @@ def _header(block: bytes) -> tuple[str, bytes, int] | None:
     """(name, kind, size) of a header block of 512 bytes, or None where it is none."""
     stored = CHECKSUM.fullmatch(block[148:156])
     # the sum of all bytes with those of the checksum itself taken as eight spaces
-    if stored is None or int(stored[1], 8) != sum(block) - sum(block[148:156]) + 8 * 32:
+    # (adler32 from zero has the sum modulo 65521 in its lower half, 30 times as fast as sum)
+    if stored is None:
+        return None
+    expected = int(stored[1], 8) + sum(block[148:156]) - 8 * 32
+    if adler32(block, 0) & 0xFFFF != expected % 65521:
         return None
     field_ = block[124:136]
     if field_[0] == 0x80:  # base 256, for what eleven octal digits cannot hold
