@@ -214,7 +214,10 @@ def _formats() -> Iterator[tuple[str, Any]]:
 def _accepts(name: str, data: bytes) -> bool:
     test = Image.OPEN[name][1]
     # A text in place of a bool says that this build of Pillow cannot read the format.
-    return test is not None and test(data[:16]) is True
+    try:
+        return test is not None and test(data[:16]) is True
+    except DAMAGED:
+        return False  # too few bytes to tell
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
