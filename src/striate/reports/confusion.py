@@ -92,8 +92,9 @@ def heat_picture(matrix: np.ndarray) -> bytes:
     block = -(-len(matrix) // MOST_CELLS)
     right, wrong = (_pool(part, block) for part in (diagonal, strength - diagonal))
     paint = np.zeros((*right.shape, 4), dtype=np.uint8)
-    paint[..., :3] = np.where((wrong > 0)[..., None], (214, 98, 42), (58, 134, 186))
-    paint[..., 3] = np.rint(255 * np.where(wrong > 0, np.maximum(wrong, 0.25), right)).astype(np.uint8)
+    mistaken = wrong > right
+    paint[..., :3] = np.where(mistaken[..., None], (214, 98, 42), (58, 134, 186))
+    paint[..., 3] = np.rint(255 * np.where(mistaken, np.maximum(wrong, 0.25), right)).astype(np.uint8)
     out = io.BytesIO()
     Image.fromarray(paint).save(out, "PNG", optimize=True)
     return out.getvalue()

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from striate.reports.text import count, decimal, finite, percent, visible
+from striate.models.card import visible
+from striate.reports.text import count, decimal, finite, percent
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 34

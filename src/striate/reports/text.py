@@ -6,35 +6,13 @@ A value that is missing or no number is shown as an en dash.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from striate.models.card import visible
+
 MISSING = "–"
 NO_BREAK = "\u00a0"
-# Characters that change how what follows is laid out: shown, not obeyed ("exe.gpj" must not read "jpg.exe").
-_OVERRIDES = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF}
-
-
-def visible(text: str) -> str:
-    r"""The text with what UTF-8 or HTML cannot hold written out: byte 0xff of a file name as `\xff`, NUL as `\x00`.
-
-    Tabs and line ends stay. The result always encodes to UTF-8.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_visible_character(character) for character in text)
-
-
-def _visible_character(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8, as os.fsdecode keeps it
-        return f"\\x{code - 0xDC00:02x}"
-    if 0xD800 <= code <= 0xDFFF or code in _OVERRIDES:
-        return f"\\u{code:04x}"
-    if unicodedata.category(character) == "Cc" and character not in "\t\n":
-        return f"\\x{code:02x}"
-    return character
 
 
 def clip(text: str, length: int = 96) -> str:

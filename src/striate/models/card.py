@@ -1,0 +1,245 @@
+"""The model card: `README.md` of a run, as the Hugging Face Hub reads it. Plain values in, Markdown out.
+
+YAML front matter (library, task, figures with their intervals in words; a licence only where one is given, since
+nobody but the owner of the pictures can choose it), then what a person who finds the model has to know.
+Format: https://huggingface.co/docs/hub/model-cards. Names from outside cannot become markup. Legend: K classes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_CLASSES = 200  # class names that are listed by name
+
+# Figure -> (name for a person, type on the Hub, whether it is a share).
+FIGURES = {
+    "accuracy": ("Accuracy", "accuracy", True),
+    "top5_accuracy": ("Top-5 accuracy", "top_5_accuracy", True),
+    "balanced_accuracy": ("Balanced accuracy", "balanced_accuracy", True),
+    "macro_precision": ("Precision, mean over classes", "precision", True),
+    "macro_f1": ("F1, mean over classes", "f1", True),
+    "auroc": ("AUROC", "roc_auc", False),
+    "log_loss": ("Log loss", "log_loss", False),
+    "brier": ("Brier score", "brier_score", False),
+    "ece": ("Expected calibration error", "expected_calibration_error", True),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """What a model card tells.
+
+    evaluation: `Evaluation.to_json()` of `striate.evaluation` for `split`, None where nothing was held out. counts:
+    pictures by split name. input_size: (channels, height, width). summary, trust: sentences, as in the report.
+    """
+
+    title: str
+    source: str
+    network: str
+    class_names: Sequence[str]
+    counts: Mapping[str, int]
+    command: str
+    pretrained: bool = False
+    input_size: tuple[int, int, int] | None = None
+    evaluation: Mapping[str, Any] | None = None
+    split: str = "test"
+    summary: Sequence[str] = ()
+    trust: Sequence[str] = ()
+    left_out: int = 0
+    license: str | None = None
+    created: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def model_card(facts: CardFacts) -> str:
+    """The card as text that encodes to UTF-8."""
+    figures = _figures(facts.evaluation or {})
+    total = _number((facts.evaluation or {}).get("n"))
+    parts = [
+        _front_matter(facts, figures),
+        f"# {markdown(facts.title)}\n",
+        " ".join(markdown(one) for one in facts.summary) + "\n" if facts.summary else "",
+        "## How good it is\n",
+        _table(facts, figures, total),
+        "".join(f"- {markdown(one)}\n" for one in facts.trust),
+        "## What it is for\n",
+        f"It says which of {len(facts.class_names):,} classes a picture shows, for pictures like those it learned "
+        "from. It always answers with one of them: it cannot say that a picture shows something else.\n",
+        _classes(facts.class_names),
+        "## How to use it\n",
+        _code("bash", "pip install striate\nstriate predict . picture.jpg"),
+        _code(
+            "python",
+            'import striate\n\nmodel = striate.load(".")  # the folder of this file\n'
+            'for answer in model.predict(["picture.jpg"]):\n'
+            "    print(answer.name, answer.label, answer.probability)",
+        ),
+        "Any size, colour mode and orientation will do: the model brings a picture to its own size"
+        + (f" ({' × '.join(str(side) for side in facts.input_size)}).\n" if facts.input_size else ".\n"),
+        "## What it learned from\n",
+        _data(facts),
+        "## Limits\n",
+        _limits(facts, total),
+        "## How it was made\n",
+        _code("bash", facts.command),
+        _made(facts),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def markdown(text: str) -> str:
+    r"""The text as Markdown that shows it, on one line: `*a* <b>` -> `\*a\* &lt;b&gt;`."""
+    text = " ".join(visible(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # Also what would become a link, a mention, a heading, a list or a cell of its own.
+    text = re.sub(r"([\\`*_{}\[\]()#|~$^!])", r"\\\1", text)
+    text = re.sub(r"(?i)(https?|ftp|mailto)(:)|(www)(\.)|(@)", _unlinked, text)
+    return re.sub(r"^(\d*)([-+=.)])(?=\s|$|[-=])", r"\1\\\2", text)  # a list, or the underline of a heading
+
+
+def _unlinked(found: re.Match[str]) -> str:
+    return "".join(f"\\{part}" if part in ":.@" else part for part in found.groups() if part)
+
+
+def visible(text: str) -> str:
+    r"""The text with what UTF-8, YAML or HTML cannot hold written out: byte 0xff as `\xff`, NUL as `\x00`.
+
+    So are characters that change how what follows is laid out ("exe.gpj" must not read "jpg.exe"). Tabs and line
+    ends stay. The result always encodes to UTF-8.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if one in "\n\t" or _allowed(ord(one)) else _written(ord(one)) for one in text)
+
+
+def _allowed(code: int) -> bool:
+    controls = code < 0x20 or 0x7F <= code < 0xA0
+    overrides = 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069 or code in (0x2028, 0x2029, 0xFEFF)
+    return not (controls or overrides or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE)
+
+
+def _written(code: int) -> str:
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8, as os.fsdecode keeps it
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _quoted(text: str) -> str:
+    """A YAML string in double quotes."""
+    text = visible(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{text}"'
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figure:
+    name: str
+    kind: str
+    value: float
+    shown: str
+    interval: str
+
+
+def _figures(evaluation: Mapping[str, Any]) -> list[_Figure]:
+    found = []
+    for key, (name, kind, share) in FIGURES.items():
+        given = evaluation.get(key)
+        if not isinstance(given, Mapping) or (value := _number(given.get("value"))) is None:
+            continue
+        low, high = _number(given.get("low")), _number(given.get("high"))
+        interval = ""
+        if low is not None and high is not None:
+            interval = f"{100 * low:.1f}–{100 * high:.1f} %" if share else f"{low:.4f}–{high:.4f}"
+        shown = f"{100 * value:.1f} %" if share else f"{value:.4f}"
+        found.append(_Figure(name=name, kind=kind, value=value, shown=shown, interval=interval))
+    return found
+
+
+def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
+    lines = ["---"]
+    if facts.license:
+        lines.append(f"license: {_quoted(facts.license)}")
+    lines += [
+        "library_name: striate",
+        "pipeline_tag: image-classification",
+        "tags:",
+        "- image-classification",
+        "- striate",
+    ]
+    if figures:
+        lines += ["model-index:", f"- name: {_quoted(facts.title)}", "  results:", "  - task:"]
+        lines += ["      type: image-classification", "      name: Image classification", "    dataset:"]
+        lines += [
+            "      type: imagefolder",
+            f"      name: {_quoted(facts.source)}",
+            f"      split: {_quoted(facts.split)}",
+        ]
+        lines.append("    metrics:")
+        for one in figures:
+            told = f"{one.name} (95 % interval {one.interval})" if one.interval else one.name
+            lines += [
+                f"    - type: {one.kind}",
+                f"      value: {round(one.value, 6)!r}",
+                f"      name: {_quoted(told)}",
+            ]
+    return "\n".join([*lines, "---", ""])
+
+
+def _table(facts: CardFacts, figures: Sequence[_Figure], total: float | None) -> str:
+    if not figures:
+        return "Nothing was held out, so nothing is known of how often it is right.\n"
+    number = f"{total:,.0f} {markdown(facts.split)} pictures" if total else f"the {markdown(facts.split)} pictures"
+    rows = [f"| {one.name} | {one.shown} | {one.interval or '–'} |" for one in figures]
+    return "\n".join([f"On {number}:\n", "| figure | value | 95 % interval |", "|---|---:|---:|", *rows, ""])
+
+
+def _classes(names: Sequence[str]) -> str:
+    listed = ", ".join(markdown(name) for name in names[:MOST_CLASSES])
+    more = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
+    return f"The classes: {listed}{more}.\n"
+
+
+def _data(facts: CardFacts) -> str:
+    used = sum(facts.counts.values())
+    splits = ", ".join(f"{number:,} {markdown(split or 'in all')}" for split, number in facts.counts.items())
+    left = f" {facts.left_out:,} could not be used and were left out." if facts.left_out else ""
+    return f"{used:,} pictures from {markdown(facts.source)}: {splits}.{left}\n"
+
+
+def _limits(facts: CardFacts, total: float | None) -> str:
+    said = [
+        "The figures hold for pictures taken in the same way as these. Other cameras, places, seasons or people can "
+        "lower them by any amount: measure on your own pictures with `striate evaluate`.",
+        "A high probability is no proof. The report shows how far its certainty can be believed.",
+    ]
+    if total is not None and total < 200:
+        said.append(f"It was measured on {total:,.0f} pictures only; the intervals are wide for that reason.")
+    if facts.pretrained:
+        said.append("It started from weights that were trained on other pictures, and may carry their biases.")
+    if not facts.license:
+        said.append("No licence is named: ask its maker, and mind the rights in the pictures.")
+    return "".join(f"- {one}\n" for one in said)
+
+
+def _made(facts: CardFacts) -> str:
+    network = markdown(facts.network) + (", from pretrained weights" if facts.pretrained else "")
+    versions = ", ".join(f"{markdown(name)} {markdown(version)}" for name, version in facts.versions.items())
+    when = f", {markdown(facts.created)}" if facts.created else ""
+    return f"Network: {network}{when}." + (f" Versions: {versions}.\n" if versions else "\n")
+
+
+def _code(language: str, text: str) -> str:
+    """A fenced block that its content cannot leave."""
+    text = visible(text)
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n"

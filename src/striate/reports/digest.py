@@ -1,0 +1,277 @@
+"""What a training gave, arranged for the page: the answer first, figures, curves, classes, certainty.
+
+Takes a `TrainingReport`, gives texts and drawings that the template puts in their places. Legend: K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from striate.reports import figures, text
+
+if TYPE_CHECKING:
+    from striate.reports.pages import TrainingReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure with its 95 % interval, as it was given."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, given: Any) -> Figure:
+        if isinstance(given, Mapping):
+            return cls(**{key: text.finite(given.get(key)) for key in ("value", "low", "high")})
+        return cls(value=text.finite(given))
+
+    @property
+    def bounded(self) -> bool:
+        return None not in (self.value, self.low, self.high)
+
+    def percent(self) -> str:
+        return text.percent(self.value)
+
+    def percent_interval(self) -> str:
+        return f"{text.percent(self.low, sign=False)}–{text.percent(self.high)}" if self.bounded else ""
+
+    def decimal(self) -> str:
+        return text.decimal(self.value)
+
+    def decimal_interval(self) -> str:
+        return f"{text.decimal(self.low)}–{text.decimal(self.high)}" if self.bounded else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A figure of the overview: its name, its text, and what it means in one sentence."""
+
+    name: str
+    value: str
+    interval: str
+    meaning: str
+
+
+_MEANINGS = (
+    ("balanced_accuracy", "Balanced accuracy", True, "Each class counts the same, however many pictures it has."),
+    ("top5_accuracy", "Top-5 accuracy", True, "The label is among the five most probable answers."),
+    (
+        "auroc",
+        "AUROC",
+        False,
+        "A picture of a class gets more of that class than another picture; 1 is best, 0.5 a guess.",
+    ),
+    ("log_loss", "Log loss", False, "How surprised the model is by the labels; 0 is best."),
+    ("brier", "Brier score", False, "Squared error of the probabilities; 0 is best."),
+    ("ece", "Calibration error", True, "How far stated and real certainty lie apart; 0 is best."),
+)
+
+
+def overview(evaluation: Mapping[str, Any]) -> list[Shown]:
+    shown = []
+    for key, name, as_percent, meaning in _MEANINGS:
+        if evaluation.get(key) is None:
+            continue
+        figure = Figure.of(evaluation[key])
+        value, interval = (
+            (figure.percent(), figure.percent_interval())
+            if as_percent
+            else (figure.decimal(), figure.decimal_interval())
+        )
+        shown.append(Shown(name=name, value=value, interval=interval, meaning=meaning))
+    return shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """The answer first: "97.5 %" "of 200 test pictures right", and the interval, drawn and told."""
+
+    value: str
+    rest: str
+    interval: str
+    strip: Markup | None
+
+
+def headline(report: TrainingReport) -> Headline | None:
+    if not report.evaluation or report.evaluation.get("accuracy") is None:
+        return None
+    figure = Figure.of(report.evaluation["accuracy"])
+    number = _tested(report)
+    strip = None
+    if figure.value is not None and figure.low is not None and figure.high is not None:
+        chance = 1 / len(report.class_names) if report.class_names else None
+        strip = figures.interval_strip(figure.value, figure.low, figure.high, chance)
+    pictures = f"of {text.count(number)} {report.split} pictures" if number else f"of the {report.split} pictures"
+    return Headline(value=figure.percent(), rest=f"{pictures} right", interval=figure.percent_interval(), strip=strip)
+
+
+def _tested(report: TrainingReport) -> int:
+    """How many pictures the figures rest on."""
+    return round(text.finite((report.evaluation or {}).get("n")) or 0)
+
+
+def confusion_matrix(report: TrainingReport) -> np.ndarray | None:
+    """The confusion matrix (K, K) int64 of its cells (target, prediction, pictures), None where there is none."""
+    cells = (report.evaluation or {}).get("confusion")
+    if not cells:
+        return None
+    classes = len(report.class_names)
+    targets, predictions, numbers = np.asarray(cells, dtype=np.int64).reshape(len(cells), 3).T
+    if min(targets.min(), predictions.min()) < 0 or max(targets.max(), predictions.max()) >= classes:
+        raise ValueError(f"the confusion matrix has cells beyond its {classes} classes")
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(matrix, (targets, predictions), numbers)
+    return matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRow:
+    """A class in the table: its figures, and what it is most often taken for."""
+
+    name: str
+    support: int
+    precision: Figure
+    recall: Figure
+    f1: Figure
+    taken_for: str
+    taken_count: int
+
+
+def class_rows(report: TrainingReport, matrix: np.ndarray | None) -> list[ClassRow]:
+    """The classes, lowest F1 first; those without a figure last."""
+    rows = []
+    for position, given in enumerate((report.evaluation or {}).get("by_class") or ()):
+        taken, number = "", 0
+        if matrix is not None:
+            wrong = matrix[position].copy()
+            wrong[position] = 0
+            worst = int(wrong.argmax())
+            if wrong[worst] > 0:
+                taken, number = report.class_names[worst], int(wrong[worst])
+        rows.append(
+            ClassRow(
+                name=report.class_names[position],
+                support=round(text.finite(given.get("count")) or 0),
+                precision=Figure.of(given.get("precision")),
+                recall=Figure.of(given.get("recall")),
+                f1=Figure.of(given.get("f1")),
+                taken_for=taken,
+                taken_count=number,
+            )
+        )
+    return sorted(rows, key=lambda row: (row.f1.value is None, row.f1.value if row.f1.value is not None else 0.0))
+
+
+def curves(report: TrainingReport) -> list[figures.Chart]:
+    """The curves that the history has: loss, metrics, learning rate, size of the updates."""
+    history = report.history
+    if len(history) < 2:
+        return []
+    names = history_columns(history)
+    epochs = [text.finite(row.get("epoch")) or float(number) for number, row in enumerate(history, 1)]
+
+    def column(name: str) -> list[float | None]:
+        return [text.finite(row.get(name)) for row in history]
+
+    def lines(trained: Sequence[str], validated: str) -> list[figures.Series]:
+        found = [figures.Series(name="training", values=column(name), style="two") for name in trained if name in names]
+        if validated in names:
+            found.append(figures.Series(name="validation", values=column(validated)))
+        return found
+
+    charts = [_loss_chart(epochs, lines(("loss", "train_loss", "training_loss"), "validation_loss"), report.best_epoch)]
+    for name in names:
+        metric = name.removeprefix("validation_")
+        if metric == name or metric == "loss":
+            continue
+        series = lines((metric, f"train_{metric}", f"training_{metric}"), name)
+        values = [value for one in series for value in one.values if value is not None]
+        charts.append(
+            figures.line_chart(
+                metric.replace("_", " ").capitalize(),
+                epochs,
+                series,
+                as_percent=bool(values) and min(values) >= 0 and max(values) <= 1,
+                mark=report.best_epoch,
+            )
+        )
+    if "learning_rate" in names:
+        rate = figures.Series(name="learning rate", values=column("learning_rate"))
+        charts.append(figures.line_chart("Learning rate", epochs, [rate]))
+    ratio = next((name for name in names if "ratio" in name), None)
+    if ratio is not None:
+        updates = figures.Series(name="update norm / weight norm", values=column(ratio))
+        charts.append(figures.line_chart("Size of the updates", epochs, [updates], logarithmic=True, reference=1e-3))
+    return [chart for chart in charts if chart is not None]
+
+
+def _loss_chart(epochs: list[float], series: list[figures.Series], best: int | None) -> figures.Chart | None:
+    values = [value for one in series for value in one.values if value is not None]
+    # A loss that falls by far would lie flat on the ground of a linear axis.
+    wide = bool(values) and min(values) > 0 and max(values) > 50 * min(values)
+    return figures.line_chart("Loss", epochs, series, logarithmic=wide, mark=best)
+
+
+def history_columns(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names that any row of the history has, in order of first appearance."""
+    return list(dict.fromkeys(key for row in history for key in row))
+
+
+def history_rows(history: Sequence[Mapping[str, Any]], most: int = 200) -> list[list[str]]:
+    """The history as texts, at most about `most` rows of it, evenly spaced, the last among them."""
+    columns = history_columns(history)
+    stride = max(1, -(-len(history) // most))
+    chosen = [row for number, row in enumerate(history, 1) if number % stride == 0 or number == len(history)]
+    return [[_entry(column, row.get(column)) for column in columns] for row in chosen]
+
+
+def _entry(column: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if column == "seconds":
+        return text.duration(value)
+    number = text.finite(value)
+    return text.count(number) if number is not None and number.is_integer() else text.decimal(number, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """The diagram, its numbers, and what they say in one sentence."""
+
+    chart: figures.Chart
+    rows: list[tuple[float, float, figures.Bin]]
+    sentence: str
+
+
+def reliability(evaluation: Mapping[str, Any]) -> Reliability | None:
+    rows = []
+    for given in evaluation.get("bins") or ():
+        number = round(text.finite(given.get("count")) or 0)
+        confidence, accuracy = text.finite(given.get("confidence")), Figure.of(given.get("accuracy"))
+        if number == 0 or confidence is None or accuracy.value is None:
+            continue
+        low, high = text.finite(given.get("low")) or 0.0, text.finite(given.get("high")) or 1.0
+        shown = figures.Bin(
+            confidence=confidence, accuracy=accuracy.value, count=number, low=accuracy.low, high=accuracy.high
+        )
+        rows.append((low, high, shown))
+    chart = figures.reliability_chart([row[2] for row in rows], [row[:2] for row in rows])
+    if chart is None:
+        return None
+    total = sum(row[2].count for row in rows)
+    sure = sum(row[2].count * row[2].confidence for row in rows) / total
+    right = sum(row[2].count * row[2].accuracy for row in rows) / total
+    told = f"On average it was {text.percent(sure)} sure and {text.percent(right)} right"
+    gap = 100 * (sure - right)
+    if abs(gap) < 1:
+        sentence = f"{told}: by and large its certainty is what it should be."
+    else:
+        sentence = f"{told}: {abs(gap):.1f} points too {'sure of itself' if gap > 0 else 'modest'}."
+    return Reliability(chart=chart, rows=rows, sentence=sentence)
