@@ -1,1 +1,75 @@
-"""Striate: deep learning for pictures."""
+"""Striate: deep learning for pictures, from a folder to a network that can be used, trusted and looked into.
+
+Importing it imports nothing heavy: each name below loads its room when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from striate.errors import InputError
+
+if TYPE_CHECKING:
+    from striate.actions.evaluate import evaluate
+    from striate.actions.inspect import inspect
+    from striate.actions.load import load
+    from striate.actions.predict import predict
+    from striate.actions.resume import resume
+    from striate.actions.runs import runs
+    from striate.actions.train import train
+    from striate.data.samples import Samples
+    from striate.data.sources import open_dataset
+    from striate.models.model import Model
+    from striate.models.run import Run
+    from striate.observer import Observer
+    from striate.training.recipe import Recipe
+
+__version__ = "0.1.0"
+
+# Name -> the module that has it.
+_LAZY = {
+    "Model": "striate.models.model",
+    "Observer": "striate.observer",
+    "Recipe": "striate.training.recipe",
+    "Run": "striate.models.run",
+    "Samples": "striate.data.samples",
+    "evaluate": "striate.actions.evaluate",
+    "inspect": "striate.actions.inspect",
+    "load": "striate.actions.load",
+    "open_dataset": "striate.data.sources",
+    "predict": "striate.actions.predict",
+    "resume": "striate.actions.resume",
+    "runs": "striate.actions.runs",
+    "train": "striate.actions.train",
+}
+
+__all__ = [
+    "InputError",
+    "Model",
+    "Observer",
+    "Recipe",
+    "Run",
+    "Samples",
+    "__version__",
+    "evaluate",
+    "inspect",
+    "load",
+    "open_dataset",
+    "predict",
+    "resume",
+    "runs",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'striate' has no attribute '{name}'")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,131 @@
+"""`striate evaluate`: how well a run answers the pictures of a source, each figure with a 95 % interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
+from striate.data.sources import open_dataset
+from striate.data.splits import read_split
+from striate.data.store import prepare_all
+from striate.errors import InputError, require
+from striate.machine.threads import usable_cores
+from striate.models.model import Model
+from striate.models.run import Run, load_model
+from striate.observer import SILENT, Observer
+
+if TYPE_CHECKING:
+    from striate.evaluation import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Figures with intervals over the pictures of `split` ("" where the source has none), and what was left out."""
+
+    evaluation: Evaluation
+    source: str
+    split: str
+    pictures: int
+    left_out: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    targets: np.ndarray
+    probabilities: np.ndarray
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "source": self.source,
+            "split": self.split or "all",
+            "pictures": self.pictures,
+            "left_out": [{"path": name, "reason": reason} for name, reason in self.left_out],
+            **self.evaluation.to_json(),
+        }
+
+
+def evaluate(
+    run: Run | Model | str | Path,
+    source: str | Path | Any,
+    *,
+    split: str | None = None,
+    labels: str | None = None,
+    root: str | None = None,
+    strict: bool = False,
+    device: str = "auto",
+    seed: int = 0,
+    observer: Observer = SILENT,
+) -> Evaluated:
+    """Answer the labelled pictures of `source` and count.
+
+    split: "train", "validation" or "test"; where None the test split, or everything if the source has no
+    splits. Classes are matched by name, never by position. Raises InputError where the source holds a class
+    that the model does not know, or no such split; with `strict` also where a picture cannot be read.
+    """
+    import torch
+
+    from striate.evaluation import evaluate_classification
+
+    samples = open_dataset(source, labels=labels, root=root)
+    observer.say(samples.how)
+    if not isinstance(run, Model):
+        torch.set_num_threads(usable_cores())
+    model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
+    samples, split = _one_split(samples, split)
+    samples = _matched(samples, model.class_names)
+    result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer)
+    left_out = [(one.name, one.reason) for one in samples.left_out]
+    left_out += [(samples.names[row], reason) for row, reason in result.failures]
+    if strict and left_out:
+        raise InputError(f"{left_out[0][0]}: {left_out[0][1]} (and {len(left_out) - 1} more); leave --strict away")
+    for name, reason in left_out:
+        observer.warn(f"left out: {name}: {reason}")
+    used = samples.without(result.failures)
+    require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
+    probabilities = model.answer(
+        result.pictures, lambda done, total: observer.progress("answering", done, total)
+    ).numpy()
+    evaluation = evaluate_classification(probabilities, used.targets, model.class_names, seed=seed)
+    return Evaluated(
+        evaluation=evaluation,
+        source=samples.source,
+        split=split,
+        pictures=len(used),
+        left_out=tuple(left_out),
+        names=used.names,
+        targets=used.targets,
+        probabilities=probabilities,
+    )
+
+
+def _one_split(samples: Samples, wanted: str | None) -> tuple[Samples, str]:
+    present = [name for name in SPLITS if bool((samples.splits == name).any())]
+    if wanted is None:
+        # Pictures that training never saw, where the source says which they are.
+        wanted = TEST if TEST in present else next((name for name in reversed(present)), None)
+        if wanted is None:
+            return samples, ""
+    split = read_split(wanted)
+    if split is None or split not in present:
+        have = f"it has {', '.join(present)}" if present else "it has no splits; leave --split away"
+        raise InputError(f"{samples.source}: no split '{wanted}'; {have}")
+    return samples.select(samples.rows(split)), split
+
+
+def _matched(samples: Samples, class_names: tuple[str, ...]) -> Samples:
+    """Targets renumbered to the model's classes, by name."""
+    position = {name: number for number, name in enumerate(class_names)}
+    used = [int(number) for number in np.unique(samples.targets) if number != UNLABELLED]
+    strange = [samples.class_names[number] for number in used if samples.class_names[number] not in position]
+    if strange:
+        raise InputError(
+            f"{samples.source}: the model does not know the class{'es' * (len(strange) > 1)} "
+            f"{', '.join(strange[:5])}{', ...' * (len(strange) > 5)}; it knows "
+            f"{', '.join(class_names[:8])}{', ...' * (len(class_names) > 8)}"
+        )
+    require(len(used) > 0, f"{samples.source}: its pictures have no labels to compare the answers with")
+    table = np.array([position.get(name, UNLABELLED) for name in samples.class_names], dtype=np.int64)
+    samples = samples.select(np.flatnonzero(samples.targets != UNLABELLED))
+    return replace(samples, targets=table[samples.targets], class_names=class_names)

@@ -1,0 +1,138 @@
+"""`striate inspect SOURCE`: what is there, before training, as numbers and as a page with a contact sheet."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.data.survey import Survey, Thumbnail, survey, thumbnail_of
+from striate.errors import InputError, require
+from striate.observer import SILENT, Observer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from striate.data.samples import Samples
+    from striate.reports.pages import Augmented
+
+# Of the page that shows what training will see.
+AUGMENTED_PICTURES = 8
+AUGMENTED_TIMES = 8
+# Pictures that the network's input is fitted on, for that page only.
+FITTED_ON = 64
+
+
+def inspect(
+    source: Any,
+    *,
+    out: str | Path | None = None,
+    labels: str | None = None,
+    root: str | None = None,
+    seed: int = 0,
+    augment: bool = False,
+    strict: bool = False,
+    observer: Observer = SILENT,
+) -> Survey:
+    """Read every picture of `source` once and tell everything about it.
+
+    The page goes to `out` (a file; a page of ours that lies there is replaced, anything else refused); None:
+    `inspect-<name>.html` in the current folder, with a number where that name is taken. `augment`: it also shows
+    what training will see of a few pictures. `labels`, `root`: as in `open_dataset`. `seed` draws the splits.
+
+    Raises InputError where the source cannot be understood or holds no readable picture; if `strict`, where any
+    picture cannot be read.
+    """
+    from striate.data.sources import open_dataset
+    from striate.machine.files import write_atomically
+
+    place = _place(source, out)
+    samples = open_dataset(source, labels=labels, root=root)
+    observer.say(samples.how)
+    found, thumbnails, kept = survey(samples, seed=seed, observer=observer, strict=strict)
+    observer.say(found.splits)
+    if found.left_out_count:
+        observer.warn(f"{found.found:,} pictures found = {found.used:,} used + {found.left_out_count:,} left out")
+    drawn = _augmented(kept, found, seed) if augment else ()
+    write_atomically(place, _page(found, thumbnails, drawn))
+    observer.say(f"page: {place}")
+    return found
+
+
+def _page(found: Survey, thumbnails: tuple[Thumbnail, ...], drawn: tuple[Augmented, ...]) -> str:
+    from striate.reports import pages
+
+    sheet = [pages.Thumbnail(name=one.name, label=one.label, picture=one.picture) for one in thumbnails]
+    return pages.inspect_page(found.to_json(), sheet, drawn)
+
+
+def _place(source: Any, out: str | Path | None) -> Path:
+    """Where the page goes, before any work is done. Nothing that we did not write is ever replaced."""
+    if out is not None:
+        place = Path(out)
+        require(not place.is_dir(), f"{place} is a folder; name a file, such as {place / 'inspect.html'}")
+        require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
+        require(
+            not place.exists() or _is_ours(place),
+            f"{place} is there and is no page of striate inspect; name another file with --out",
+        )
+        return place
+    name = Path(source).resolve().name if isinstance(source, (str, Path)) else "arrays"
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:100] or "source"
+    number = 1
+    while (place := Path(f"inspect-{name}{'' if number == 1 else f'-{number}'}.html")).exists():
+        number += 1
+    return place
+
+
+def _is_ours(place: Path) -> bool:
+    try:
+        with place.open("rb") as file:
+            content = file.read(1 << 25)
+    except OSError as error:
+        raise InputError(f"{place} cannot be read ({error.strerror}); name another file with --out") from error
+    return b"Made by <code>striate inspect</code>" in content
+
+
+def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[Augmented, ...]:
+    """What training by default would see of a few training pictures, in its first epochs."""
+    import numpy as np
+
+    from striate.data.augment import preview
+    from striate.data.samples import TRAIN
+    from striate.data.store import build_store
+    from striate.models.input_spec import fit_input_spec
+    from striate.reports import pages
+    from striate.training.defaults import Facts, choose_augmentation, choose_network
+    from striate.training.recipe import Recipe
+
+    rows = samples.rows(TRAIN)
+    require(len(rows) > 0, f"{samples.source}: there are no training pictures to vary ({found.splits})")
+    near = rows[np.linspace(0, len(rows) - 1, min(FITTED_ON, len(rows))).astype(np.int64)]
+    store = build_store(samples, near).store
+    grey = found.grey_share == 1
+    counts = np.bincount(samples.targets[rows], minlength=len(samples.class_names))
+    facts = Facts(
+        pictures=len(rows),
+        classes=len(samples.class_names),
+        smallest_class=int(counts.min()),
+        longer_side=float(np.median(store.shapes[:, :2].max(axis=1))),
+        grey=grey,
+        mirrors=not grey,
+    )
+    recipe = Recipe(seed=seed)
+    name, _, _ = choose_network(recipe, facts)
+    spec, _ = fit_input_spec(store)
+    augmentation = choose_augmentation(recipe, facts, name, spec)
+    chosen = np.linspace(0, len(store) - 1, min(AUGMENTED_PICTURES, len(store))).astype(np.int64)
+    pictures: list[np.ndarray] = [store.pixels(int(index)) for index in chosen]
+    shown = preview(pictures, augmentation, spec, seed=seed, rows=near[chosen], times=AUGMENTED_TIMES)
+    return tuple(
+        pages.Augmented(
+            name=samples.names[int(near[index])],
+            label=samples.class_names[int(samples.targets[near[index]])],
+            picture=thumbnail_of(picture),
+            drawn=tuple(thumbnail_of(one) for one in times),
+        )
+        for index, picture, times in zip(chosen, pictures, shown, strict=True)
+    )

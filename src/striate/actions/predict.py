@@ -1,0 +1,64 @@
+"""`striate predict`: answers for pictures, in the order given; what cannot be read is named and the rest goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from striate.data.sources import find_pictures
+from striate.data.store import prepare_all
+from striate.errors import InputError
+from striate.machine.threads import usable_cores
+from striate.models.model import Model, Prediction
+from striate.models.run import Run, load_model
+from striate.observer import SILENT, Observer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Answers in the order in which the pictures were named, the classes, and what could not be read."""
+
+    class_names: tuple[str, ...]
+    answers: tuple[Prediction, ...]
+    unreadable: tuple[tuple[str, str], ...]  # (name, reason)
+
+
+def predict(
+    run: Run | Model | str | Path,
+    pictures: Sequence[str | Path] | str | Path,
+    *,
+    device: str = "auto",
+    names_from: Iterable[str] | None = None,
+    observer: Observer = SILENT,
+) -> Predictions:
+    """Answers for files, folders and globs; "-" stands for the names in `names_from`, one a line.
+
+    Raises InputError where no picture can be read, and where the run cannot be loaded.
+    """
+    import torch
+
+    wanted = [pictures] if isinstance(pictures, str | Path) else list(pictures)
+    samples = find_pictures(wanted, names_from)
+    if not len(samples):
+        raise InputError(f"no pictures in {', '.join(str(one) for one in wanted[:3])}; name files, folders or globs")
+    if not isinstance(run, Model):
+        torch.set_num_threads(usable_cores())
+    model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
+    result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer)
+    unreadable = tuple((samples.names[row], reason) for row, reason in result.failures)
+    if len(unreadable) == len(samples):
+        name, reason = unreadable[0]
+        raise InputError(f"none of the {len(samples):,} pictures can be read; the first is {name}: {reason}")
+    failed = {row for row, _ in result.failures}
+    names = [name for row, name in enumerate(samples.names) if row not in failed]
+    probabilities = model.answer(
+        result.pictures, lambda done, total: observer.progress("answering", done, total)
+    ).numpy()
+    return Predictions(
+        class_names=model.class_names,
+        answers=tuple(model.predictions(names, probabilities)),
+        unreadable=unreadable,
+    )

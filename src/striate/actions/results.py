@@ -1,0 +1,334 @@
+"""What comes out of a training: the model, predictions, figures with intervals, the card and the report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.data.decode import decode
+from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.data.splits import Duplicates, find_equal
+from striate.data.store import PixelStore
+from striate.evaluation import evaluate_classification
+from striate.machine.description import describe_machine, versions
+from striate.models.model import Model
+from striate.models.run import HISTORY, METRICS, PREDICTIONS, REPORT, json_text, write_model
+from striate.training.history import Row, history_text
+from striate.training.resolved import Resolved
+from striate.training.settings import to_mapping
+
+if TYPE_CHECKING:
+    from striate.actions.train import Job
+    from striate.reports.pages import TrainingReport
+
+MOST_PICTURES = 12  # worst mistakes and least sure answers on the page
+NEIGHBOURS = 3
+NEIGHBOURS_AMONG = 4000  # training pictures whose features are compared
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """The pictures as training needed them. `samples` is without what could not be read."""
+
+    samples: Samples
+    held_back: dict[str, torch.Tensor]  # by split: (n, C, H, W) as the network takes them
+    checksums: np.ndarray  # (N,) uint64
+    store: PixelStore | None = None  # training, decoded; None where only prepared pictures were needed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained model and how it came to be."""
+
+    model: Model
+    described: Mapping[str, Any]  # {name, arguments}: how to build the network again
+    resolved: Resolved
+    material: Material
+    history: Sequence[Row]
+    best_epoch: int | None
+    weights_words: str
+    reasons: Sequence[str]
+    seconds: Mapping[str, float]
+
+
+def write_results(job: Job, trained: Trained) -> None:
+    """Answer the held-back pictures and write every file of the run that is not there yet."""
+    run, observer, model, material = job.run, job.observer, trained.model, trained.material
+    samples = material.samples
+    run.write(HISTORY, history_text(trained.history))
+    duplicates = find_equal(material.checksums, samples)
+    for sentence in duplicates.sentences():
+        observer.warn(sentence)
+    write_model(
+        run,
+        model,
+        trained.described,
+        {
+            "weights": trained.weights_words,
+            "versions": versions(),
+            "data": {
+                "source": samples.source,
+                "fingerprint": fingerprint(material),
+                "pictures": {name: int(count.sum()) for name, count in samples.counts().items()},
+            },
+        },
+    )
+    began = time.monotonic()
+    evaluations: dict[str, Any] = {}
+    answers: dict[str, np.ndarray] = {}
+    for split, pictures in material.held_back.items():
+        if split == TRAIN:
+            continue
+        answers[split] = model.answer(
+            pictures, lambda done, total, what=split: observer.progress(f"answering {what}", done, total)
+        ).numpy()
+        targets = samples.targets[samples.rows(split)]
+        evaluations[split] = evaluate_classification(
+            answers[split], targets, samples.class_names, seed=job.recipe.seed
+        ).to_json()
+    shown = TEST if TEST in answers else VALIDATION if VALIDATION in answers else None
+    seconds = {**trained.seconds, "evaluation": time.monotonic() - began}
+    if shown is not None:
+        rows = samples.rows(shown)
+        run.write(PREDICTIONS, predictions_text(samples.select(rows), answers[shown]))
+    left_out = [{"path": one.name, "reason": one.reason} for one in samples.left_out]
+    seconds["total"] = time.monotonic() - job.started
+    metrics = {
+        "schema": SCHEMA,
+        **evaluations,
+        "counts": {
+            "found": len(samples) + len(left_out),
+            "used": len(samples),
+            "left_out": len(left_out),
+            "by_split": {name: int(count.sum()) for name, count in samples.counts().items()},
+        },
+        "left_out": left_out,
+        "equal_pictures": duplicates.to_json(),
+        "best_epoch": trained.best_epoch,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "machine": describe_machine(model.device, trained.resolved.threads),
+    }
+    run.write(METRICS, json_text(metrics))
+    from striate.reports.pages import training_report
+
+    report = _report(job, trained, duplicates, evaluations, answers, shown, seconds)
+    run.write(REPORT, training_report(report))
+
+
+def fingerprint(material: Material) -> str:
+    """A text that is equal for equal pictures with equal labels in equal splits, in the same order."""
+    import hashlib
+
+    samples = material.samples
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(np.ascontiguousarray(material.checksums).tobytes())
+    digest.update(samples.targets.astype(np.int64).tobytes())
+    digest.update("\n".join([*samples.class_names, *map(str, samples.splits)]).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def predictions_text(samples: Samples, probabilities: np.ndarray) -> str:
+    """CSV: path, target, prediction, probability, then the probability of each class."""
+    names = samples.class_names
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "target", "prediction", "probability", *[f"p({name})" for name in names]])
+    for name, target, row in zip(samples.names, samples.targets, probabilities, strict=True):
+        best = int(row.argmax())
+        writer.writerow([name, names[target], names[best], f"{row[best]:.6f}", *[f"{value:.6f}" for value in row]])
+    return text.getvalue()
+
+
+def repeat_command(job: Job, source: str) -> str:
+    """The command that does the same again."""
+    return f"striate train {shlex.quote(source)} --recipe {shlex.quote(str(job.run.folder / 'recipe.toml'))}"
+
+
+def _report(
+    job: Job,
+    trained: Trained,
+    duplicates: Duplicates,
+    evaluations: Mapping[str, Any],
+    answers: Mapping[str, np.ndarray],
+    shown: str | None,
+    seconds: Mapping[str, float],
+) -> TrainingReport:
+    from striate.reports.pages import TrainingReport
+
+    samples, resolved = trained.material.samples, trained.resolved
+    mistakes: tuple[Any, ...] = ()
+    unsure: tuple[Any, ...] = ()
+    if shown is not None:
+        mistakes = _mistakes(trained, shown, answers[shown])
+        unsure = _unsure(trained, shown, answers[shown])
+    plain = duplicates.to_json()
+    return TrainingReport(
+        title=samples.source.rstrip("/").rpartition("/")[2] or samples.source,
+        source=samples.source,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command=repeat_command(job, samples.source),
+        class_names=samples.class_names,
+        summary=_summary(trained, seconds),
+        trust=_trust(trained, duplicates, evaluations, shown),
+        evaluation=evaluations.get(shown) if shown else None,
+        split=shown or TEST,
+        history=trained.history,
+        best_epoch=trained.best_epoch,
+        counts={name: count.tolist() for name, count in samples.counts().items()},
+        mistakes=mistakes,
+        unsure=unsure,
+        found=len(samples) + len(samples.left_out),
+        used=len(samples),
+        left_out=[(one.name, one.reason) for one in samples.left_out],
+        duplicates=[[one["path"] for one in group] for group in plain["inside"]],
+        leaks=[[one["path"] for one in group] for group in plain["across"]],
+        recipe=to_mapping(job.recipe),
+        resolved=resolved.to_mapping(),
+        reasons=tuple(trained.reasons),
+        machine=describe_machine(trained.model.device, resolved.threads),
+        versions=versions(),
+        times={name: value for name, value in seconds.items() if name != "total"},
+    )
+
+
+def _summary(trained: Trained, seconds: Mapping[str, float]) -> tuple[str, ...]:
+    samples, resolved = trained.material.samples, trained.resolved
+    counts = {name: int(count.sum()) for name, count in samples.counts().items()}
+    how = "its head fitted on frozen features" if resolved.method == "frozen" else f"{len(trained.history)} epochs"
+    parts = ", ".join(f"{counts[name]:,} for {name}" for name in (VALIDATION, TEST) if name in counts)
+    return (
+        f"{resolved.network}{' (pretrained)' if resolved.pretrained else ''}, {how}, learned "
+        f"{len(samples.class_names)} classes from {counts[TRAIN]:,} pictures"
+        + (f"; held back: {parts}." if parts else "."),
+    )
+
+
+def _trust(
+    trained: Trained, duplicates: Duplicates, evaluations: Mapping[str, Any], shown: str | None
+) -> tuple[str, ...]:
+    """How far the figure carries, in plain sentences."""
+    samples = trained.material.samples
+    said = []
+    if shown is None:
+        return ("Nothing was held back: there is no telling how well this model answers.",)
+    number = len(samples.rows(shown))
+    if shown == VALIDATION:
+        said.append("There is no test split: these are validation pictures, on which the best epoch was chosen.")
+    if number < 100:
+        said.append(f"Only {number} pictures were held back for this, so the interval is wide.")
+    leaked = [row for row in duplicates.leaked() if samples.splits[row] == shown]
+    if leaked:
+        said.append(f"{len(leaked)} of the {shown} pictures equal a training picture: the figure is too good.")
+    counts = samples.counts()[TRAIN]
+    if counts.max() >= 4 * counts.min():
+        rarest = samples.class_names[int(counts.argmin())]
+        said.append(f"Classes are uneven ({rarest}: {counts.min():,}, largest: {counts.max():,}): look at each class.")
+    if samples.left_out:
+        said.append(f"{len(samples.left_out):,} pictures could not be used; they are listed below.")
+    if not said:
+        said.append(f"The {shown} pictures played no part in training or in any choice.")
+    return tuple(said)
+
+
+def _mistakes(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Any, ...]:
+    from striate.reports.figures import thumbnail
+    from striate.reports.pages import Mistake, Neighbour
+
+    samples, names = trained.material.samples, trained.material.samples.class_names
+    rows = samples.rows(split)
+    targets, best = samples.targets[rows], probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(best != targets)
+    worst = wrong[np.argsort(-probabilities[wrong, best[wrong]], kind="stable")][:MOST_PICTURES]
+    near = _nearest_training(trained, split, worst)
+    made = []
+    for at in worst:
+        neighbours = tuple(
+            Neighbour(
+                picture=thumbnail(_pixels(samples, row)),
+                name=samples.names[row],
+                label=names[samples.targets[row]],
+                distance=distance,
+            )
+            for row, distance in near.get(int(at), ())
+        )
+        made.append(
+            Mistake(
+                picture=thumbnail(_pixels(samples, int(rows[at]))),
+                name=samples.names[rows[at]],
+                target=names[targets[at]],
+                prediction=names[best[at]],
+                probability=float(probabilities[at, best[at]]),
+                neighbours=neighbours,
+            )
+        )
+    return tuple(made)
+
+
+def _unsure(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Any, ...]:
+    from striate.reports.figures import thumbnail
+    from striate.reports.pages import Answer
+
+    samples, names = trained.material.samples, trained.material.samples.class_names
+    rows = samples.rows(split)
+    made = []
+    for at in np.argsort(probabilities.max(axis=1), kind="stable")[:MOST_PICTURES]:
+        order = np.argsort(-probabilities[at], kind="stable")[:3]
+        made.append(
+            Answer(
+                picture=thumbnail(_pixels(samples, int(rows[at]))),
+                name=samples.names[rows[at]],
+                target=names[samples.targets[rows[at]]],
+                top=tuple((names[k], float(probabilities[at, k])) for k in order),
+            )
+        )
+    return tuple(made)
+
+
+def _pixels(samples: Samples, row: int) -> np.ndarray:
+    data = samples.pictures.load(int(samples.index[row]))
+    if isinstance(data, bytes):
+        return decode(data)
+    return data if data.ndim == 3 else data[..., None]
+
+
+def _nearest_training(trained: Trained, split: str, wanted: np.ndarray) -> dict[int, list[tuple[int, float]]]:
+    """For each position of `wanted` in its split the nearest training rows, by cosine distance of features."""
+    if not len(wanted):
+        return {}
+    model, material = trained.model, trained.material
+    train_rows = material.samples.rows(TRAIN)
+    step = max(1, -(-len(train_rows) // NEIGHBOURS_AMONG))
+    among = np.arange(0, len(train_rows), step)
+    part = getattr(model.network, "features", None)
+    part = part if isinstance(part, torch.nn.Module) else model.network
+    if TRAIN in material.held_back:
+        pictures = material.held_back[TRAIN][torch.from_numpy(among)]
+    elif material.store is not None:
+        pictures = torch.stack([model.prepare(material.store.pixels(int(index))) for index in among])
+    else:
+        return {}
+    known = _unit(model.outputs(pictures, part))
+    asked = _unit(model.outputs(material.held_back[split][torch.from_numpy(wanted)], part))
+    distances = 1 - asked @ known.T
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
+    return {
+        int(at): [(int(train_rows[among[k]]), float(distances[i, k])) for k in nearest[i]]
+        for i, at in enumerate(wanted)
+    }
+
+
+def _unit(features: torch.Tensor) -> np.ndarray:
+    flat = features.flatten(1).numpy().astype(np.float64)
+    lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+    unit: np.ndarray = flat / np.maximum(lengths, 1e-12)
+    return unit

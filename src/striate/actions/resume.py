@@ -1,0 +1,65 @@
+"""`striate resume`: a run that was stopped goes on where its last checkpoint stands."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate.errors import InputError, require
+from striate.models.run import RECIPE, LogFile, Run
+from striate.observer import SILENT, Observer, Observers
+from striate.training.recipe import read_recipe, read_source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def resume(
+    run: Run | str | Path,
+    *,
+    epochs: int | None = None,
+    network: nn.Module | None = None,
+    observer: Observer = SILENT,
+) -> Run:
+    """Go on with a run that was stopped, by the decisions in its `recipe.toml`.
+
+    epochs: go on to so many in all, also after the end. network: your own module, where the run was trained
+    on one. A run that was stopped before its first checkpoint starts again. Raises InputError where the
+    folder holds no run, where there is nothing left to do, and where the pictures have changed.
+    """
+    from striate.actions.train import Job
+    from striate.actions.work import carry_out
+    from striate.data.sources import open_dataset
+    from striate.training.resolved import Resolved
+
+    started = time.monotonic()
+    run = run if isinstance(run, Run) else Run(Path(run))
+    if not run.folder.is_dir() or not (run.folder / RECIPE).is_file():
+        raise InputError(f"{run.folder}: no run to go on with (it has no {RECIPE}); striate runs lists those here")
+    recipe, values = read_recipe(run.folder / RECIPE)
+    source = read_source(run.folder / RECIPE)
+    resolved = Resolved.from_mapping(values, str(run.folder / RECIPE)) if values else None
+    if epochs is not None:
+        require(resolved is not None and resolved.method == "steps", f"{run}: there are no epochs to go on with")
+        assert resolved is not None
+        require(epochs > resolved.epochs, f"{run}: has {resolved.epochs} epochs; name more than that, got {epochs}")
+        per_epoch = max(1, resolved.steps // resolved.epochs)
+        resolved = replace(resolved, epochs=epochs, steps=epochs * per_epoch, plans=())
+    elif run.finished:
+        raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
+    samples = open_dataset(source, labels=recipe.labels, root=recipe.root)
+    watch = Observers(LogFile(run), observer)
+    watch.say("resumed")
+    job = Job(
+        run=run,
+        recipe=recipe,
+        resolved=resolved,
+        network=network,
+        observer=watch,
+        started=started,
+        resuming=True,
+    )
+    carry_out(job, samples)
+    return run

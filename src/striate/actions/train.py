@@ -1,0 +1,130 @@
+"""`striate train`: from a source of pictures to a run folder with a model, its report and its answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.errors import InputError, did_you_mean, require
+from striate.models.run import OWN_NETWORK, RECIPE, LogFile, Run, claim_folder
+from striate.observer import SILENT, Observer, Observers
+from striate.training.recipe import Recipe, read_recipe, recipe_text
+from striate.training.settings import from_mapping, to_mapping
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def train(
+    source: str | Path | tuple[np.ndarray, Any] | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    recipe: Recipe | str | Path | None = None,
+    network: str | nn.Module | None = None,
+    observer: Observer = SILENT,
+    started: float | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a network on the pictures of `source` and write a run folder.
+
+    source: a folder of class folders (also under train / validation / test), a folder with a table, IDX
+    files, WebDataset tars, or arrays: `(pictures, labels)`, `{"train": (pictures, labels), "test": ...}`.
+    out: the folder of the run; `runs/<source>-<n>` where None. recipe: a `Recipe` or a TOML file, in whose
+    `[resolved]` nothing is decided anew; `settings` (fields of `Recipe`) stand above it. network: a name, or
+    a module of your own that takes (B, C, H, W) and gives (B, classes). started: `time.monotonic()` at which
+    `minutes` began to count.
+
+    Returns the finished `Run`. Raises InputError for what cannot be used, before any work where it can be
+    known; an interrupted run goes on with `striate.resume`.
+    """
+    from striate.data.sources import open_dataset
+    from striate.training.resolved import Resolved
+
+    started = time.monotonic() if started is None else started
+    asked, resolved_values, notes = _asked(recipe, network if isinstance(network, str) else None, settings)
+    own = None if network is None or isinstance(network, str) else network
+    if own is not None and resolved_values:
+        require(resolved_values.get("network") == OWN_NETWORK, "the recipe is that of a named network, not of your own")
+    resolved = Resolved.from_mapping(resolved_values, str(recipe)) if resolved_values else None
+    _check_early(asked)
+    samples = open_dataset(source, labels=asked.labels, root=asked.root)
+    run = claim_folder(out, samples.source, overwrite=overwrite)
+    try:
+        log = LogFile(run)
+        watch = Observers(log, observer)
+        for note in notes:
+            watch.say(note)
+        run.write(RECIPE, recipe_text(asked, resolved_values, samples.source))
+        job = Job(run=run, recipe=asked, resolved=resolved, network=own, observer=watch, started=started)
+        from striate.actions.work import carry_out
+
+        carry_out(job, samples)
+    except InputError:
+        # What cannot be trained leaves nothing behind; what was begun can be resumed.
+        run.give_up_if_empty()
+        raise
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to be carried out: what was asked, and what was decided if it was decided before."""
+
+    run: Run
+    recipe: Recipe
+    resolved: Any  # Resolved | None
+    network: nn.Module | None
+    observer: Observer
+    started: float
+    resuming: bool = False
+
+
+def _asked(
+    recipe: Recipe | str | Path | None, network: str | None, settings: Mapping[str, Any]
+) -> tuple[Recipe, dict[str, Any], list[str]]:
+    """The recipe, the `[resolved]` that still holds, and notes for the log."""
+    names = [field.name for field in fields(Recipe)]
+    for name in settings:
+        if name not in names:
+            raise InputError(f"no setting '{name}'" + did_you_mean(name, names))
+    resolved: dict[str, Any] = {}
+    base = recipe if isinstance(recipe, Recipe) else Recipe()
+    if isinstance(recipe, str | Path):
+        base, resolved = read_recipe(Path(recipe))
+    given = {name: value for name, value in settings.items() if value is not None}
+    if network is not None:
+        given["network"] = network
+    parts = {name: value for name, value in given.items() if isinstance(value, Mapping)}
+    plain = {name: value for name, value in given.items() if name not in parts}
+    changed = replace(base, **plain) if plain else base
+    for name, values in parts.items():
+        merged = {**to_mapping(getattr(changed, name)), **values}
+        changed = replace(changed, **{name: from_mapping(type(getattr(changed, name)), merged, "settings", f"{name}.")})
+    notes = []
+    if resolved and changed != base:
+        notes.append(f"what {recipe} had resolved is decided anew, because {', '.join(sorted(given))} was given")
+        resolved = {}
+    elif resolved:
+        notes.append(f"everything as {recipe} had resolved it")
+    return changed, resolved, notes
+
+
+def _check_early(recipe: Recipe) -> None:
+    """What can be known to be wrong before a picture is opened."""
+    from striate.machine.devices import pick_device
+    from striate.machine.precision import pick_precision
+
+    if recipe.network is not None:
+        from striate.networks import NETWORKS, own_input
+
+        if recipe.network not in NETWORKS:
+            own_input(recipe.network)  # raises for a name that nobody knows
+    if recipe.weights is not None:
+        require(Path(recipe.weights).is_file(), f"{recipe.weights}: there is no such file of weights")
+    pick_precision(recipe.precision, pick_device(recipe.device))

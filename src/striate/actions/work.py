@@ -1,0 +1,326 @@
+"""The way from samples to a trained model, shared by `train` and `resume`: what is there, what is decided, the loop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.actions.results import Material, Trained, write_results
+from striate.data.augment import Augmentation
+from striate.data.batches import Batches
+from striate.data.decode import probe
+from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.data.splits import assign_splits
+from striate.data.store import PixelStore, StoreResult, build_store, prepare_all
+from striate.errors import InputError, require
+from striate.machine.allocator import keep_large_blocks
+from striate.machine.devices import pick_device
+from striate.machine.precision import pick_precision
+from striate.machine.threads import usable_cores
+from striate.models.input_spec import InputSpec, fit_input_spec
+from striate.models.model import Model
+from striate.models.run import OWN_NETWORK, RECIPE
+from striate.networks import InputDefaults, build_network, own_input
+from striate.tasks.classification import Classification
+from striate.training.defaults import (
+    PRETRAINED,
+    SMALL_SIDE,
+    Facts,
+    choose_augmentation,
+    choose_network,
+    resolve_steps,
+)
+from striate.training.loop import Loop, Validation
+from striate.training.recipe import recipe_text
+from striate.training.resolved import Resolved
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from striate.actions.train import Job
+
+PROBED = 200  # pictures whose headers tell how large pictures are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where the work is done, as plain values."""
+
+    device: str
+    threads: int
+    precision: str
+
+
+def carry_out(job: Job, samples: Samples) -> None:
+    """Train as the job says and write everything into its run."""
+    recipe, say = job.recipe, job.observer.say
+    keep_large_blocks()
+    device = pick_device(recipe.device if job.resolved is None else job.resolved.device)
+    threads = (recipe.threads if job.resolved is None else job.resolved.threads) or usable_cores()
+    torch.set_num_threads(threads)
+    precision, why = pick_precision(recipe.precision, device)
+    if job.resolved is not None:
+        precision, why = job.resolved.precision, "as resolved before"
+    machine = Machine(device=device, threads=threads, precision=precision)
+    say(samples.how)
+    samples, split_words = assign_splits(samples, seed=recipe.seed)
+    say(split_words)
+    require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training pictures")
+    facts = Facts(
+        pictures=len(samples.rows(TRAIN)),
+        classes=len(samples.class_names),
+        smallest_class=int(np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names)).min()),
+        longer_side=_typical_side(samples),
+    )
+    say(f"training on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
+    name, pretrained, _ = choose_network(recipe, facts)
+    frozen = (
+        job.network is None and name == PRETRAINED and pretrained and recipe.epochs is None and recipe.weights is None
+    )
+    if job.resolved is not None:
+        frozen = job.resolved.method == "frozen"
+    if frozen:
+        from striate.actions.few import train_frozen
+
+        trained = train_frozen(job, samples, facts, machine)
+    else:
+        trained = train_by_steps(job, samples, facts, machine)
+    write_results(job, trained)
+
+
+def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
+    """Decode once, fit the input, build the network, decide what is open, and run the loop."""
+    recipe, observer, resolved = job.recipe, job.observer, job.resolved
+    began = time.monotonic()
+    size = _known_size(job, facts)
+    reading = build_store(
+        samples,
+        samples.rows(TRAIN),
+        threads=machine.threads,
+        shrink=None if size is None else 2 * size,
+        observer=observer,
+    )
+    store = reading.store
+    require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
+    grey = bool((store.shapes[:, 2] == 1).all())
+    facts = replace(facts, pictures=len(store), grey=grey, mirrors=not grey)
+    name, pretrained, why = choose_network(recipe, facts)
+    arguments: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
+    if resolved is not None:
+        name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
+    own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None
+    spec, spec_words = _fit_spec(job, store, size, own)
+    observer.say(spec_words)
+    network = _network(job, name, len(samples.class_names), spec, pretrained, arguments)
+    material = hold_back(job, samples, spec, reading, machine)
+    if resolved is None:
+        resolved = resolve_steps(
+            recipe,
+            facts,
+            spec,
+            choose_augmentation(recipe, facts, name, spec),
+            network=OWN_NETWORK if job.network is not None else name,
+            arguments=arguments,
+            pretrained=pretrained,
+            device=machine.device,
+            precision=machine.precision,
+            threads=machine.threads,
+        )
+        observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
+    used, train_rows = material.samples, material.samples.rows(TRAIN)
+    task = _task(resolved, used)
+    augmentation = Augmentation(**resolved.augment)
+    batches = Batches(
+        store,
+        task=task,
+        frame=spec,
+        batch_size=resolved.batch_size,
+        seed=resolved.seed,
+        augmentation=augmentation,
+        weights=None if used.weights is None else used.weights[train_rows],
+    )
+    if not resolved.plans and job.resolved is None:
+        resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
+    job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), used.source))
+    moved = network.to(machine.device).to(memory_format=torch.channels_last)
+    model = Model(moved, spec, task, machine.device)
+    observer.say(
+        f"{resolved.epochs} epochs of {batches.steps_per_epoch} steps, batches of {resolved.batch_size}, "
+        f"{resolved.optimizer.name} at {resolved.learning_rate:.3g} ({resolved.schedule.name}), "
+        f"varied by {augmentation.in_words()}"
+    )
+    loop = Loop(model, batches, _validation(material), resolved, checkpoints=job.run.checkpoints(), observer=observer)
+    if job.resuming and (job.run.checkpoints() / "last.safetensors").is_file():
+        loop.restore()
+        observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
+    reading_seconds, began = time.monotonic() - began, time.monotonic()
+    progress = loop.run()
+    return Trained(
+        model=model,
+        described={"name": resolved.network, "arguments": arguments},
+        resolved=resolved,
+        material=material,
+        history=progress.history,
+        best_epoch=progress.best_epoch + 1 if progress.best_epoch >= 0 else None,
+        weights_words=_weights_words(resolved, progress.best_epoch, task.monitor),
+        reasons=(spec_words, why),
+        seconds={"reading": reading_seconds, "training": time.monotonic() - began},
+    )
+
+
+def _weights_words(resolved: Resolved, best_epoch: int, monitor: str) -> str:
+    averaged = "averaged over steps" if resolved.averaging else "as trained"
+    if best_epoch < 0:
+        return f"{averaged}, of the last step (nothing was held back for validation)"
+    return f"{averaged}, of epoch {best_epoch + 1}, the best by validation {monitor.replace('_', ' ')}"
+
+
+def _typical_side(samples: Samples) -> float:
+    """Median of the longer sides of up to PROBED training pictures, read from their headers."""
+    rows = samples.rows(TRAIN)
+    chosen = rows[np.linspace(0, len(rows) - 1, min(PROBED, len(rows))).astype(np.int64)]
+    sides = []
+    for row in chosen:
+        try:
+            data = samples.pictures.load(int(samples.index[row]))
+            if isinstance(data, np.ndarray):
+                sides.append(max(data.shape[:2]))
+            else:
+                header = probe(data)
+                sides.append(max(header.width, header.height))
+        except InputError:
+            continue  # it is named when it is decoded
+    require(bool(sides), f"{samples.source}: none of its pictures can be read; striate inspect names them")
+    return float(np.median(sides))
+
+
+def _known_size(job: Job, facts: Facts) -> int | None:
+    """The side of the input where it does not depend on the pixels; None for small pictures, which keep theirs."""
+    if job.resolved is not None:
+        return int(job.resolved.height)
+    if job.recipe.size is not None:
+        return job.recipe.size
+    return None if facts.longer_side <= SMALL_SIDE else 128
+
+
+def _fit_spec(job: Job, store: PixelStore, size: int | None, own: InputDefaults | None) -> tuple[InputSpec, str]:
+    recipe, resolved = job.recipe, job.resolved
+    if resolved is not None:
+        spec, _ = fit_input_spec(
+            store,
+            size=(resolved.height, resolved.width),
+            fit=resolved.fit,
+            channels=resolved.channels,
+            crop_share=resolved.crop_share,
+            interpolation=resolved.interpolation,
+            mean=None if own is None else own.mean,
+            deviation=None if own is None else own.deviation,
+        )
+        return spec, f"the network's input is {resolved.width}x{resolved.height}, as resolved before"
+    if own is not None and own.mean is not None:
+        return fit_input_spec(
+            store,
+            size=recipe.size or own.size,
+            fit=recipe.fit,
+            channels=3,
+            mean=own.mean,
+            deviation=own.deviation,
+            interpolation=own.interpolation,
+        )
+    return fit_input_spec(store, size=recipe.size, fit=recipe.fit, largest=size or 128)
+
+
+def _network(
+    job: Job, name: str, num_outputs: int, spec: InputSpec, pretrained: bool, arguments: dict[str, Any]
+) -> nn.Module:
+    if job.network is not None:
+        return job.network
+    built = build_network(
+        name,
+        num_outputs=num_outputs,
+        channels=spec.channels,
+        size=(spec.height, spec.width),
+        pretrained=pretrained,
+        weights=None if job.recipe.weights is None else Path(job.recipe.weights),
+        arguments=arguments,
+        seed=job.recipe.seed,
+    )
+    for note in built.notes:
+        job.observer.say(note)
+    return built.network
+
+
+def hold_back(job: Job, samples: Samples, spec: InputSpec, reading: StoreResult, machine: Machine) -> Material:
+    """Validation and test as the network takes them, and the table without what could not be read."""
+    failures = list(reading.failures)
+    checksums = np.zeros(len(samples), dtype=np.uint64)
+    checksums[reading.rows] = reading.checksums
+    held_back: dict[str, torch.Tensor] = {}
+    for split in (VALIDATION, TEST):
+        rows = samples.rows(split)
+        prepared = prepare_all(
+            samples, rows, spec.prepare, threads=machine.threads, observer=job.observer, what=f"reading {split}"
+        )
+        checksums[prepared.rows] = prepared.checksums
+        failures += prepared.failures
+        if len(prepared.rows):
+            held_back[split] = prepared.pictures
+    report_left_out(job, samples, failures)
+    used = samples.without(failures)
+    require_classes(used)
+    kept = np.ones(len(samples), dtype=bool)
+    kept[[row for row, _ in failures]] = False
+    return Material(samples=used, store=reading.store, held_back=held_back, checksums=checksums[kept])
+
+
+def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]]) -> None:
+    """Name what could not be read, or refuse the source where the recipe is strict."""
+    names = [(one.name, one.reason) for one in samples.left_out] + [
+        (samples.names[row], reason) for row, reason in failures
+    ]
+    found, left = len(samples) + len(samples.left_out), len(names)
+    if not names:
+        job.observer.say(f"{found:,} pictures found, all of them used")
+        return
+    if job.recipe.strict:
+        raise InputError(
+            f"{samples.source}: {left:,} of {found:,} pictures cannot be used, the first is {names[0][0]} "
+            f"({names[0][1]}); mend them, or leave --strict away"
+        )
+    job.observer.warn(f"{found:,} pictures found = {found - left:,} used + {left:,} left out:")
+    for name, reason in names[:10]:
+        job.observer.warn(f"  {name}: {reason}")
+    if left > 10:
+        job.observer.warn(f"  and {left - 10:,} more; all are in metrics.json and in the report")
+
+
+def require_classes(samples: Samples) -> None:
+    counts = np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names))
+    missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
+    require(
+        not missing,
+        f"{samples.source}: no training picture of class '{missing[0] if missing else ''}' can be read; "
+        "striate inspect names the broken files",
+    )
+
+
+def _task(resolved: Resolved, samples: Samples) -> Classification:
+    targets = samples.targets[samples.rows(TRAIN)]
+    weights = None
+    if resolved.class_weights == "balanced":
+        counts = np.bincount(targets, minlength=len(samples.class_names))
+        weights = tuple(float(len(targets) / (len(counts) * count)) for count in counts)
+    task = Classification(samples.class_names, label_smoothing=resolved.label_smoothing, class_weights=weights)
+    return task.bound_to(targets)
+
+
+def _validation(material: Material) -> Validation | None:
+    if VALIDATION not in material.held_back:
+        return None
+    rows = material.samples.rows(VALIDATION)
+    return Validation(material.held_back[VALIDATION], material.samples.targets[rows])

@@ -1,0 +1,1 @@
+"""The command line: flags in, one action, its result shown. Only this room prints and ends the process."""

@@ -1,0 +1,131 @@
+"""`striate`: reads the command, runs one action, shows its result; the only place that ends the process.
+
+Exit status: 0 done, 1 a defect of ours (with its traceback), 2 a mistake of the user's (one sentence),
+130 Ctrl-C. Results go to stdout, progress to stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from striate.errors import InputError, unknown
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does in one line, and its module (`add_arguments(parser)`, `run(arguments, started)`)."""
+
+    group: str
+    line: str
+    module: str
+
+
+# In the order in which a person meets them.
+COMMANDS: dict[str, Command] = {
+    "inspect": Command("data", "what is there, before training: counts, sizes, broken, equal pictures", "inspect"),
+    "train": Command("train", "train a network on a folder of pictures; no option is needed", "train"),
+    "resume": Command("train", "go on with a run that was stopped, or train it further", "resume"),
+    "networks": Command("train", "the networks that can be trained", "networks"),
+    "predict": Command("use", "answers for pictures", "predict"),
+    "evaluate": Command("use", "how well a run answers labelled pictures, with intervals", "evaluate"),
+    "describe": Command("look inside", "the layers, weights and multiply-adds of a network or a run", "describe"),
+    "runs": Command("runs", "the runs that are here, side by side", "runs"),
+}
+
+HEADINGS = {
+    "data": "Look at pictures",
+    "train": "Train",
+    "use": "Use what was trained",
+    "look inside": "Look inside",
+    "runs": "Keep an overview",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the command `striate`."""
+    sys.exit(status(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit status. A defect of ours raises."""
+    started = time.monotonic() - _seconds_since_start()
+    try:
+        code = _run(list(arguments), started)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        _complain(str(error))
+        return 2
+    except KeyboardInterrupt:
+        _complain("stopped; a run goes on where its last checkpoint stands by 'striate resume RUN'")
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone (`| head`): nothing is wrong, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str], started: float) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help_text(), end="")
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        import striate
+
+        print(f"striate {striate.__version__}")
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        raise unknown("option" if name.startswith("-") else "command", name, COMMANDS)
+    from striate.cli.flags import Parser
+
+    module = importlib.import_module(f"striate.cli.{COMMANDS[name].module}_command")
+    parser = Parser(prog=f"striate {name}", description=module.__doc__)
+    module.add_arguments(parser)
+    parsed = parser.parse_strictly(arguments[1:])
+    code: int = module.run(parsed, started)
+    return code
+
+
+def help_text() -> str:
+    """`striate --help`: the commands, grouped by what a person wants."""
+    lines = [
+        "striate: from a folder of pictures to a trained network, an honest report and answers",
+        "",
+        "  striate train photos/                  train; the report is in the run folder it names",
+        "  striate predict runs/photos-1 new.jpg  ask",
+        "",
+    ]
+    for group, heading in HEADINGS.items():
+        lines.append(heading)
+        lines += [f"  {name:<10} {one.line}" for name, one in COMMANDS.items() if one.group == group]
+        lines.append("")
+    lines += ["striate COMMAND --help tells the options of a command.", ""]
+    return "\n".join(lines)
+
+
+def _complain(text: str) -> None:
+    from striate.cli.text import printable
+
+    print(f"striate: {printable(' '.join(text.split()))}", file=sys.stderr)
+
+
+def _seconds_since_start() -> float:
+    """How long this process has been running: imports count for a person who waits."""
+    try:
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - light start
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        with open("/proc/uptime", encoding="ascii") as file:  # noqa: PTH123
+            up = float(file.read().split()[0])
+        return max(0.0, up - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+if __name__ == "__main__":
+    main()

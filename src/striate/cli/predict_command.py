@@ -1,0 +1,77 @@
+"""Answers for pictures: files, folders, globs, or - for a list of names on stdin.
+
+What cannot be read is named on stderr and the rest goes on; exit status 2 where nothing can be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+
+import numpy as np
+
+from striate.cli.flags import Parser
+from striate.cli.text import printable, table
+
+FORMATS = ("table", "csv", "jsonl")
+
+
+def add_arguments(parser: Parser) -> None:
+    """Flags of `striate predict`."""
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="files, folders, globs, or -")
+    parser.add_argument("--top", type=_positive, metavar="K", help="show the K most probable classes [1]")
+    parser.add_argument("--format", choices=FORMATS, help="how the answers are written [table]")
+    parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
+    return int(text)
+
+
+def run(arguments: argparse.Namespace, started: float) -> int:
+    """Predict and print."""
+    from striate.actions.predict import predict
+    from striate.cli.live import display
+
+    given = vars(arguments)
+    show = display()
+    try:
+        names = (line.rstrip("\n") for line in sys.stdin) if "-" in given["pictures"] else None
+        found = predict(
+            given["run"], given["pictures"], device=given.get("device", "auto"), names_from=names, observer=show
+        )
+    finally:
+        show.close()
+    for name, reason in found.unreadable:
+        print(printable(f"striate: {name}: {reason}"), file=sys.stderr)
+    top = min(given.get("top", 1), len(found.class_names))
+    kind = "jsonl" if given.get("json") else given.get("format", "table")
+    ranked = [
+        (one.name, [(found.class_names[k], float(one.probabilities[k])) for k in _order(one.probabilities)[:top]])
+        for one in found.answers
+    ]
+    if kind == "table":
+        headings = ["picture", *(["answer", "probability"] * top)]
+        rows = [headings, *([name, *(cell for k, p in best for cell in (k, f"{p:.4f}"))] for name, best in ranked)]
+        print(table(rows, right=[2 * place + 2 for place in range(top)]))
+    elif kind == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        extra = [f"{word}_{place + 1}" for place in range(1, top) for word in ("prediction", "probability")]
+        writer.writerow(["path", "prediction", "probability", *extra])
+        for name, best in ranked:
+            writer.writerow([printable(name), *(cell for k, p in best for cell in (printable(k), f"{p:.6f}"))])
+    else:
+        for name, best in ranked:
+            answers = [{"label": label, "probability": probability} for label, probability in best]
+            print(json.dumps({"path": name, "prediction": best[0][0], "probability": best[0][1], "top": answers}))
+    return 0
+
+
+def _order(probabilities: np.ndarray) -> list[int]:
+    return [int(k) for k in np.argsort(-probabilities, kind="stable")]

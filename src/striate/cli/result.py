@@ -1,0 +1,32 @@
+"""The result of a training on stdout: the figure, the files, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from striate.cli.text import duration, percent_with_interval, printable
+from striate.models.run import Run
+
+
+def show_run(run: Run, *, as_json: bool) -> None:
+    """Print the figures of a finished run and where its report lies."""
+    metrics = run.metrics
+    if as_json:
+        print(json.dumps({"run": str(run), **metrics}))
+        return
+    for split in ("test", "validation"):
+        if split in metrics:
+            accuracy = metrics[split]["accuracy"]
+            pictures = metrics["counts"]["by_split"][split]
+            print(f"{split} accuracy {percent_with_interval(accuracy)} on {pictures:,} pictures")
+            break
+    else:
+        print("nothing was held back, so there is no telling how well it answers")
+    counts = metrics["counts"]
+    if counts["left_out"]:
+        print(f"{counts['found']:,} pictures found = {counts['used']:,} used + {counts['left_out']:,} left out")
+    folder = shlex.quote(str(run))
+    print(printable(f"report   {run.report}"))
+    print(printable(f"predict  striate predict {folder} PICTURE..."))
+    print(f"took {duration(metrics['seconds']['total'])}")

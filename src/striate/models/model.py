@@ -1,0 +1,135 @@
+"""Network + input specification + task: the only way from pictures to answers.
+
+`prepare(pixels)` gives the input of the network's size, `answer(prepared)` runs the network and the task,
+`predict` is both. Validation during training, `evaluate` and `predict` all go through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.data.sources import find_pictures
+from striate.data.store import prepare_all
+from striate.errors import InputError
+from striate.machine.precision import autocast
+from striate.models.input_spec import InputSpec
+from striate.tasks.task import Task
+
+# About how many input values go through a network at once: large enough for full speed, small enough for memory.
+VALUES_AT_ONCE = 6_000_000
+MOST_AT_ONCE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """The answer for one picture: `probability` of `label`, and all `probabilities` (K,) in the order of classes."""
+
+    name: str
+    label: str
+    probability: float
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network that answers. Its network is in evaluation mode while it answers, and as it was afterwards."""
+
+    network: nn.Module
+    input_spec: InputSpec
+    task: Task
+    device: str = "cpu"
+    precision: str = "float32"
+
+    def prepare(self, pixels: np.ndarray) -> torch.Tensor:
+        """(H, W, C) pixels, `uint8` or `float32` in [0, 255] -> (channels, height, width), same type."""
+        return self.input_spec.prepare(pixels)
+
+    def answer(self, prepared: torch.Tensor, observe: Callable[[int, int], None] | None = None) -> torch.Tensor:
+        """(N, C, H, W) prepared pictures -> answers of the task on the CPU, `float32`; (N, K) probabilities
+        for classes. `observe(done, N)` is called after each batch."""
+        return self.task.decode(self.outputs(prepared, self.network, observe))
+
+    @torch.inference_mode()
+    def outputs(
+        self, prepared: torch.Tensor, part: nn.Module, observe: Callable[[int, int], None] | None = None
+    ) -> torch.Tensor:
+        """What `part` of the network (the whole of it, or its `features`) gives for prepared pictures, on the CPU."""
+        was_training = part.training
+        part.eval()
+        outputs = []
+        count = self._pictures_at_once()
+        try:
+            for start in range(0, len(prepared), count):
+                batch = prepared[start : start + count].to(self.device)
+                inputs = self.input_spec.normalize(batch).contiguous(memory_format=torch.channels_last)
+                with autocast(self.precision, self.device):
+                    outputs.append(part(inputs).float().cpu())
+                if observe is not None:
+                    observe(min(start + count, len(prepared)), len(prepared))
+        finally:
+            part.train(was_training)
+        if not outputs:
+            raise ValueError("no pictures to answer")
+        return torch.cat(outputs)
+
+    def _pictures_at_once(self) -> int:
+        values = self.input_spec.channels * self.input_spec.height * self.input_spec.width
+        return max(1, min(MOST_AT_ONCE, VALUES_AT_ONCE // values))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the probabilities."""
+        names: tuple[str, ...] = getattr(self.task, "class_names", ())
+        return names
+
+    def predict(self, pictures: Sequence[str | Path | np.ndarray] | str | Path | np.ndarray) -> list[Prediction]:
+        """Answers for files, folders, globs, or arrays (H, W), (H, W, C) of `uint8`, or `float32` in [0, 255].
+
+        Raises InputError for what cannot be read; `striate.predict` leaves such pictures out and names them.
+        """
+        if isinstance(pictures, str | Path | np.ndarray):
+            pictures = [pictures]
+        names: list[str] = []
+        prepared: list[torch.Tensor] = []
+        for position, picture in enumerate(pictures):
+            if isinstance(picture, np.ndarray):
+                names.append(f"picture {position}")
+                prepared.append(self.prepare(_as_pixels(picture))[None])
+                continue
+            samples = find_pictures([picture])
+            result = prepare_all(samples, np.arange(len(samples)), self.prepare)
+            for row, reason in result.failures:
+                raise InputError(f"{samples.names[row]}: {reason}")
+            names.extend(samples.names)
+            prepared.append(result.pictures)
+        if not prepared:
+            return []
+        if len({tensors.dtype for tensors in prepared}) > 1:
+            prepared = [tensors.float() for tensors in prepared]
+        return self.predictions(names, self.answer(torch.cat(prepared)).numpy())
+
+    def predictions(self, names: Sequence[str], probabilities: np.ndarray) -> list[Prediction]:
+        """Probabilities (N, K) as answers that a person can read."""
+        best = probabilities.argmax(axis=1)
+        return [
+            Prediction(name=name, label=self.class_names[k], probability=float(row[k]), probabilities=row)
+            for name, row, k in zip(names, probabilities, best, strict=True)
+        ]
+
+
+def _as_pixels(picture: np.ndarray) -> np.ndarray:
+    if picture.ndim == 2:
+        picture = picture[..., None]
+    if picture.ndim != 3 or picture.shape[2] not in (1, 3) or 0 in picture.shape:
+        raise InputError(f"a picture must be (H, W), (H, W, 1) or (H, W, 3), got an array of shape {picture.shape}")
+    if picture.dtype == np.uint8:
+        return picture
+    if picture.dtype.kind != "f":
+        raise InputError(f"a picture must be uint8, or floating point in [0, 255], got {picture.dtype}")
+    return picture.astype(np.float32)

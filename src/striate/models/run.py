@@ -1,0 +1,366 @@
+"""The run folder: the only writer of it, and the reader that trusts nothing in it.
+
+Every file is written under another name, flushed and renamed. Weights are safetensors, settings JSON and
+TOML: loading executes nothing. The layout is that of a repository on the Hugging Face Hub.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from striate.errors import InputError, require
+from striate.machine.files import refused, write_atomically
+from striate.observer import Observer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from striate.models.model import Model
+
+SCHEMA = 1
+MODEL, CONFIG, RECIPE, HISTORY, LOG = "model.safetensors", "config.json", "recipe.toml", "history.csv", "log.txt"
+METRICS, PREDICTIONS, CARD, REPORT, CHECKPOINTS = (
+    "metrics.json",
+    "predictions.csv",
+    "README.md",
+    "report.html",
+    "checkpoints",
+)
+FILES = (MODEL, CONFIG, RECIPE, HISTORY, LOG, METRICS, PREDICTIONS, CARD, REPORT)
+CHECKPOINT_FILES = ("last.safetensors", "best.safetensors")
+LARGEST_TEXT = 256 * 2**20
+# A network that the user brought: its weights are ours to load, its code is theirs.
+OWN_NETWORK = "own"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder on disk: what `striate.train` returns and every other command takes."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """`config.json`, checked. Raises InputError where the folder holds no run."""
+        return read_config(self.folder)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """`metrics.json`: figures of the test split with intervals, counts, times."""
+        return _json(self.folder / METRICS)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: its metrics are written last but the report."""
+        return (self.folder / METRICS).is_file()
+
+    @property
+    def report(self) -> Path:
+        """Where the report lies."""
+        return self.folder / REPORT
+
+    def write(self, name: str, content: bytes | str) -> None:
+        """Write one file of the folder. Raises InputError where the disk refuses; the old one then stays."""
+        write_atomically(self.folder / name, content)
+
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints, made where it is missing."""
+        folder = self.folder / CHECKPOINTS
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise refused(folder, error) from error
+        return folder
+
+    def give_up_if_empty(self) -> None:
+        """Remove a folder in which nothing but the beginning of a log and a recipe was written."""
+        begun = {LOG, RECIPE}
+        try:
+            held = {entry.name for entry in self.folder.iterdir()}
+            if held <= begun:
+                for name in held:
+                    (self.folder / name).unlink()
+                self.folder.rmdir()
+        except OSError as error:
+            raise refused(self.folder, error) from error
+
+
+class LogFile(Observer):
+    """What was said, line by line, into `log.txt`; a resumed run goes on below."""
+
+    def __init__(self, run: Run) -> None:
+        self.path = run.folder / LOG
+
+    def say(self, text: str) -> None:
+        self._line(text)
+
+    def warn(self, text: str) -> None:
+        self._line(f"warning: {text}")
+
+    def _line(self, text: str) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text.replace("\n", " ") + "\n")
+        except OSError as error:
+            raise refused(self.path, error) from error
+
+
+# -- making a folder ----------------------------------------------------------------------------
+
+
+def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False) -> Run:
+    """The empty folder of a new run: `out`, or `runs/<source>-<n>` with the next free number.
+
+    Raises InputError where `out` holds anything already (a run is given up only with `overwrite`, and then
+    only a run's own files), and where the place cannot be written.
+    """
+    if out is None:
+        return _next_free(Path("runs"), _plain_name(source))
+    folder = Path(out)
+    try:
+        if folder.is_symlink() and not folder.exists():
+            raise InputError(f"{folder}: a link that leads nowhere; name another place with --out")
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: there is a file of that name; name another place with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        held = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise refused(folder, error) from error
+    if held and not is_run(folder):
+        raise InputError(f"{folder}: the folder holds other files ({held[0]}); name an empty or new one with --out")
+    if held and not overwrite:
+        raise InputError(
+            f"{folder}: holds a run already; name another with --out, go on with it by "
+            f"'striate resume {folder}', or give it up with --overwrite"
+        )
+    _check_writable(folder)
+    if held:
+        _clear(folder)
+    return Run(folder)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder holds a run, finished or not."""
+    return (folder / RECIPE).is_file() or (folder / CONFIG).is_file()
+
+
+def _next_free(parent: Path, name: str) -> Run:
+    for number in itertools.count(1):
+        folder = parent / f"{name}-{number}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            if parent.is_dir():
+                continue
+            raise InputError(f"{parent}: is a file, and runs are kept in a folder of that name; use --out") from None
+        except OSError as error:
+            raise refused(folder, error) from error
+        return Run(folder)
+    raise AssertionError("counting does not end")
+
+
+def _plain_name(source: str) -> str:
+    last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
+    return re.sub(r"[^\w.-]+", "-", last, flags=re.ASCII).strip("-.") or "pictures"
+
+
+def _check_writable(folder: Path) -> None:
+    probe = folder / f".striate-{os.getpid()}.part"
+    try:
+        probe.write_bytes(b"striate")
+        probe.unlink()
+    except OSError as error:
+        raise refused(folder, error) from error
+
+
+def _clear(folder: Path) -> None:
+    """Remove a run's own files and nothing else."""
+    mine = [folder / name for name in FILES] + [folder / CHECKPOINTS / name for name in CHECKPOINT_FILES]
+    try:
+        for path in mine:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise refused(folder, error) from error
+
+
+# -- writing a model ----------------------------------------------------------------------------
+
+
+def write_model(run: Run, model: Model, network: Mapping[str, Any], described: Mapping[str, Any]) -> None:
+    """Write `model.safetensors` and `config.json`. `network` {name, arguments} says how to build it again."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.network.state_dict().items()}
+    run.write(MODEL, save(tensors, metadata={"format": "pt"}))
+    config = {
+        "schema": SCHEMA,
+        "library": "striate",
+        "network": dict(network),
+        "task": model.task.to_json(),
+        "input": model.input_spec.to_json(),
+        **described,
+    }
+    run.write(CONFIG, json_text(config))
+
+
+def json_text(values: Mapping[str, Any] | Sequence[Any]) -> str:
+    """JSON for people: indented; what is not a number is null; odd file names survive as escapes."""
+    return json.dumps(_without_nan(values), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return value
+
+
+# -- reading what may be hostile ----------------------------------------------------------------
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """`config.json` of a run, checked as far as every command needs it. Raises InputError."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such run; striate runs lists those that are here")
+    if not (folder / CONFIG).is_file():
+        if is_run(folder):
+            raise InputError(f"{folder}: the run has no model yet; go on with it by 'striate resume {folder}'")
+        raise InputError(f"{folder}: not a run (it has no {CONFIG}); name a folder that striate train wrote")
+    config = _json(folder / CONFIG)
+    schema = config.get("schema")
+    require(
+        isinstance(schema, int) and not isinstance(schema, bool) and schema >= 1,
+        f"{folder / CONFIG}: not written by striate (no schema number)",
+    )
+    require(
+        schema <= SCHEMA, f"{folder / CONFIG}: written by a later version of striate (schema {schema}); update striate"
+    )
+    for part in ("network", "task", "input"):
+        require(isinstance(config.get(part), dict), f"{folder / CONFIG}: '{part}' is missing or no table")
+    network = config["network"]
+    require(isinstance(network.get("name"), str), f"{folder / CONFIG}: the network has no name")
+    require(isinstance(network.get("arguments", {}), dict), f"{folder / CONFIG}: the network's arguments are no table")
+    return config
+
+
+def load_model(folder: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
+    """The model of a run. `network` is the user's own module where the run was trained on one.
+
+    Nothing in the folder is executed: settings are checked, and tensors are compared by name and shape with
+    the network's own before any is read. Raises InputError.
+    """
+    from striate.machine.devices import pick_device
+    from striate.models.input_spec import InputSpec
+    from striate.models.model import Model
+    from striate.tasks import task_from_json
+
+    folder = Path(folder)
+    config = read_config(folder)
+    where = str(folder / CONFIG)
+    try:
+        task = task_from_json(config["task"])
+        spec = InputSpec.from_json(config["input"])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if network is None:
+        network = _build(config["network"], task.num_outputs, spec, where, folder / MODEL)
+    place = pick_device(device)
+    _load_weights(network, folder / MODEL)
+    return Model(network.eval().to(place), spec, task, place)
+
+
+def _build(described: Mapping[str, Any], num_outputs: int, spec: Any, where: str, weights: Path) -> nn.Module:
+    """The network that a config names. Its shapes are compared with the file on torch's meta device, where
+    tensors have shapes and no memory, before one is made in earnest."""
+    import torch
+
+    from striate.networks import build_network
+
+    name = described["name"]
+    if name == OWN_NETWORK:
+        raise InputError(f"{where}: trained on a network of your own; load it with striate.load(run, network=module)")
+    arguments = {
+        "num_outputs": num_outputs,
+        "channels": spec.channels,
+        "size": (spec.height, spec.width),
+        "arguments": described.get("arguments", {}),
+    }
+    try:
+        with torch.device("meta"):
+            sketch = build_network(name, **arguments).network
+        _compare(sketch, _shapes(weights), weights)
+        return build_network(name, **arguments).network
+    except InputError as error:
+        text = str(error)
+        raise error if text.startswith(str(weights)) else InputError(f"{where}: {text}") from error
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InputError(f"{path}: the weights are missing")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: the weights cannot be read ({error})") from error
+
+
+def _compare(network: nn.Module, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    if own == dict(shapes):
+        return
+    differing = sorted(name for name in own.keys() | shapes.keys() if own.get(name) != shapes.get(name))
+    first = differing[0]
+    raise InputError(
+        f"{path}: weights of another network: {len(differing)} tensors differ, the first is {first} "
+        f"(network {_shape_words(own.get(first))}, file {_shape_words(shapes.get(first))})"
+    )
+
+
+def _shape_words(shape: tuple[int, ...] | None) -> str:
+    return "has none" if shape is None else "x".join(map(str, shape)) or "a single number"
+
+
+def _load_weights(network: nn.Module, path: Path) -> None:
+    _compare(network, _shapes(path), path)
+    network.load_state_dict(_tensors(path))
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: the weights cannot be read ({error})") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_TEXT:
+            raise InputError(f"{path}: too large to be what striate writes there")
+        values = json.loads(path.read_bytes().decode("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not what striate writes there")
+    return values

@@ -1,0 +1,1 @@
+"""Taps: named places in any network. The only owner of hooks."""

@@ -1,0 +1,108 @@
+"""The whole state of a training in one safetensors file: a kill at any moment leaves a readable one.
+
+Tensors are named `network/...`, `average/...`, `optimizer/<weight>/<what>`; counters and history are
+JSON in the file's own metadata. Written under another name, flushed, renamed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from striate.errors import InputError
+from striate.machine.files import write_atomically
+from striate.training.history import Row
+
+SCHEMA = 1
+
+
+@dataclass
+class Progress:
+    """Where a training is: plain values, all that is not a tensor. Changed by the loop alone."""
+
+    step: int = 0
+    epoch: int = 0
+    step_in_epoch: int = 0
+    seconds: float = 0.0
+    best_epoch: int = -1
+    best_value: float = float("nan")
+    epochs_without_better: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    plans: list[list[float]] = field(default_factory=list)  # [first step, progress there, steps in all]
+    history: list[Row] = field(default_factory=list)
+
+
+def save_checkpoint(
+    path: Path,
+    progress: Progress,
+    network: nn.Module,
+    average: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Write everything that resuming needs. Raises InputError where the disk refuses; what was there stays."""
+    tensors: dict[str, torch.Tensor] = {f"network/{name}": value for name, value in network.state_dict().items()}
+    if average is not None:
+        tensors.update({f"average/{name}": value for name, value in average.state_dict().items()})
+    numbers: dict[str, dict[str, float]] = {}
+    for index, state in optimizer.state_dict()["state"].items():
+        for key, value in state.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer/{index}/{key}"] = value
+            elif value is not None:
+                numbers.setdefault(str(index), {})[key] = value
+    write_tensors(path, tensors, {"schema": SCHEMA, "progress": asdict(progress), "optimizer": numbers})
+
+
+def load_checkpoint(
+    path: Path, network: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """Put a saved state back, in place. Raises InputError where the file is none of this network's."""
+    tensors, described = read_tensors(path)
+    try:
+        if described["schema"] > SCHEMA:
+            raise InputError(f"{path}: written by a later version of striate; update it")
+        network.load_state_dict(_part(tensors, "network/"))
+        if average is not None:
+            average.load_state_dict(_part(tensors, "average/"))
+        state: dict[int, dict[str, Any]] = {}
+        for name, value in _part(tensors, "optimizer/").items():
+            index, key = name.split("/", 1)
+            state.setdefault(int(index), {})[key] = value
+        for text, values in described["optimizer"].items():
+            state.setdefault(int(text), {}).update(values)
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        return Progress(**described["progress"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise InputError(f"{path}: not a checkpoint of this training ({str(error).splitlines()[0]})") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
+    """A safetensors file with JSON in its metadata, written under another name, flushed and renamed."""
+    # Tensors that share memory are refused by the format: each gets its own.
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(path, save(plain, metadata={"striate": json.dumps(described)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What `write_tensors` wrote. Raises InputError where the file is missing or broken."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = json.loads((file.metadata() or {}).get("striate", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, described  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: the checkpoint is broken ({error})") from error
+
+
+def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,175 @@
+"""What a recipe leaves open, decided from the data and the machine: (recipe, facts) -> resolved, with reasons.
+
+Plain functions of plain values: nothing is measured or opened here. The figures behind each choice are in
+docs/defaults.md, written by `benchmarks/`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from striate.data.augment import Augmentation
+from striate.models.input_spec import InputSpec
+from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings
+from striate.training.resolved import Resolved
+
+# Pictures whose longer side is at most this are small: digits, clothes, icons, CIFAR.
+SMALL_SIDE = 64
+PRETRAINED = "efficientnet-lite0"
+SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
+OURS_FOR_SMALL = (SMALL_GREY, SMALL_COLOUR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of the training pictures before anything is decided."""
+
+    pictures: int
+    classes: int
+    smallest_class: int
+    longer_side: float  # median, pixels
+    grey: bool | None = None  # None: not looked at
+    mirrors: bool | None = None  # whether a mirrored picture keeps its label; None: not looked at
+
+
+def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
+    """Name of the network, whether it is pretrained, and why."""
+    if recipe.network is not None:
+        pretrained = bool(recipe.pretrained)
+        return recipe.network, pretrained, "as asked"
+    small = facts.longer_side <= SMALL_SIDE
+    if recipe.pretrained or (not small and recipe.pretrained is None):
+        return (
+            PRETRAINED,
+            True,
+            f"{facts.pictures:,} photographs about {facts.longer_side:.0f} pixels long: "
+            "features learned on a million others beat what these can teach",
+        )
+    if facts.grey:
+        return SMALL_GREY, False, f"{facts.pictures:,} small grey pictures"
+    size = "small" if small else "larger"
+    return SMALL_COLOUR, False, f"{facts.pictures:,} {size} colour pictures"
+
+
+def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
+    """Values of `Resolved` for training by steps, for networks that were tuned and for those that were not."""
+    pictures = facts.pictures
+    batch = int(min(128, max(8, 2 ** round(math.log2(max(1, pictures / 20))))))
+    if name in OURS_FOR_SMALL:
+        colour = name == SMALL_COLOUR
+        return {
+            "batch_size": batch,
+            "learning_rate": 0.2 * batch / 128,
+            "optimizer": OptimizerSettings(name="sgd", weight_decay=5e-4),
+            "schedule": ScheduleSettings(name="one-cycle", warmup=0.25),
+            "label_smoothing": 0.1,
+            "averaging": 0.99,
+            "epochs": _epochs(pictures, 10 if not colour else 20),
+        }
+    return {
+        "batch_size": batch,
+        "learning_rate": 3e-4 if pretrained else 1e-3,
+        "optimizer": OptimizerSettings(name="adamw", weight_decay=0.05),
+        "schedule": ScheduleSettings(name="one-cycle", warmup=0.2),
+        "label_smoothing": 0.1,
+        "averaging": 0.0,
+        "epochs": _epochs(pictures, 10 if pretrained else 15),
+    }
+
+
+def _epochs(pictures: int, epochs: int) -> int:
+    """Few pictures are seen more often: at least about 60,000 pictures pass in all, in at most 100 epochs."""
+    return int(min(100, max(epochs, math.ceil(60_000 / max(1, pictures)))))
+
+
+def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputSpec) -> Augmentation:
+    """How training pictures vary: mild for small ones, crops for photographs; mirrored where labels allow it."""
+    asked = recipe.augment
+    chosen: dict[str, Any] = {}
+    if asked.name != "none":
+        side = min(spec.height, spec.width)
+        if max(spec.height, spec.width) <= SMALL_SIDE:
+            if facts.grey and not facts.mirrors:
+                chosen = {"rotation": 8.0, "scale": 1.1, "shear": 6.0, "translation": 0.07}
+            else:
+                chosen = {"pad_crop": max(1, round(side / 12))}
+        else:
+            chosen = {"random_resized_crop": 0.35}
+        chosen["flip_horizontal"] = bool(facts.mirrors)
+    for field in fields(asked):
+        value = getattr(asked, field.name)
+        if field.name != "name" and value is not None:
+            chosen[field.name] = value
+    return Augmentation(**chosen)
+
+
+def resolve_steps(
+    recipe: Recipe,
+    facts: Facts,
+    spec: InputSpec,
+    augmentation: Augmentation,
+    *,
+    network: str,
+    arguments: dict[str, Any],
+    pretrained: bool,
+    device: str,
+    precision: str,
+    threads: int,
+) -> Resolved:
+    """Everything that training by steps depends on; what the recipe gives stands above every default."""
+    chosen = steps_recipe(network, pretrained or recipe.weights is not None, facts)
+    batch = recipe.batch_size or min(chosen["batch_size"], facts.pictures)
+    if recipe.batch_size is not None and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
+        # The linear rule of Goyal et al. 2017 (arXiv:1706.02677), upwards no further than 8 times.
+        chosen["learning_rate"] *= min(8.0, recipe.batch_size / chosen["batch_size"])
+    epochs = recipe.epochs or chosen["epochs"]
+    default: OptimizerSettings = chosen["optimizer"]
+    name = recipe.optimizer.name or default.name
+    if name != default.name:
+        default = OptimizerSettings(name=name, weight_decay=0.05 if name == "adamw" else 5e-4)
+        chosen["learning_rate"] = 1e-3 if name == "adamw" else 0.05
+    decay = recipe.optimizer.weight_decay
+    optimizer = replace(recipe.optimizer, name=name, weight_decay=default.weight_decay if decay is None else decay)
+    untouched = recipe.schedule == ScheduleSettings()
+    schedule = (
+        chosen["schedule"]
+        if untouched
+        else replace(recipe.schedule, name=recipe.schedule.name or chosen["schedule"].name)
+    )
+    per_epoch = max(1, facts.pictures // batch)
+    smoothing, averaging = recipe.label_smoothing, recipe.averaging
+    off = Augmentation()
+    return Resolved(
+        network=network,
+        arguments=arguments,
+        pretrained=pretrained,
+        weights=recipe.weights,
+        channels=spec.channels,
+        height=spec.height,
+        width=spec.width,
+        fit=spec.fit,
+        crop_share=spec.crop_share,
+        interpolation=spec.interpolation,
+        epochs=epochs,
+        steps=epochs * per_epoch,
+        batch_size=batch,
+        learning_rate=recipe.learning_rate or chosen["learning_rate"],
+        optimizer=optimizer,
+        schedule=schedule,
+        label_smoothing=chosen["label_smoothing"] if smoothing is None else smoothing,
+        class_weights=recipe.class_weights,
+        clip=recipe.clip,
+        averaging=chosen["averaging"] if averaging is None else averaging,
+        patience=recipe.patience,
+        augment={
+            field.name: getattr(augmentation, field.name)
+            for field in fields(augmentation)
+            if getattr(augmentation, field.name) != getattr(off, field.name)
+        },
+        precision=precision,
+        device=device,
+        threads=threads,
+        seed=recipe.seed,
+    )

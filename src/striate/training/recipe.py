@@ -1,0 +1,165 @@
+"""What is to be done: one frozen dataclass whose fields are the flags, the keys of `recipe.toml`, the
+arguments of `striate.train` and the page in the docs.
+
+None means: chosen from the data and this machine. What was chosen is written under `[resolved]`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from striate.errors import InputError, require
+from striate.training.settings import check, from_mapping, setting, to_mapping
+
+SCHEMA = 1
+RESOLVED = "resolved"
+LARGEST = 2**20  # bytes of a recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """How a gradient becomes a step."""
+
+    name: str | None = setting(None, "the rule: sgd (momentum) or adamw", choices=("sgd", "adamw"))
+    momentum: float = setting(0.9, "share of the last step that is kept (sgd)", at_least=0, at_most=0.9999)
+    nesterov: bool = setting(True, "look ahead by the momentum (Nesterov, sgd)")
+    weight_decay: float | None = setting(None, "L2 on weights, not on biases and norms", at_least=0)
+    beta1: float = setting(0.9, "decay of the mean of gradients (adamw)", at_least=0, at_most=0.9999)
+    beta2: float = setting(0.999, "decay of the mean of squared gradients (adamw)", at_least=0, at_most=0.99999)
+
+    def __post_init__(self) -> None:
+        check(self, "optimizer.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """How the learning rate moves through the run."""
+
+    name: str | None = setting(None, "shape of the learning rate", choices=("one-cycle", "cosine", "constant"))
+    warmup: float = setting(0.2, "share of the run in which the rate rises", at_least=0, at_most=0.9)
+    final: float = setting(0.0, "rate at the end, as a share of the highest", at_least=0, at_most=1)
+
+    def __post_init__(self) -> None:
+        check(self, "schedule.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """How training pictures vary; the fields are those of `striate.data.augment.Augmentation`."""
+
+    name: str | None = setting(None, "none turns every variation off", choices=("auto", "none"))
+    pad_crop: int | None = setting(None, "pad by so many pixels and crop at random", at_least=0, at_most=512)
+    random_resized_crop: float | None = setting(
+        None, "smallest share of the area that a random crop keeps (1: off)", above=0, at_most=1
+    )
+    flip_horizontal: bool | None = setting(None, "mirror half of the pictures")
+    flip_vertical: bool | None = setting(None, "turn half of the pictures upside down")
+    rotation: float | None = setting(None, "rotate by up to so many degrees", at_least=0, at_most=180)
+    scale: float | None = setting(None, "scale by up to this factor, and its inverse (0: off)", at_least=0, at_most=4)
+    shear: float | None = setting(None, "shear by up to so many degrees", at_least=0, at_most=60)
+    translation: float | None = setting(None, "move by up to this share of the side", at_least=0, at_most=1)
+    brightness: float | None = setting(None, "strength of brightness changes", at_least=0, at_most=1)
+    contrast: float | None = setting(None, "strength of contrast changes", at_least=0, at_most=1)
+    saturation: float | None = setting(None, "strength of saturation changes", at_least=0, at_most=1)
+    hue: float | None = setting(None, "strength of hue changes, in turns of the wheel", at_least=0, at_most=0.5)
+    erasing: float | None = setting(None, "probability that a rectangle is erased", at_least=0, at_most=1)
+    mixup: float | None = setting(None, "mix pairs of pictures: alpha of the Beta distribution", at_least=0)
+    cutmix: float | None = setting(None, "paste a part of another picture: alpha of the Beta distribution", at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self, "augment.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is to be done with a source of pictures. Raises InputError where a value cannot be used."""
+
+    network: str | None = setting(None, "name of the network; striate networks lists them")
+    pretrained: bool | None = setting(None, "start from published weights")
+    weights: str | None = setting(None, "start from the weights in FILE (safetensors, or .pth with weights only)")
+    width: int | None = setting(None, "channels of the first stage, for networks that have a width", at_least=1)
+    epochs: int | None = setting(None, "passes over the training pictures", at_least=1, at_most=100_000)
+    minutes: float | None = setting(None, "plan the whole run for so many minutes", above=0, at_most=100_000)
+    patience: int | None = setting(None, "stop after so many epochs without a better validation", at_least=1)
+    batch_size: int | None = setting(None, "pictures a step", at_least=1, at_most=65_536)
+    learning_rate: float | None = setting(None, "highest learning rate", above=0, at_most=1000)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    label_smoothing: float | None = setting(None, "share of the target given to all classes", at_least=0, at_most=0.9)
+    class_weights: str = setting("none", "balanced: rare classes count more", choices=("none", "balanced"))
+    clip: float | None = setting(None, "longest gradient (its norm); longer ones are scaled down", above=0)
+    averaging: float | None = setting(None, "decay of the average of the weights (0: off)", at_least=0, at_most=0.99999)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    size: int | None = setting(None, "side of the network's input, in pixels", at_least=1, at_most=2048)
+    fit: str | None = setting(
+        None, "how pictures that are not square are brought to the size", choices=("squash", "crop", "pad")
+    )
+    labels: str | None = setting(None, "where the labels are: folders, or a table FILE")
+    root: str | None = setting(None, "folder to which the paths of a table are relative")
+    strict: bool = setting(False, "refuse a source with pictures that cannot be read")
+    seed: int = setting(0, "number from which everything random is drawn", at_least=0, at_most=2**63 - 1)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
+    precision: str = setting("auto", "number format of training", choices=("auto", "float32", "bfloat16"))
+    threads: int | None = setting(None, "threads of the processor", at_least=1, at_most=1024)
+
+    def __post_init__(self) -> None:
+        check(self)
+        require(
+            self.epochs is None or self.minutes is None,
+            "epochs and minutes cannot both be given: say how often, or how long",
+        )
+        require(
+            self.weights is None or self.network is not None,
+            "weights needs to know whose they are; add --network NAME",
+        )
+
+
+def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe in a TOML file, and what stands under `[resolved]` (empty where nothing does).
+
+    Raises InputError where the file is missing, does not parse, or holds what no recipe has.
+    """
+    values = _read_toml(path)
+    resolved = values.pop(RESOLVED, {})
+    require(isinstance(resolved, dict), f"{path}: [resolved] must be a table")
+    schema = values.pop("schema", SCHEMA)
+    require(
+        isinstance(schema, int) and 1 <= schema <= SCHEMA,
+        f"{path}: recipe of schema {schema!r}, this version reads up to {SCHEMA}; update striate",
+    )
+    values.pop("source", None)
+    return from_mapping(Recipe, values, str(path)), resolved
+
+
+def read_source(path: Path) -> str:
+    """The source that a run's `recipe.toml` names. Raises InputError where it names none."""
+    source = _read_toml(path).get("source")
+    if not isinstance(source, str):
+        raise InputError(f"{path}: names no source, so there is nothing to go on with")
+    return source
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: the recipe cannot be read ({error.strerror})") from error
+    require(len(text) <= LARGEST, f"{path}: too large to be a recipe")
+    try:
+        return tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a recipe in TOML: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not a recipe in TOML: nested too deeply") from error
+
+
+def recipe_text(recipe: Recipe, resolved: Mapping[str, Any], source: str) -> str:
+    """The TOML text of `recipe.toml`: what was asked, and under `[resolved]` what was decided."""
+    import tomli_w
+
+    asked = {"schema": SCHEMA, "source": source, **to_mapping(recipe)}
+    return tomli_w.dumps({**asked, **({RESOLVED: dict(resolved)} if resolved else {})})
