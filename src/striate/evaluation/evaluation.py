@@ -18,7 +18,7 @@ from scipy import sparse
 
 from striate.errors import InputError, require
 from striate.evaluation import scores
-from striate.evaluation.bootstrap import percentile_interval, resamples
+from striate.evaluation.bootstrap import RESAMPLES, percentile_interval, resamples
 from striate.evaluation.calibration import BINS, bin_numbers, expected_error
 from striate.evaluation.figure import Figure, wilson
 from striate.evaluation.ranking import components
@@ -129,11 +129,15 @@ _BY_CLASS = ("precision", "recall", "f1", "auroc")
 
 
 def evaluate_classification(
-    probabilities: np.ndarray, targets: np.ndarray, class_names: Sequence[str], seed: int = 0
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    class_names: Sequence[str],
+    seed: int = 0,
+    resample_count: int = RESAMPLES,
 ) -> Evaluation:
     """All figures of `probabilities` (N, K), rows that sum to 1, for `targets` (N,) in [0, K).
 
-    `seed` draws the resamples. About a second for N = 10,000 and K = 10, a few for K = 100. Raises InputError
+    `seed` draws the `resample_count` resamples. About a second for N = 10,000, K = 100. Raises InputError
     where there is no picture, ValueError where the arrays are not as said.
     """
     probabilities, targets = _checked(probabilities, targets, len(class_names))
@@ -144,7 +148,7 @@ def evaluate_classification(
     counts, predicted, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
     statistics = _Statistics(probabilities, targets, predictions, right)
     values = statistics.of(np.ones((n, 1)))
-    blocks = [statistics.of(block) for block in resamples(n, seed)]
+    blocks = [statistics.of(block) for block in resamples(n, seed, resample_count)]
 
     def figures(name: str) -> list[Figure | None]:
         """One for each column of the statistic, None where it is undefined."""
