@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 # ITU-R BT.601 luma in 1/65536, the weights that Pillow's convert("L") uses.
 LUMA = (19595, 38470, 7471)
+# Before the centre is cut, a picture is at most this many inputs long (else one of 100,000,000 x 1 would take all
+# memory); longer ones are squeezed to it.
+LONGEST = 64
 
 
 class Frame(Protocol):
@@ -90,8 +93,9 @@ def fitted(heights: np.ndarray, widths: np.ndarray, frame: Frame) -> tuple[np.nd
     ratios = frame.height / heights, frame.width / widths
     if frame.fit == "crop":
         scales = np.maximum(*ratios) / frame.crop_share
-        resized_heights = np.maximum(frame.height, np.rint(heights * scales).astype(np.int64))
-        resized_widths = np.maximum(frame.width, np.rint(widths * scales).astype(np.int64))
+        tall, wide = np.rint(heights * scales), np.rint(widths * scales)
+        resized_heights = np.clip(tall, frame.height, LONGEST * frame.height).astype(np.int64)
+        resized_widths = np.clip(wide, frame.width, LONGEST * frame.width).astype(np.int64)
         return (
             resized_heights,
             resized_widths,

@@ -18,8 +18,14 @@ from torch.nn import functional
 from striate.data.placement import Placement, reflected_indices
 from striate.data.resample import Frame, bring, fill_of, fitted, resize, to_channels
 
-FINE = 1.05  # picture pixels per output pixel up to which a bilinear warp aliases nothing that shows
-REDUCED = 0.75  # the reduced picture keeps this many... see `_warp_one`
+# Picture pixels per output pixel up to which one bilinear sample serves. Large pictures: nothing is gained by a
+# reduction before. Small ones: on handwritten digits the error against a supersampled warp is 4.8 levels (root
+# mean square) at 1.04, 5.0 at 1.13, 5.3 at 1.25 and 6 at 1.4; four samples leave 1.2 and take four times as long.
+FINE = 1.05
+FINE_SMALL = 1.25
+# Reduced pictures keep 1 / 0.75 pixels per pixel of the output: on photographs, 224 and 128 pixels, less error
+# against a supersampled warp (1.8 and 2.5 levels) than 1 / 1 (2.5 and 4.8) and no reduction (2.3 and 4.9).
+REDUCED = 0.75
 MARGIN = 3  # pixels around the part of a picture that is reduced, so that the filter sees its surroundings
 
 
@@ -137,8 +143,7 @@ def _warp_block(pictures: np.ndarray, placement: Placement, frame: Frame) -> tor
     matrices = placement.matrices
     # Several points a pixel, averaged, where the output is coarser than the picture.
     steps = np.linalg.norm(matrices[:, :2, :2], axis=1).max(axis=1)
-    points = np.where(steps <= FINE, 1, np.minimum(np.ceil(steps - 1e-9), 16)).astype(np.int64)
-    points = np.where((steps > FINE) & (points < 2), 2, points)
+    points = np.where(steps <= FINE_SMALL, 1, np.clip(np.ceil(steps - 1e-9), 2, 16)).astype(np.int64)
     made = torch.empty((len(matrices), frame.channels, frame.height, frame.width))
     for each in np.unique(points):
         chosen = np.flatnonzero(points == each)
