@@ -39,7 +39,7 @@ def read_file(path: str | os.PathLike[str], largest: int) -> bytes:
                 raise InputError("not a regular file")
             if status.st_size > largest:
                 raise InputError(f"{status.st_size:,} bytes, over the limit of {largest:,}")
-            return file.read(largest)
+            return file.read(status.st_size)  # not `largest`: read() reserves what it is asked for
     except FileNotFoundError:
         raise InputError("no such file") from None
     except IsADirectoryError:

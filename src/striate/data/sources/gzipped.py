@@ -11,7 +11,7 @@ import io
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 from striate.errors import InputError
 
@@ -23,6 +23,21 @@ MAGIC = b"\x1f\x8b"
 
 class CutShort(InputError):
     """The file ends before its content does."""
+
+
+class _Unpacked(io.RawIOBase):
+    """What is in a gzip file, piece by piece, so that an error does not take what came before it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._gzip = gzip.GzipFile(fileobj=file, mode="rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._gzip.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 class Stream:
@@ -40,8 +55,7 @@ class Stream:
         self._bytes: BinaryIO = self._file
         if self.compressed:
             # through a buffer: small reads of a GzipFile are slow
-            unpacked = cast(io.RawIOBase, gzip.GzipFile(fileobj=self._file, mode="rb"))
-            self._bytes = cast(BinaryIO, io.BufferedReader(unpacked, BLOCK))
+            self._bytes = io.BufferedReader(_Unpacked(self._file), BLOCK)
 
     def __enter__(self) -> Stream:
         return self

@@ -28,6 +28,8 @@ LARGEST_PICTURE = 1 << 30
 LARGEST_CLASS = 1024  # bytes of a KEY.cls
 LARGEST_NAME = 1 << 16  # bytes of an extended header
 BLOCK = 512
+PADDING = 1 << 16
+NO_END = "ends without an end mark: perhaps it was cut short"
 CHECKSUM = re.compile(rb"[ \0]*([0-7]+)[ \0]*")
 
 
@@ -271,11 +273,13 @@ def _members(stream: Stream, shard: _Shard, title: str) -> Iterator[_Member]:
             if lost >= 0:
                 shard.left_out.append(LeftOut(title, f"damaged from byte {lost:,} on: what follows is lost"))
             elif not zeros:
-                shard.left_out.append(LeftOut(title, "ends without an end mark: perhaps it was cut short"))
+                shard.left_out.append(LeftOut(title, NO_END))
             return
         if header.count(0) == BLOCK:
             zeros += 1
             if zeros == 2 and lost < 0:  # the end mark
+                while stream.compressed and stream.read(PADDING):
+                    pass  # to the checksum at the very end, which must be right
                 return
             continue
         zeros = 0
@@ -300,7 +304,8 @@ def _members(stream: Stream, shard: _Shard, title: str) -> Iterator[_Member]:
             yield _Member(long_name or name, kind, start, size)
             long_name, long_size = "", -1
         if not stream.skip(start + padded - stream.position):
-            return  # within a member, which the caller has seen
+            shard.left_out.append(LeftOut(title, NO_END))
+            return
 
 
 def _header(block: bytes) -> tuple[str, bytes, int] | None:

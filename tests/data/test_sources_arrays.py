@@ -1,0 +1,109 @@
+"""Arrays in memory: which shapes, types and labels are taken, and how values are scaled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_sources import refused
+
+from striate.data.sources import open_dataset
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
+LABELS = [0, 1, 2, 0, 1, 2]
+
+
+def test_a_pair():
+    samples = open_dataset((PICTURES, LABELS))
+    assert samples.class_names == ("0", "1", "2")
+    assert samples.targets.tolist() == LABELS
+    assert samples.names[:2] == ("picture#0", "picture#1")
+    assert samples.how == "arrays: 3 classes, 6 pictures"
+    assert samples.source == "arrays"
+    assert set(samples.splits.tolist()) == {""}
+    for row in range(6):
+        np.testing.assert_array_equal(samples.pictures.load(row), PICTURES[row])
+    assert np.shares_memory(samples.pictures.load(0), PICTURES)
+
+
+def test_splits_of_different_sizes():
+    colour = np.zeros((2, 7, 8, 3), np.uint8)
+    samples = open_dataset({"train": (PICTURES, LABELS), "Val": (colour, [2, 1]), "test": (colour + 1, [0, 0])})
+    assert samples.splits.tolist() == ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+    assert samples.pictures.load(5).shape == (4, 5)
+    assert samples.pictures.load(6).shape == (7, 8, 3)
+    assert samples.pictures.load(9).max() == 1
+    assert samples.names[-1] == "test#1"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "expected", "said"),
+    [
+        (PICTURES / 255, PICTURES.astype(np.float32), "floats in [0, 1] multiplied by 255"),
+        (PICTURES.astype(np.float32), PICTURES.astype(np.float32), "floats taken as 0 to 255"),
+        (PICTURES.astype(np.int64), PICTURES, "int64 values taken as 0 to 255"),
+        (PICTURES[..., None], PICTURES[..., None], ""),
+        (PICTURES.tolist(), PICTURES, "int64 values taken as 0 to 255"),
+    ],
+)
+def test_types(pictures, expected, said):
+    samples = open_dataset((pictures, LABELS))
+    got = np.stack([samples.pictures.load(row) for row in range(6)])
+    assert got.dtype == expected.dtype
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    assert said in samples.how
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.array(["bee", "ant", "bee", "ant", "ant", "ant"]), ("ant", "bee")),
+        (np.array(["b10", "b2", "b2", "b2", "b2", "b2"], dtype=object), ("b2", "b10")),
+        (np.array([1.0, 2.0, 1.0, 1.0, 1.0, 1.0]), ("1", "2")),
+        (np.array([True, False] * 3), ("False", "True")),
+        (np.array([10, 9, 10, 9, 10, 9], np.uint8), ("9", "10")),
+    ],
+)
+def test_labels(labels, names):
+    assert open_dataset((PICTURES, labels)).class_names == names
+
+
+WRONG = [
+    ((PICTURES, LABELS[:5]), "6 pictures, but 5 labels"),
+    ((PICTURES,), "a pair (pictures, labels)"),
+    ((PICTURES, LABELS, LABELS), "a pair (pictures, labels)"),
+    ({}, "an empty mapping"),
+    ({"trian": (PICTURES, LABELS)}, "no split 'trian'; did you mean 'train'?"),
+    ({"train": PICTURES}, "train: arrays come as a pair"),
+    ({"val": (PICTURES, LABELS), "valid": (PICTURES, LABELS)}, "the same split"),
+    ({"train": (PICTURES, LABELS), "test": (PICTURES, [0, 1, 2, 3, 4, 5])}, "no training picture has: '3', '4', '5'"),
+    ((PICTURES[0], LABELS), "shape (N, H, W)"),
+    ((np.zeros((6, 3, 4, 5), np.uint8), LABELS), "move the channels to the end"),
+    ((np.zeros((6, 4, 5, 4), np.uint8), LABELS), "1 or 3 channels"),
+    ((np.zeros((0, 4, 5), np.uint8), []), "empty"),
+    ((np.zeros((6, 4, 0), np.uint8), LABELS), "empty"),
+    ((PICTURES.astype(object), LABELS), "an array of objects"),
+    (([PICTURES[0], PICTURES[1, :2]], [0, 1]), "one size"),
+    ((PICTURES.astype(complex), LABELS), "uint8 or floats are needed"),
+    ((PICTURES > 3, LABELS), "uint8 or floats are needed, got bool"),
+    ((PICTURES - 300.0, LABELS), "values in [0, 255] or [0, 1]"),
+    ((np.full((6, 2, 2), np.nan), LABELS), "values in [0, 255] or [0, 1]"),
+    ((np.full((6, 2, 2), np.inf), LABELS), "values in [0, 255] or [0, 1]"),
+    ((np.full((6, 2, 2), 256), LABELS), "got 256 to 256"),
+    ((PICTURES, [0.5] * 6), "numbers with a fraction, or NaN"),
+    ((PICTURES, [0.0] * 5 + [np.nan]), "numbers with a fraction, or NaN"),
+    ((PICTURES, np.array(["a"] * 5 + [None], dtype=object)), "label 5 is None"),
+    ((PICTURES, ["a"] * 5 + [""]), "label 5 is"),
+    ((PICTURES, np.zeros((6, 2))), "one label a picture"),
+    ((PICTURES, [[0], [1, 2]]), "labels: "),
+]
+
+
+@pytest.mark.parametrize(("source", "said"), WRONG, ids=[said for _, said in WRONG])
+def test_wrong_arrays(source, said):
+    assert said in refused(source)
+
+
+def test_tensors_are_arrays():
+    torch = pytest.importorskip("torch")
+    samples = open_dataset((torch.from_numpy(PICTURES), torch.tensor(LABELS)))
+    np.testing.assert_array_equal(samples.pictures.load(3), PICTURES[3])

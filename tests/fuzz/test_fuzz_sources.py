@@ -1,0 +1,178 @@
+"""Mutated IDX files, tars and tables: a table of samples or one InputError, in 2 s and 500 MB, nothing else."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mutations import fuzz_settings, mutated, within_memory
+
+from striate.data.samples import Samples
+from striate.data.sources import open_dataset
+from striate.errors import InputError
+
+
+def tried(source: Path) -> Samples | None:
+    """The table with every picture loaded, or None where the source or a picture was refused."""
+    with within_memory():
+        try:
+            samples = open_dataset(source)
+        except InputError:
+            return None
+        assert len(samples) == len(samples.targets) == len(samples.splits) == len(samples.index) > 0
+        assert samples.targets.min() >= 0
+        assert samples.targets.max() < len(samples.class_names)
+        for text in (*samples.names, *samples.class_names, *(left.name for left in samples.left_out)):
+            text.encode("utf-8")
+        for index in samples.index:
+            with suppress(InputError):
+                samples.pictures.load(int(index))
+    return samples
+
+
+IMAGES = struct.pack(">BBBB3I", 0, 0, 8, 3, 6, 4, 5) + bytes(range(120))
+FLOATS = struct.pack(">BBBB3I", 0, 0, 0x0D, 3, 6, 1, 1) + struct.pack(">6f", 0, 0.1, 0.2, 0.3, 0.4, 1)
+LABELS = struct.pack(">BBBB1I", 0, 0, 8, 1, 6) + bytes([0, 1, 2, 0, 1, 2])
+
+
+@st.composite
+def idx_files(draw: st.DrawFn) -> tuple[bytes, bytes, bool]:
+    images = draw(st.sampled_from([IMAGES, FLOATS]))
+    which = draw(st.sampled_from(["images", "labels", "compressed"]))
+    if which == "labels":
+        return images, draw(mutated(LABELS)), False
+    if which == "compressed":  # the stream itself, or what is in it
+        outer = draw(st.booleans())
+        data = draw(mutated(gzip.compress(images, mtime=0))) if outer else gzip.compress(draw(mutated(images)), mtime=0)
+        return data, LABELS, True
+    return draw(mutated(images)), LABELS, False
+
+
+def write_idx(folder: Path, images: bytes, labels: bytes, compressed: bool) -> Path:
+    for old in folder.iterdir():
+        old.unlink()
+    (folder / f"train-images-idx3-ubyte{'.gz' if compressed else ''}").write_bytes(images)
+    (folder / "train-labels-idx1-ubyte").write_bytes(labels)
+    return folder
+
+
+@pytest.mark.parametrize("images", [IMAGES, FLOATS, gzip.compress(IMAGES)])
+def test_idx_unmutated(tmp_path, images):
+    samples = tried(write_idx(tmp_path, images, LABELS, images[:2] == b"\x1f\x8b"))
+    assert samples is not None
+    assert samples.targets.tolist() == [0, 1, 2] * 2
+
+
+@fuzz_settings
+@given(idx_files())
+def test_idx(tmp_path, files):
+    tried(write_idx(tmp_path, *files))
+
+
+def make_tar(form: int) -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=form) as archive:
+        for number in range(4):
+            for suffix, data in (("jpg", bytes([number]) * 300), ("cls", b"ab"[number % 2 :][:1])):
+                folder = "long" * 30 if number == 2 else "k\u00e9y"
+                info = tarfile.TarInfo(f"{folder}/{number}.{suffix}")
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return raw.getvalue()
+
+
+TARS = [make_tar(form) for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+
+
+def with_checksums(data: bytes) -> bytes:
+    """Each block that is nearly a header gets its checksum again, so that what is in it is looked at."""
+    blocks = [bytearray(data[at : at + 512]) for at in range(0, len(data), 512)]
+    for block in blocks:
+        if len(block) == 512 and block[257:262] == b"ustar":
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+    return b"".join(blocks)
+
+
+@st.composite
+def tar_files(draw: st.DrawFn) -> tuple[bytes, str]:
+    plain = draw(st.sampled_from(TARS))
+    if draw(st.integers(0, 3)) == 0:
+        return draw(mutated(gzip.compress(plain, mtime=0))), "a.tar.gz"
+    changed = draw(mutated(plain))
+    if draw(st.booleans()):
+        changed = with_checksums(changed)
+    return (gzip.compress(changed, mtime=0), "a.tgz") if draw(st.booleans()) else (changed, "a.tar")
+
+
+@pytest.mark.parametrize("data", TARS, ids=["ustar", "gnu", "pax"])
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz"])
+def test_tar_unmutated(tmp_path, data, name):
+    path = tmp_path / name
+    path.write_bytes(data if name == "a.tar" else gzip.compress(data))
+    samples = tried(path)
+    assert samples is not None
+    assert samples.class_names == ("a", "b")
+    assert samples.left_out == ()
+    assert [samples.pictures.load(row) for row in range(4)] == [bytes([row]) * 300 for row in range(4)]
+
+
+@fuzz_settings
+@given(tar_files())
+def test_tar(tmp_path, file):
+    data, name = file
+    path = tmp_path / name
+    path.write_bytes(data)
+    tried(path)
+
+
+TABLE = (
+    b"\xef\xbb\xbfpath;label;split;group;note\r\n1.png;caf\xc3\xa9;train;p1;x\r\n"
+    b'2.png;dog;train;p1;"a;b"\r\ndeep/3.png;dog;test;p2;\r\n4.png;caf\xc3\xa9;test;;\r\n'
+)
+TABLES = [TABLE, TABLE.decode("utf-8-sig").encode("utf-16"), TABLE.replace(b";", b"\t")]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "deep").mkdir()
+    for name in ("1.png", "2.png", "deep/3.png", "4.png"):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+@pytest.mark.parametrize("data", TABLES)
+def test_table_unmutated(photos, data):
+    (photos / "labels.csv").write_bytes(data)
+    samples = tried(photos / "labels.csv")
+    assert samples is not None
+    assert samples.class_names == ("caf\u00e9", "dog")
+    assert samples.splits.tolist() == ["train", "train", "test", "test"]
+    assert [samples.pictures.load(row) for row in range(4)] == [b"1.png", b"2.png", b"deep/3.png", b"4.png"]
+
+
+@fuzz_settings
+@given(st.sampled_from(TABLES).flatmap(mutated), st.booleans())
+def test_table(photos, data, by_folder):
+    (photos / "labels.csv").write_bytes(data)
+    samples = tried(photos if by_folder else photos / "labels.csv")
+    if samples is not None:
+        # whatever the table says, only files inside its folder are opened
+        opened = {samples.pictures.paths[row] for row in samples.index}
+        assert all(Path(path).resolve().is_relative_to(photos) for path in opened)
+
+
+@fuzz_settings
+@given(mutated("shirt\ncoat\nb\u00e4g\n".encode()))
+def test_list_of_classes(tmp_path, data):
+    write_idx(tmp_path, IMAGES, LABELS, False)
+    (tmp_path / "classes.txt").write_bytes(data)
+    tried(tmp_path)
