@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
-from striate.data.splits import read_split
 from striate.data.store import prepare_all
 from striate.errors import InputError, require
 from striate.machine.threads import usable_cores
@@ -84,9 +84,7 @@ def evaluate(
         observer.warn(f"left out: {name}: {reason}")
     used = samples.without(result.failures)
     require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
-    probabilities = model.answer(
-        result.pictures, lambda done, total: observer.progress("answering", done, total)
-    ).numpy()
+    probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
     evaluation = evaluate_classification(probabilities, used.targets, model.class_names, seed=seed)
     return Evaluated(
         evaluation=evaluation,
@@ -107,8 +105,8 @@ def _one_split(samples: Samples, wanted: str | None) -> tuple[Samples, str]:
         wanted = TEST if TEST in present else next((name for name in reversed(present)), None)
         if wanted is None:
             return samples, ""
-    split = read_split(wanted)
-    if split is None or split not in present:
+    split = next((name for name in present if name == wanted.casefold()), None)
+    if split is None:
         have = f"it has {', '.join(present)}" if present else "it has no splits; leave --split away"
         raise InputError(f"{samples.source}: no split '{wanted}'; {have}")
     return samples.select(samples.rows(split)), split

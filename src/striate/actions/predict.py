@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,7 @@ def predict(
         raise InputError(f"none of the {len(samples):,} pictures can be read; the first is {name}: {reason}")
     failed = {row for row, _ in result.failures}
     names = [name for row, name in enumerate(samples.names) if row not in failed]
-    probabilities = model.answer(
-        result.pictures, lambda done, total: observer.progress("answering", done, total)
-    ).numpy()
+    probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
     return Predictions(
         class_names=model.class_names,
         answers=tuple(model.predictions(names, probabilities)),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,9 +90,7 @@ def write_results(job: Job, trained: Trained) -> None:
     for split, pictures in material.held_back.items():
         if split == TRAIN:
             continue
-        answers[split] = model.answer(
-            pictures, lambda done, total, what=split: observer.progress(f"answering {what}", done, total)
-        ).numpy()
+        answers[split] = model.answer(pictures, partial(observer.progress, f"answering {split}")).numpy()
         targets = samples.targets[samples.rows(split)]
         evaluations[split] = evaluate_classification(
             answers[split], targets, samples.class_names, seed=job.recipe.seed

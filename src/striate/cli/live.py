@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
-from striate.cli.text import duration, printable
-from striate.observer import Observer
+from striate.cli.text import printable
+from striate.observer import Observer, epoch_words, step_words
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_DRAWS = 0.1
@@ -115,29 +115,3 @@ def display() -> PlainLines | LiveDisplay:
 
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return LiveDisplay() if terminal else PlainLines()
-
-
-def step_words(record: Mapping[str, float]) -> str:
-    """ "loss 0.412 · rate 0.05 · 12,300 pictures/s · 1:20 left"."""
-    return (
-        f"step {record['step']:,.0f} of {record['steps']:,.0f} · loss {record['loss']:.3f} · "
-        f"rate {record['learning_rate']:.3g} · {record['pictures_per_second']:,.0f} pictures/s · "
-        f"{duration(record['seconds_left'])} left"
-    )
-
-
-def epoch_words(record: Mapping[str, float]) -> str:
-    """ "epoch 3 · loss 0.412 · validation: loss 0.39, accuracy 91.20 % · 0:41"."""
-    words = [f"epoch {record['epoch']:3.0f}", f"loss {record['loss']:.4f}"]
-    validation = {
-        name.removeprefix("validation_"): value for name, value in record.items() if name.startswith("validation_")
-    }
-    if validation:
-        shown = ", ".join(
-            f"{name.replace('_', ' ')} {100 * value:.2f} %"
-            if name.startswith(("accuracy", "top"))
-            else f"{name.replace('_', ' ')} {value:.4f}"
-            for name, value in validation.items()
-        )
-        words.append(f"validation: {shown}")
-    return " · ".join([*words, duration(record["seconds"])])

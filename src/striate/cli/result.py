@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 
-from striate.cli.text import duration, percent_with_interval, printable
+from striate.cli.text import percent_with_interval, printable
 from striate.models.run import Run
+from striate.observer import duration
 
 
 def show_run(run: Run, *, as_json: bool) -> None:

@@ -6,7 +6,8 @@ import argparse
 import json
 
 from striate.cli.flags import Parser
-from striate.cli.text import duration, percent_with_interval, table
+from striate.cli.text import percent_with_interval, table
+from striate.observer import duration
 
 
 def add_arguments(parser: Parser) -> None:

@@ -6,13 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def duration(seconds: float) -> str:
-    """Seconds as "0:07", "12:30" or "1:02:03"."""
-    whole = max(0, round(seconds))
-    hours, minutes = whole // 3600, whole % 3600 // 60
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
 def printable(text: str) -> str:
     """Text that any terminal can take: control characters and odd bytes of file names as escapes."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError, require
 from striate.machine.files import refused, write_atomically
-from striate.observer import Observer
+from striate.observer import Observer, epoch_words
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +107,9 @@ class LogFile(Observer):
 
     def warn(self, text: str) -> None:
         self._line(f"warning: {text}")
+
+    def on_epoch(self, record: Mapping[str, float]) -> None:
+        self._line(epoch_words(record))
 
     def _line(self, text: str) -> None:
         try:
@@ -244,13 +247,10 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{folder}: not a run (it has no {CONFIG}); name a folder that striate train wrote")
     config = _json(folder / CONFIG)
     schema = config.get("schema")
-    require(
-        isinstance(schema, int) and not isinstance(schema, bool) and schema >= 1,
-        f"{folder / CONFIG}: not written by striate (no schema number)",
-    )
-    require(
-        schema <= SCHEMA, f"{folder / CONFIG}: written by a later version of striate (schema {schema}); update striate"
-    )
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise InputError(f"{folder / CONFIG}: not written by striate (no schema number)")
+    if schema > SCHEMA:
+        raise InputError(f"{folder / CONFIG}: written by a later version of striate (schema {schema}); update striate")
     for part in ("network", "task", "input"):
         require(isinstance(config.get(part), dict), f"{folder / CONFIG}: '{part}' is missing or no table")
     network = config["network"]
@@ -300,6 +300,7 @@ def _build(described: Mapping[str, Any], num_outputs: int, spec: Any, where: str
         "channels": spec.channels,
         "size": (spec.height, spec.width),
         "arguments": described.get("arguments", {}),
+        "seed": 0,
     }
     try:
         with torch.device("meta"):

@@ -111,8 +111,8 @@ class FittedHead:
     """A head fitted on all rows, and what cross-validation says of it.
 
     `weight` (K, D) and `bias` (K,) apply to what `normalizer` gives; the temperature is already in them.
-    `candidates` are empty where no class had two rows. `held_out_probabilities` (N, K) are out of fold, NaN in rows that
-    no fold held back. `log_loss` and `accuracy` (and `log_losses` (N,), for paired comparisons) are of those.
+    `candidates` are empty where no class had two rows. `held_out_probabilities` (N, K) are out of fold, NaN in rows
+    that no fold held back. `log_loss` and `accuracy` (and `log_losses` (N,), for paired comparisons) are of those.
     """
 
     weight: np.ndarray
@@ -281,7 +281,7 @@ class _Plan:
 def _plan(work: int, folds: int, strengths: Sequence[float]) -> _Plan:
     """What is affordable where one pass over the rows takes `work` multiply-adds."""
     ordered = tuple(sorted(strengths, reverse=True))
-    affordable = WORK_BOUND / (2 * work * USUAL_STEPS)  # fits: a step is one pass forward, one back
+    affordable = WORK_BOUND / max(2 * work * USUAL_STEPS, 1)  # fits: a step is one pass forward, one back
     if affordable >= folds * len(ordered) + 1:
         return _Plan(folds, folds, ordered, STEPS)
     if affordable >= len(ordered) + folds:
@@ -323,7 +323,8 @@ def _row_basis(rows: Tensor) -> Tensor | None:
         return None
     _, lengths, directions = torch.linalg.svd(rows.double(), full_matrices=False)
     kept = lengths > max(float(lengths[0]) * 1e-7, 1e-12)
-    return directions[kept].T.float().contiguous()
+    basis: Tensor = directions[kept].T.float().contiguous()
+    return basis
 
 
 def _cross_validate(

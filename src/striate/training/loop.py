@@ -58,7 +58,7 @@ class Loop:
         *,
         checkpoints: Path | None = None,
         observer: Observer = SILENT,
-        replan: Callable[[Progress], int | None] | None = None,
+        replan: Callable[[Loop], None] | None = None,
     ) -> None:
         self.model, self.batches, self.validation, self.plan = model, batches, validation, plan
         self.checkpoints, self.observer, self.replan = checkpoints, observer, replan
@@ -131,7 +131,8 @@ class Loop:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
             return loss.detach()
 
-        loss: torch.Tensor = self.optimizer.step(evaluate)  # type: ignore[assignment]
+        # torch types the loss as a float; what the closure returns comes back as it is.
+        loss: torch.Tensor = self.optimizer.step(evaluate)  # type: ignore[arg-type, assignment]
         if self.averaged is not None:
             self.averaged.update(self.progress.step + 1)
         return loss
@@ -148,6 +149,10 @@ class Loop:
         """Progress of the schedule in [0, 1]: along a straight line since the last plan."""
         first, share, total = self._current_plan()
         return min(1.0, share + (1 - share) * (self.progress.step - first) / max(1, total - first))
+
+    def plan_anew(self, total: int) -> None:
+        """From here on, so many steps in all: the schedule goes on from where it is to its end."""
+        self.progress.plans.append([self.progress.step, self.share_done, max(total, self.progress.step + 1)])
 
     def _current_plan(self) -> list[float]:
         return next(plan for plan in reversed(self.progress.plans) if plan[0] <= self.progress.step)
@@ -226,10 +231,8 @@ class Loop:
         progress.step_in_epoch = 0
         progress.loss_sum, progress.loss_count = 0.0, 0
         self.observer.on_epoch(row)
-        if self.replan is not None and not finished:
-            total = self.replan(progress)
-            if total is not None:
-                progress.plans.append([progress.step, self.share_done, max(total, progress.step + 1)])
+        if self.replan is not None and not finished and not stop:
+            self.replan(self)
         self.network.train()
         return stop
 

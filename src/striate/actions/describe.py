@@ -1,0 +1,63 @@
+"""`striate describe`: a network in numbers, of a run or by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.models.run import is_run, load_model, read_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A network: its layers with weights (name, kind, shape), and what it counts to."""
+
+    name: str
+    channels: int
+    size: tuple[int, int]
+    classes: int
+    weights: int
+    multiply_adds: int
+    layers: tuple[tuple[str, str, str, int], ...]  # name, kind, shape of its weights, number of them
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        layers = [dict(zip(("name", "kind", "shape", "weights"), layer, strict=True)) for layer in self.layers]
+        return {**self.__dict__, "size": list(self.size), "layers": layers}
+
+
+def describe(what: str | Path, *, channels: int = 3, size: int = 224, classes: int = 1000) -> Described:
+    """A run (a folder), or a network by its name for pictures (`channels`, `size`, `size`) and so many classes.
+
+    Raises InputError for an unknown name and for a folder that holds no run.
+    """
+    from striate.networks import build_network
+    from striate.networks.describe import describe as count
+
+    folder = Path(what)
+    if is_run(folder) or folder.is_dir():
+        config = read_config(folder)
+        model = load_model(folder, device="cpu")
+        name, network = config["network"]["name"], model.network
+        channels, place = model.input_spec.channels, (model.input_spec.height, model.input_spec.width)
+        classes = model.task.num_outputs
+    else:
+        built = build_network(str(what), num_outputs=classes, channels=channels, size=(size, size), seed=0)
+        name, network, place = str(what), built.network, built.size
+    counted = count(network, channels, place)
+    layers = []
+    for layer_name, layer in network.named_modules():
+        own = list(layer.parameters(recurse=False))
+        if own:
+            shape = "x".join(map(str, own[0].shape))
+            layers.append((layer_name or name, type(layer).__name__, shape, sum(weight.numel() for weight in own)))
+    return Described(
+        name=name,
+        channels=channels,
+        size=place,
+        classes=classes,
+        weights=counted.weights,
+        multiply_adds=counted.multiply_adds,
+        layers=tuple(layers),
+    )

@@ -1,0 +1,86 @@
+"""What a source of pictures holds, before training: counts, sizes, broken, equal and leaking pictures, and a page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from striate.cli.flags import Parser
+from striate.cli.text import printable, table
+
+if TYPE_CHECKING:
+    from striate.data.survey import Survey
+
+MOST_CLASSES, MOST_NAMED = 60, 20
+
+
+def add_arguments(parser: Parser) -> None:
+    """Flags of `striate inspect`."""
+    parser.add_argument("source", metavar="SOURCE", help="the pictures")
+    parser.add_argument("--out", metavar="FILE", help="the page [inspect-<source>.html]")
+    parser.add_argument("--augment", action="store_true", help="show what training will see of some pictures")
+    parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
+    parser.add_argument("--root", metavar="FOLDER", help="folder to which the paths of a table are relative")
+    parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
+    parser.add_argument("--seed", type=int, metavar="N", help="number from which splits are drawn [0]")
+    parser.add_argument("--json", action="store_true", help="everything as JSON")
+
+
+def run(arguments: argparse.Namespace, started: float) -> int:
+    """Inspect and print."""
+    from striate.actions.inspect import inspect
+    from striate.cli.live import display
+
+    given = dict(vars(arguments))
+    as_json = given.pop("json", False)
+    show = display()
+    try:
+        found = inspect(given.pop("source"), observer=show, **given)
+    finally:
+        show.close()
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return 0
+    _show(found)
+    return 0
+
+
+def _show(found: Survey) -> None:
+    splits = list(found.counts)
+    rows = [["class", *(name or "pictures" for name in splits)]]
+    rows += [
+        [name, *(f"{found.counts[split][k]:,}" for split in splits)]
+        for k, name in enumerate(found.class_names[:MOST_CLASSES])
+    ]
+    print(table(rows, right=range(1, len(splits) + 1)))
+    if len(found.class_names) > MOST_CLASSES:
+        print(f"and {len(found.class_names) - MOST_CLASSES:,} more classes")
+    print()
+    width, height = found.sizes["width"], found.sizes["height"]
+    facts = [
+        ("pictures", f"{found.found:,} found = {found.used:,} used + {found.left_out_count:,} left out"),
+        ("width", f"{width['min']:,.0f} to {width['max']:,.0f}, median {width['median']:,.0f}"),
+        ("height", f"{height['min']:,.0f} to {height['max']:,.0f}, median {height['median']:,.0f}"),
+        ("formats", _counted(found.formats)),
+        ("colour modes", _counted(found.modes)),
+        ("grey", f"{100 * found.grey_share:.0f} % of them"),
+        ("mean", ", ".join(f"{value:.3f}" for value in found.mean)),
+        ("deviation", ", ".join(f"{value:.3f}" for value in found.deviation)),
+        ("imbalance", f"{found.imbalance:.1f} pictures of the largest class for one of the smallest"),
+        ("equal pictures", f"{len(found.duplicates):,} inside a split"),
+        ("leaks", f"{len(found.leaks):,} across splits"),
+        ("conflicts", f"{len(found.conflicts):,} with different labels"),
+    ]
+    for name, text in facts:
+        print(printable(f"{name:<15} {text}"))
+    for name, reason in found.left_out[:MOST_NAMED]:
+        print(printable(f"left out        {name}: {reason}"))
+    if found.left_out_count > MOST_NAMED:
+        print(f"and {found.left_out_count - MOST_NAMED:,} more; the page has them")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {number:,}" for name, number in ordered)
