@@ -116,10 +116,16 @@ def reduction(network: nn.Module, channels: int) -> int | None:
 
 def on_meta(network: nn.Module, shape: tuple[int, ...]) -> Tensor:
     """The network run on a tensor of `shape` that has no values; weights, buffers and modes stay as they are."""
-    state = {name: torch.empty_like(tensor, device="meta") for name, tensor in network.state_dict().items()}
-    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        state.setdefault(name, torch.empty_like(tensor, device="meta"))
-    outputs: Tensor = functional_call(network, state, (torch.empty(shape, device="meta"),))
+    state: dict[str, Tensor] = {}
+    known: dict[int, Tensor] = {}
+    # By module, each once: a module that is there under two names must be swapped under one of them, or
+    # `functional_call` puts the tensors without values back for good.
+    for prefix, module in network.named_modules():
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            known.setdefault(id(tensor), torch.empty_like(tensor, device="meta"))
+            state[f"{prefix}.{name}" if prefix else name] = known[id(tensor)]
+    empty = torch.empty(shape, device="meta")
+    outputs: Tensor = functional_call(network, state, (empty,), tie_weights=False)
     return outputs
 
 
