@@ -9,12 +9,15 @@ import io
 import itertools
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from striate.data.sources import open_dataset
+from striate.data.survey import Thumbnail, survey
 from striate.evaluation import evaluate_classification
 from striate.reports.figures import thumbnail
 from striate.reports.pages import (
@@ -22,7 +25,6 @@ from striate.reports.pages import (
     Augmented,
     Mistake,
     Neighbour,
-    Thumbnail,
     TrainingReport,
     inspect_page,
     training_report,
@@ -143,7 +145,7 @@ SURVEY: dict[str, Any] = {
     "source": "photos/insects",
     "class_names": ["ant", "bee"],
     "counts": {"train": [100, 12], "test": [20, 4]},
-    "left_out": [{"name": "x.png", "reason": "empty"}],
+    "left_out": [("x.png", "empty")],
 }
 
 
@@ -196,6 +198,26 @@ def hostile() -> TrainingReport:
 
 
 ALL = pages()
+
+
+def test_page_of_a_real_survey(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, number in (("ant", 12), ("bee", 8)):
+        (tmp_path / name).mkdir()
+        for k in range(number):
+            Image.fromarray(rng.integers(0, 255, (20, 24, 3), dtype=np.uint8)).save(tmp_path / name / f"{k}.png")
+    (tmp_path / "bee" / "7.png").write_bytes((tmp_path / "ant" / "3.png").read_bytes())
+    (tmp_path / "ant" / "broken.png").write_bytes(b"")
+    found, thumbnails, _ = survey(open_dataset(tmp_path), threads=1)
+    html = inspect_page(found.to_json(), thumbnails)
+    page = Page(html)
+    assert "20 pictures of 2 classes" in page.text
+    assert re.search(r"21 found = 20 usable \+ 1 not", page.text)
+    assert re.search(r"ant/3.png = bee/7.png", page.text)
+    assert "one of them must be wrong" in page.text
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == len(thumbnails) >= 15
+    assert "width 24 24 24 height 20 20 20" in page.text
+    assert "All other numbers" not in page.text  # each has its place
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -45,40 +45,40 @@ class Inventory:
     def __init__(self, survey: Mapping[str, Any]) -> None:
         left = dict(survey)
 
-        def take(*names: str, default: Any = None) -> Any:
-            found = [left.pop(name) for name in names if name in left]
-            return next((one for one in found if one is not None), default)
+        def take(name: str, default: Any) -> Any:
+            found = left.pop(name, None)
+            return default if found is None else found
 
-        self.source = str(take("source", default="pictures"))
-        self.how = str(take("how", default=""))
-        counts = take("counts", "counts_by_split", default={})
-        names = take("class_names", "classes", default=())
-        self.rows = class_counts([str(name) for name in names], counts)
+        self.source = str(take("source", "pictures"))
+        self.how = [str(one) for one in (take("how", ""), take("splits", "")) if one]
+        counts = take("counts", {})
+        self.rows = class_counts([str(name) for name in take("class_names", ())], counts)
         self.splits = [str(split) for split in counts]
         self.totals = [sum(round(text.finite(value) or 0) for value in column) for column in counts.values()]
-        self.left_out = [_reason(one) for one in take("left_out", "broken", default=())]
-        self.left_out_count = _whole(take("left_out_count"), len(self.left_out))
-        self.used = _whole(take("used", "readable", "pictures", "count"), sum(self.totals))
-        self.found = _whole(take("found"), self.used + self.left_out_count)
-        self.duplicates = [_group(one) for one in take("duplicates", "inside", default=())]
-        self.leaks = [_group(one) for one in take("leaks", "across", default=())]
-        self.conflicts = [_group(one) for one in take("conflicts", "conflicting", default=())]
-        self.sizes = _sizes(take("sizes", "size", default={}))
+        self.left_out = [(str(name), str(reason)) for name, reason in take("left_out", ())]
+        self.left_out_count = int(take("left_out_count", len(self.left_out)))
+        self.unlabelled = int(take("unlabelled", 0))
+        self.used = int(take("used", sum(self.totals) + self.unlabelled))
+        self.found = int(take("found", self.used + self.left_out_count))
+        self.duplicates = take("duplicates", ())
+        self.leaks = take("leaks", ())
+        self.conflicts = take("conflicts", ())
+        self.sizes = _sizes(take("sizes", {}))
         self.shares = [
-            (title, _shares(take(*keys, default={})))
-            for title, keys in (
-                ("Colour modes", ("modes", "mode")),
-                ("File formats", ("formats", "format")),
-                ("Orientation", ("orientations", "orientation")),
+            (title, _shares(take(name, {})))
+            for title, name in (
+                ("File formats", "formats"),
+                ("Colour modes", "modes"),
+                ("Orientation", "orientations"),
+                ("Bits a channel", "bits_a_channel"),
             )
         ]
-        mean, deviation = take("mean", default=()), take("deviation", default=())
-        channels = CHANNELS.get(len(mean), tuple(str(number) for number in range(1, len(mean) + 1)))
-        self.channels = list(zip(channels, mean, deviation, strict=False))
-        self.grey_share = text.finite(take("grey_share", "grey"))
-        self.imbalance = text.finite(take("imbalance"))
-        given = take("warnings", "notes", "sentences", default=())
-        self.warnings = [str(one) for one in given] or self._warnings()
+        mean, deviation = take("mean", ()), take("deviation", ())
+        self.channels = list(zip(CHANNELS.get(len(mean), ()), mean, deviation, strict=False))
+        self.grey_share = text.finite(take("grey_share", None))
+        self.constant_share = text.finite(take("constant_share", None))
+        self.imbalance = text.finite(take("imbalance", None))
+        self.warnings = self._warnings()
         self.facts = self._facts()
         self.rest = text.flat(left)
 
@@ -110,6 +110,10 @@ class Inventory:
                     f"“{text.clip(smallest.name, 40)}” has {text.count(smallest.total)} pictures in all: "
                     "what is said of it will be uncertain."
                 )
+        if self.unlabelled:
+            told.append(f"{text.count(self.unlabelled)} pictures have no label.")
+        if self.constant_share:
+            told.append(f"{text.percent(self.constant_share)} of the pictures show one colour and nothing else.")
         if self.duplicates:
             told.append(f"Equal pictures lie inside one split ({_groups(self.duplicates)}).")
         return told
@@ -133,45 +137,22 @@ def _groups(found: Sequence[Any]) -> str:
     return f"{text.count(len(found))} {'group' if len(found) == 1 else 'groups'}"
 
 
-def _whole(value: Any, otherwise: int) -> int:
-    """A count; of a list its length."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return len(value)
-    number = text.finite(value)
-    return otherwise if number is None else round(number)
+def _sizes(sizes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Rows of smallest, median and largest: pixels as whole numbers, the rest (the aspect) with three digits."""
+    return [
+        (
+            key.replace("_", " "),
+            [
+                text.count(given.get(name)) if key in ("width", "height") else text.decimal(given.get(name))
+                for name in ("min", "median", "max")
+            ],
+        )
+        for key, given in sizes.items()
+    ]
 
 
-def _reason(one: Any) -> tuple[str, str]:
-    if isinstance(one, Mapping):
-        return str(one.get("name", one.get("path", ""))), str(one.get("reason", ""))
-    name, reason = one
-    return str(name), str(reason)
-
-
-def _group(one: Any) -> list[str]:
-    if isinstance(one, Mapping):
-        one = one.get("names", list(one.values()))
-    return [str(name) for name in one]
-
-
-def _sizes(sizes: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Rows of smallest, median, largest, of {"width": {"min", "median", "max"}} or {"width": [3 numbers]}."""
-    rows = []
-    for key, given in sizes.items():
-        if isinstance(given, Mapping):
-            given = [given.get(name) for name in ("min", "median", "max")]
-        if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 3:
-            shown = [
-                text.count(value) if (text.finite(value) or 0.5) % 1 == 0 else text.decimal(value) for value in given
-            ]
-            rows.append((str(key).replace("_", " "), shown))
-    return rows
-
-
-def _shares(counts: Any) -> list[tuple[str, int, float]]:
+def _shares(counts: Mapping[str, Any]) -> list[tuple[str, int, float]]:
     """Rows of name, number, share of all, most first."""
-    if not isinstance(counts, Mapping):
-        return []
     numbers = {str(key): round(text.finite(value) or 0) for key, value in counts.items()}
     total = max(1, sum(numbers.values()))
     return [(key, number, number / total) for key, number in sorted(numbers.items(), key=lambda item: -item[1])]

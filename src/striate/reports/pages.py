@@ -15,6 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from striate.data.survey import Thumbnail
 from striate.models.card import visible
 from striate.reports import confusion, digest, figures, text
 from striate.reports.inventory import Inventory, class_counts
@@ -105,15 +106,6 @@ class TrainingReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thumbnail:
-    """A picture of the contact sheet; `label` "" where it has none."""
-
-    name: str
-    label: str
-    picture: bytes  # PNG or JPEG
-
-
-@dataclass(frozen=True, kw_only=True)
 class Augmented:
     """A picture and what training would see of it in several epochs."""
 
@@ -170,7 +162,8 @@ def inspect_page(
 ) -> str:
     """What a source holds, before any training, as one HTML document, under 10 MB.
 
-    survey: the JSON of `striate.data.survey.Survey`. Raises ValueError where a picture is neither PNG nor JPEG.
+    survey: `Survey.to_json()` of `striate.data.survey`; thumbnails: its contact sheet, by class.
+    Raises ValueError where a picture is neither PNG nor JPEG.
     """
     budget = _Budget()
     given = Inventory(survey)
@@ -226,6 +219,7 @@ def _environment() -> jinja2.Environment:
         setting=text.setting,
         flat=text.flat,
         clip=text.clip,
+        sentence=text.sentence,
     )
     environment.globals.update(image=figures.image, style=Markup((folder / "style.css").read_text(encoding="utf-8")))
     return environment

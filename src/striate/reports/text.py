@@ -24,6 +24,14 @@ def clip(text: str, length: int = 96) -> str:
     return f"{text[:head]}…{text[head + 1 - length :]}"
 
 
+def sentence(text: str) -> str:
+    """A sentence as a person reads it: a capital first, a full stop last, no number parted from its %."""
+    text = visible(text).strip().replace(" %", f"{NO_BREAK}%")
+    if not text:
+        return text
+    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:…" else ".")
+
+
 def finite(value: Any) -> float | None:
     """The value as a float, or None where it is missing, NaN, infinite or no number."""
     if value is None or isinstance(value, str):
