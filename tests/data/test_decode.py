@@ -46,6 +46,17 @@ def test_the_default_limit_refuses_20000_by_20000() -> None:
         decode(png(20_000, 20_000))
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF", "GIF"])
+def test_few_bytes_that_hold_many_pixels_are_a_bomb(kind: str) -> None:
+    options = {"compression": "group4"} if kind == "TIFF" else {"lossless": True} if kind == "WEBP" else {}
+    blank = Image.new("1" if kind == "TIFF" else "L", (3000, 2000), 255)
+    buffer = io.BytesIO()
+    blank.save(buffer, kind, **options)
+    assert decode(buffer.getvalue()).shape == (2000, 3000, 1)
+    with pytest.raises(InputError, match=r"3,000 x 2,000 pixels in [\d,]+ bytes: a decompression bomb"):
+        decode(buffer.getvalue(), Limits(bomb_pixels=1_000_000, pixels_a_byte=100))
+
+
 def test_the_limit_on_encoded_bytes() -> None:
     data = saved("PNG")
     assert np.array_equal(decode(data, Limits(encoded_bytes=len(data))), COLOUR)
@@ -206,3 +217,14 @@ def test_fractions_outside_both_ranges_are_refused(low: float, high: float) -> N
     Image.fromarray(np.array([[low, high]], dtype=np.float32)).save(buffer, "TIFF")
     with pytest.raises(InputError, match=r"neither in \[0, 1\] nor in \[0, 255\]"):
         decode(buffer.getvalue())
+
+
+def test_a_gif_whose_frame_is_larger_than_its_screen_counts_with_the_frame() -> None:
+    """90 million pixels, of which Pillow itself only warns: within our limit, then cut short; above it, refused."""
+    data = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
+    data += b"," + struct.pack("<HHHHB", 0, 0, 9_500, 9_500, 0) + b"\2\0;"
+    with pytest.raises(InputError, match="9,500 x 9,500 pixels are more than the limit"):
+        decode(data, Limits(pixels=1_000_000))
+    with pytest.raises(InputError, match="a decompression bomb"):
+        probe(data)
+    assert probe(data, Limits(bomb_pixels=100_000_000)).width == 9_500

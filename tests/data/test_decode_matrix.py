@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageCms, TiffImagePlugin, features
 
 from striate.data.decode import decode, probe
+from striate.errors import InputError
 
 HEIGHT, WIDTH = 6, 9
 RNG = np.random.default_rng(0)
@@ -260,18 +261,21 @@ def test_the_transparent_grey_of_a_png_with_few_bits_is_in_the_files_units() -> 
 
 
 def tiff(values: Pixels, photometric: int, *, order: str = "<", extra: int | None = None, orientation: int = 1,
-         compressed: bool = False, bits: int | None = None) -> bytes:  # fmt: skip
+         compressed: bool = False, tile: int = 0) -> bytes:  # fmt: skip
     """One strip of whole numbers (TIFF 6.0), in either byte order."""
     height, width, channels = values.shape
     kind = values.dtype.newbyteorder(order)
     strip = values.astype(kind).tobytes()
     strip = zlib.compress(strip) if compressed else strip
-    size = bits or values.dtype.itemsize * 8
+    size = values.dtype.itemsize * 8
     tags: list[tuple[int, str, list[int]]] = [
         (256, "H", [width]), (257, "H", [height]), (258, "H", [size] * channels), (259, "H", [8 if compressed else 1]),
         (262, "H", [photometric]), (273, "I", [8]), (274, "H", [orientation]), (277, "H", [channels]),
         (278, "H", [height]), (279, "I", [len(strip)]),
     ]  # fmt: skip
+    if tile:
+        tags = [tag for tag in tags if tag[0] not in (273, 278, 279)]
+        tags += [(322, "I", [tile]), (323, "I", [tile]), (324, "I", [8]), (325, "I", [len(strip)])]
     if extra is not None:
         tags.append((338, "H", [extra]))
     padded = strip + b"\0" * (len(strip) % 2)
@@ -353,3 +357,11 @@ def test_netpbm_of_any_depth(magic: str, largest: int) -> None:
 def test_plain_bitmap() -> None:
     text = b"P1\n3 2\n0 1 0 # end of the line\n111\n"
     check(decode(text), np.array([[255, 0, 255], [0, 0, 0]])[..., None], 0, deep=False)
+
+
+def test_tiles_count_with_their_size_not_with_the_pictures() -> None:
+    values = np.zeros((64, 64, 1), dtype=np.uint8)
+    values[:HEIGHT, :WIDTH] = GREY3
+    check(decode(tiff(values, 1, tile=64)), values, 0, deep=False)
+    with pytest.raises(InputError, match="tiles of 40,000 x 40,000 pixels are more than the limit"):
+        decode(tiff(values, 1, tile=40_000))

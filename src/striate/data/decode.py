@@ -71,9 +71,8 @@ DAMAGED = (
 )
 
 ORIENTATION = 0x0112
-BITS_PER_SAMPLE, PHOTOMETRIC, EXTRA_SAMPLES = 258, 262, 338
+BITS_PER_SAMPLE, PHOTOMETRIC, TILE_SIDES = 258, 262, (322, 323)
 WHITE_IS_ZERO = 0
-PREMULTIPLIED = 1
 EXIF_KEYS = ("exif", "Raw profile type exif", "Raw profile type APP1")
 DEEP_COLOUR = {name: bands for bands in ("RGB", "RGBA", "RGBa", "RGBX") for name in (f"{bands};16L", f"{bands};16B")}
 
@@ -84,6 +83,10 @@ class Limits:
 
     pixels: int = 100_000_000  # width x height
     encoded_bytes: int = 1 << 29
+    # A file that holds more pixels than `bomb_pixels`, and more than `pixels_a_byte` for each of its bytes, is a
+    # decompression bomb. JPEG reaches about 100 a byte, PNG 1,032 where every byte of it is equal.
+    bomb_pixels: int = 20_000_000
+    pixels_a_byte: int = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,8 +197,24 @@ def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
                 width * height <= limits.pixels,
                 f"{width:,} x {height:,} pixels are more than the limit of {limits.pixels:,}",
             )
+            require(
+                width * height <= max(limits.bomb_pixels, limits.pixels_a_byte * len(data)),
+                f"{width:,} x {height:,} pixels in {len(data):,} bytes: a decompression bomb",
+            )
+            _check_tiles(image, limits)
             return image
     raise InputError(f"not a picture in a known format ({KNOWN})")
+
+
+def _check_tiles(image: ImageFile.ImageFile, limits: Limits) -> None:
+    """A TIFF may say that its tiles are larger than itself; each is decoded whole."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        sides = [image.tag_v2.get(tag, 0) for tag in TILE_SIDES]
+        if all(isinstance(side, int) for side in sides):
+            require(
+                sides[0] * sides[1] <= limits.pixels,
+                f"tiles of {sides[0]:,} x {sides[1]:,} pixels are more than the limit of {limits.pixels:,}",
+            )
 
 
 def _formats() -> Iterator[tuple[str, Any]]:
@@ -334,11 +353,13 @@ def _keyed(pixels: np.ndarray, key: Any) -> np.ndarray:
 
 def _scaled(pixels: np.ndarray, largest: int = 65535) -> np.ndarray:
     """Integers in [0, largest] -> `float32` in [0, 255]."""
-    return np.asarray(pixels / (largest / 255), dtype=np.float32)
+    scaled: np.ndarray = pixels.astype(np.float32)
+    scaled /= np.float32(largest / 255)
+    return scaled
 
 
 def _deep_grey(image: ImageFile.ImageFile, stored: np.ndarray) -> np.ndarray:
-    pixels = stored.astype(np.uint16)
+    pixels = stored.astype(np.uint16, copy=False)
     largest = 65535
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         bits = image.tag_v2.get(BITS_PER_SAMPLE, (16,))[0]
@@ -447,9 +468,12 @@ def _readable() -> Iterator[None]:
         raise InputError(f"the picture is damaged or cut short ({reason or type(error).__name__})") from error
 
 
-# Pillow warns of damaged metadata, which is no concern of a person who trains a network. `warnings.catch_warnings`
-# is not safe in threads: one filter is put in front while any thread decodes, and taken away after the last.
-_FILTER = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
+# Pillow warns of damaged metadata, which is no concern of a person who trains a network, and of sizes below our own
+# limit. `warnings.catch_warnings` is not safe in threads: these filters are put in front while any thread decodes, and
+# taken away after the last.
+_FILTERS = [
+    ("ignore", None, category, re.compile(r"PIL\."), 0) for category in (UserWarning, Image.DecompressionBombWarning)
+]
 _lock = threading.Lock()
 _decoding = 0
 
@@ -461,12 +485,13 @@ def _quiet() -> Iterator[None]:
     with _lock:
         _decoding += 1
         # Someone else's `catch_warnings` may have put another list in place meanwhile.
-        if _FILTER not in filters:
-            filters.insert(0, _FILTER)
+        if _FILTERS[0] not in filters:
+            filters[:0] = _FILTERS
     try:
         yield
     finally:
         with _lock:
             _decoding -= 1
-            if _decoding == 0 and _FILTER in filters:
-                filters.remove(_FILTER)
+            if _decoding == 0 and _FILTERS[0] in filters:
+                for one in _FILTERS:
+                    filters.remove(one)
