@@ -325,3 +325,16 @@ def test_preview_shows_what_training_will_see():
     assert shown.dtype == np.uint8
     drawn = draw(options, 11, 2, rows, np.array([(60, 80, 3)] * 3), frame, uniform=True)
     assert (shown[:, 2] == apply(np.stack(pictures), drawn, frame).permute(0, 2, 3, 1).numpy()).all()
+
+
+def test_reflections_reach_deeper_than_the_part_that_is_shown():
+    # Small boxes pushed over the edge: most of what is seen is the picture's reflection.
+    pictures = [smooth(i, 160, 200) for i in range(24)]
+    frame = spec()
+    options = Augmentation(random_resized_crop=0.1, rotation=8.0, translation=0.9)
+    drawn = draw(options, 2, 0, np.arange(24), np.array([(160, 200, 3)] * 24), frame)
+    made = apply(pictures, drawn, frame)
+    for index, picture in enumerate(pictures):
+        error = np.abs(made[index].permute(1, 2, 0).numpy() - oracle(picture, drawn.placement, index, fill=102))
+        assert error.mean() < 2
+        assert error.max() < 40
