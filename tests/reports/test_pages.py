@@ -410,6 +410,33 @@ def test_numbers_that_are_none_are_a_dash() -> None:
     assert "reliability" not in page.ids()
 
 
+def test_curves_are_those_of_a_history() -> None:
+    history = [
+        {
+            "epoch": e,
+            "step": 10 * e,
+            "learning_rate": 0.1,
+            "loss": 2 / e,
+            **({"validation_log_loss": 2.5 / e, "validation_accuracy": 1 - 0.9 / e} if e % 2 == 0 else {}),
+            "update_ratio:stem": 1e-3,
+            "update_ratio:<head>": 1e-2 / e,
+            "seconds": 3.5 * e,
+        }
+        for e in range(1, 7)
+    ]
+    page = Page(training_report(report(history=history, best_epoch=4)))
+    spoken = [a["aria-label"] for tag, a in page.tags if tag == "svg" and " by epoch" in a.get("aria-label", "")]
+    assert len(spoken) == 4
+    assert spoken[0] == "Loss by epoch: training from 2.00 to 0.333; validation from 1.25 to 0.417"
+    assert spoken[1] == "Accuracy by epoch: validation from 55.0\xa0% to 85.0\xa0%"
+    assert "middle layer from 0.00550 to 0.00133" in spoken[3]
+    assert "<head> 0.0100 0.00250 0.00167" in page.text
+    assert "update ratio:" not in page.text.replace(
+        "update_ratio", "update ratio"
+    )  # one column a layer would be too many
+    assert "The vertical line is epoch 4" in page.text
+
+
 def test_pictures_are_in_the_page_bit_for_bit() -> None:
     given = report()
     sources = [attributes["src"] for tag, attributes in Page(ALL["report"]).tags if tag == "img"]

@@ -17,6 +17,9 @@ from striate.reports import figures, text
 if TYPE_CHECKING:
     from striate.reports.pages import TrainingReport
 
+VALIDATION = "validation_"  # how the columns of a history begin that were measured on validation
+UPDATES = "update_ratio"  # alone, or followed by ":" and the layer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
@@ -174,28 +177,26 @@ def curves(report: TrainingReport) -> list[figures.Chart]:
     history = report.history
     if len(history) < 2:
         return []
-    names = history_columns(history)
+    names = list(dict.fromkeys(key for row in history for key in row))
     epochs = [text.finite(row.get("epoch")) or float(number) for number, row in enumerate(history, 1)]
 
-    def column(name: str) -> list[float | None]:
-        return [text.finite(row.get(name)) for row in history]
+    def line(column: str, name: str, style: str = "one") -> figures.Series:
+        return figures.Series(name=name, values=[text.finite(row.get(column)) for row in history], style=style)
 
-    def lines(trained: Sequence[str], validated: str) -> list[figures.Series]:
-        found = [figures.Series(name="training", values=column(name), style="two") for name in trained if name in names]
-        if validated in names:
-            found.append(figures.Series(name="validation", values=column(validated)))
-        return found
-
-    charts = [_loss_chart(epochs, lines(("loss", "train_loss", "training_loss"), "validation_loss"), report.best_epoch)]
+    # Both are in nats and belong into one drawing.
+    losses = [line(name, "validation") for name in ("validation_loss", "validation_log_loss") if name in names][:1]
+    charts = [_loss_chart(epochs, [line("loss", "training", "two"), *losses], report.best_epoch)]
     for name in names:
-        metric = name.removeprefix("validation_")
-        if metric == name or metric == "loss":
+        metric = name.removeprefix(VALIDATION)
+        if metric == name or metric in ("loss", "log_loss"):
             continue
-        series = lines((metric, f"train_{metric}", f"training_{metric}"), name)
+        series = [line(name, "validation")]
+        if metric in names:
+            series.insert(0, line(metric, "training", "two"))
         values = [value for one in series for value in one.values if value is not None]
         charts.append(
             figures.line_chart(
-                metric.replace("_", " ").capitalize(),
+                metric.replace("top5", "top-5").replace("_", " ").capitalize(),
                 epochs,
                 series,
                 as_percent=bool(values) and min(values) >= 0 and max(values) <= 1,
@@ -203,12 +204,8 @@ def curves(report: TrainingReport) -> list[figures.Chart]:
             )
         )
     if "learning_rate" in names:
-        rate = figures.Series(name="learning rate", values=column("learning_rate"))
-        charts.append(figures.line_chart("Learning rate", epochs, [rate]))
-    ratio = next((name for name in names if "ratio" in name), None)
-    if ratio is not None:
-        updates = figures.Series(name="update norm / weight norm", values=column(ratio))
-        charts.append(figures.line_chart("Size of the updates", epochs, [updates], logarithmic=True, reference=1e-3))
+        charts.append(figures.line_chart("Learning rate", epochs, [line("learning_rate", "learning rate")]))
+    charts.append(_updates_chart(epochs, history, [name for name in names if name.startswith(UPDATES)]))
     return [chart for chart in charts if chart is not None]
 
 
@@ -219,9 +216,49 @@ def _loss_chart(epochs: list[float], series: list[figures.Series], best: int | N
     return figures.line_chart("Loss", epochs, series, logarithmic=wide, mark=best)
 
 
+def _updates_chart(
+    epochs: list[float], history: Sequence[Mapping[str, Any]], layers: Sequence[str]
+) -> figures.Chart | None:
+    """Norm of the updates over norm of the weights: the middle layer and the two at the ends."""
+    found = [sorted(value for one in layers if (value := text.finite(row.get(one))) is not None) for row in history]
+    series = [
+        figures.Series(name="middle layer", values=[float(np.median(row)) if row else None for row in found]),
+    ]
+    if len(layers) > 1:
+        series.append(
+            figures.Series(name="lowest, highest", values=[row[0] if row else None for row in found], style="two")
+        )
+        series.append(figures.Series(name="", values=[row[-1] if row else None for row in found], style="two"))
+    title = "Size of the updates, as a share of the weights"
+    return figures.line_chart(title, epochs, series, logarithmic=True, reference=1e-3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerUpdates:
+    """A layer and the size of its updates over the size of its weights, at the start, midway and at the end."""
+
+    layer: str
+    first: float | None
+    middle: float | None
+    last: float | None
+
+
+def layer_updates(history: Sequence[Mapping[str, Any]]) -> list[LayerUpdates]:
+    """The layers in the order of the network; none where there is one row or only one number a row."""
+    layers = [name for name in dict.fromkeys(key for row in history for key in row) if name.startswith(f"{UPDATES}:")]
+    found = []
+    for name in layers if len(history) > 1 else []:
+        values = [value for row in history if (value := text.finite(row.get(name))) is not None]
+        if values:
+            ends = (values[0], values[len(values) // 2], values[-1])
+            found.append(LayerUpdates(layer=name.partition(":")[2], first=ends[0], middle=ends[1], last=ends[2]))
+    return found
+
+
 def history_columns(history: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names that any row of the history has, in order of first appearance."""
-    return list(dict.fromkeys(key for row in history for key in row))
+    """The names that any row of the history has, in order of first appearance, but for those of single layers."""
+    names = dict.fromkeys(key for row in history for key in row)
+    return [name for name in names if not name.startswith(f"{UPDATES}:")]
 
 
 def history_rows(history: Sequence[Mapping[str, Any]], most: int = 200) -> list[list[str]]:

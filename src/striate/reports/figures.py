@@ -24,7 +24,7 @@ TINY = 64  # pictures up to this side are shown with their pixels as squares
 MOST_POINTS = 600
 
 
-def thumbnail(pixels: np.ndarray, side: int = 112) -> bytes:
+def thumbnail(pixels: np.ndarray, side: int = 160) -> bytes:
     """A small copy of a picture, JPEG or PNG, whichever is smaller; a tiny picture stays as it is, as PNG.
 
     pixels (H, W, C) or (H, W), `uint8`, or `float32` in [0, 255]; C is 1 or 3 (of more channels the first
@@ -201,7 +201,7 @@ def line_chart(
                         )
                     )
     told = percent if as_percent else decimal
-    spoken = "; ".join(f"{one.name} from {told(p[0][1])} to {told(p[-1][1])}" for one, p in lines)
+    spoken = "; ".join(f"{one.name or 'and'} from {told(p[0][1])} to {told(p[-1][1])}" for one, p in lines)
     return Chart(
         title=title,
         svg=_svg(WIDTH, HEIGHT, f"{title} by {x_name}: {spoken}", parts),

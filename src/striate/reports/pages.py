@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from striate.data.survey import Thumbnail
+from striate.data.survey import Thumbnail as Thumbnail  # what `inspect_page` takes
 from striate.models.card import visible
 from striate.reports import confusion, digest, figures, text
 from striate.reports.inventory import Inventory, class_counts
@@ -148,6 +148,7 @@ def training_report(report: TrainingReport) -> str:
             data_rows=class_counts(report.class_names, report.counts),
             totals=[sum(round(text.finite(value) or 0) for value in column) for column in report.counts.values()],
             history_columns=digest.history_columns(report.history),
+            layers=digest.layer_updates(report.history),
             history_rows=digest.history_rows(report.history),
             splits=list(report.counts),
             left_out_count=left_out_count,
