@@ -157,7 +157,7 @@ def _figures(evaluation: Mapping[str, Any]) -> list[_Figure]:
             continue
         low, high = _number(given.get("low")), _number(given.get("high"))
         interval = ""
-        if low is not None and high is not None:
+        if low is not None and high is not None and low < high:  # of no width: resampling found no spread to tell
             interval = f"{100 * low:.1f}–{100 * high:.1f} %" if share else f"{low:.4f}–{high:.4f}"
         shown = f"{100 * value:.1f} %" if share else f"{value:.4f}"
         found.append(_Figure(name=name, kind=kind, value=value, shown=shown, interval=interval))

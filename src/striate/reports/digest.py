@@ -37,7 +37,8 @@ class Figure:
 
     @property
     def bounded(self) -> bool:
-        return None not in (self.value, self.low, self.high)
+        """Whether there is an interval. One of no width is none: without a mistake resampling finds no spread."""
+        return self.value is not None and self.low is not None and self.high is not None and self.low < self.high
 
     def percent(self) -> str:
         return text.percent(self.value)
@@ -108,7 +109,7 @@ def headline(report: TrainingReport) -> Headline | None:
     figure = Figure.of(report.evaluation["accuracy"])
     number = _tested(report)
     strip = None
-    if figure.value is not None and figure.low is not None and figure.high is not None:
+    if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         chance = 1 / len(report.class_names) if report.class_names else None
         strip = figures.interval_strip(figure.value, figure.low, figure.high, chance)
     pictures = f"of {text.count(number)} {report.split} pictures" if number else f"of the {report.split} pictures"
