@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.networks.heads import put
@@ -144,12 +143,12 @@ class _ConvolutionSizes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _set_kernel(convolution: nn.Conv2d, kernel: int, stride: int, has_weights: bool) -> None:
-    """Another kernel and stride; weights that are there are resampled, keeping the answer to an even picture."""
+    """Another kernel and stride; weights that are there are resampled, keeping the answer to an even area."""
     weight = convolution.weight.detach()
     old = weight.shape[-1]
     if has_weights:
-        fitted = functional.interpolate(weight, size=(kernel, kernel), mode="bilinear", antialias=True)
-        fitted = fitted * (old / kernel) ** 2
+        share = _shares(old, kernel).to(weight)
+        fitted = share @ weight @ share.T
     else:
         fitted = weight.new_empty(*weight.shape[:2], kernel, kernel)
         nn.init.kaiming_normal_(fitted, mode="fan_out", nonlinearity="relu")
@@ -158,3 +157,15 @@ def _set_kernel(convolution: nn.Conv2d, kernel: int, stride: int, has_weights: b
     convolution.stride = (stride, stride)
     if type(convolution) is nn.Conv2d:  # TensorFlow-like ones work out their own padding
         convolution.padding = (kernel // 2, kernel // 2) if kernel != stride else (0, 0)
+
+
+def _shares(old: int, new: int) -> Tensor:
+    """(new, old): each old place gives its weight to the two new places next to it, all of it."""
+    shares = torch.zeros(new, old)
+    for place in range(old):
+        where = min(max((place + 0.5) * new / old - 0.5, 0.0), new - 1.0)
+        first = min(int(where), max(new - 2, 0))
+        shares[first, place] += 1 - (where - first)
+        if new > 1:
+            shares[first + 1, place] += where - first
+    return shares

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import struct
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -138,10 +140,12 @@ def _check_safetensors_header(path: Path) -> None:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     _check_zip_sizes(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about old formats, which a user can do nothing about
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError) as error:
         raise InputError(f"{path}: {_why(error)}") from error
-    except (TypeError, AttributeError, AssertionError, MemoryError, ImportError, OverflowError) as error:
+    except (struct.error, TypeError, AttributeError, AssertionError, MemoryError, ImportError, OverflowError) as error:
         raise InputError(f"{path}: damaged, or not a file of PyTorch weights") from error
     for key in INNER_KEYS:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
