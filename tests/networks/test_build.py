@@ -141,6 +141,11 @@ def test_networks_of_one_size_are_built_for_it_or_say_their_own() -> None:
     assert build("inception_v3", size=64).size == (96, 96)
 
 
+def test_large_pictures_are_checked_by_their_shapes() -> None:
+    made = build("resnet18", size=4096)
+    assert (made.size, made.notes) == ((4096, 4096), ())
+
+
 def test_outputs_for_training_alone_are_left_out() -> None:
     network = build("googlenet", size=64).network.train()
     assert network(torch.randn(2, 3, 64, 64)).shape == (2, 4)

@@ -46,7 +46,7 @@ def test_the_loss_is_float32_whatever_the_outputs_are() -> None:
 
 def test_mixing_is_linear_in_the_targets_and_in_the_loss() -> None:
     task = Classification(("a", "b", "c"))
-    partners, share = torch.tensor([5, 4, 3, 2, 1, 0]), torch.tensor([1.0, 0.5, 0.25, 0.75, 0.0, 1.0])
+    partners, share = torch.tensor([1, 2, 0, 5, 3, 4]), torch.tensor([1.0, 0.5, 0.25, 0.75, 0.0, 1.0])
     mixed = task.mix(TARGETS, partners, share)
     assert mixed.shape == (6, 3)
     assert torch.allclose(mixed.sum(dim=1), torch.ones(6))

@@ -19,7 +19,7 @@ from striate.networks import NETWORKS, network_names
 from striate.networks.built import BuiltNetwork, InputDefaults
 from striate.networks.heads import find_head
 from striate.networks.stems import first_convolution, fit_channels, fit_size, on_meta
-from striate.networks.weights import load_into, read_weights
+from striate.networks.weights import AUXILIARY, load_into, read_weights
 
 LARGEST_SIDE = 4096
 MOST_OUTPUTS = 1_000_000
@@ -27,7 +27,7 @@ MOST_WEIGHTS = 4_000_000_000
 LARGE_PATCH = 8  # a vision transformer's; pixels beyond the last whole patch would be lost without a word
 # What PyTorch and the networks' authors raise for a size or an argument that cannot be.
 IMPOSSIBLE = (RuntimeError, ValueError, AssertionError, TypeError, IndexError, KeyError, ZeroDivisionError)
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+MOST_PIXELS_TO_TRY = 512 * 512  # beyond, shapes alone are checked: one picture could take minutes and gigabytes
 
 
 class Found(Protocol):
@@ -290,7 +290,11 @@ def _try(network: nn.Module, channels: int, size: tuple[int, int], num_outputs: 
             raise ValueError(f"it cuts pictures into patches of {patch}x{patch} pixels")
     network.eval()
     with torch.no_grad():
-        _check_outputs(network(torch.zeros(1, channels, *size)), (1, num_outputs))
+        if size[0] * size[1] <= MOST_PIXELS_TO_TRY:
+            outputs = network(torch.zeros(1, channels, *size))
+        else:
+            outputs = on_meta(network, (1, channels, *size))
+        _check_outputs(outputs, (1, num_outputs))
     network.train()
     try:
         with torch.no_grad():

@@ -15,9 +15,8 @@ from torchvision import models
 from striate.errors import InputError
 from striate.networks.built import InputDefaults
 from striate.networks.heads import find_head
-from striate.networks.weights import load_into
+from striate.networks.weights import AUXILIARY, load_into
 
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # outputs for training alone, which we leave out
 SET_BY_US = ("image_size", "aux_logits", "init_weights", "transform_input", "block", "blocks", "layers")
 WITH_AUXILIARY = ("googlenet", "inception_v3")
 

@@ -23,6 +23,8 @@ from striate.errors import InputError, require
 INNER_KEYS = ("state_dict", "model", "model_state_dict", "net")
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.")
 PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
+# GoogLeNet's and Inception's outputs for training alone, which we leave out.
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 SHOWN = 3
 
