@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from striate.models.card import CardFacts, markdown, model_card, visible
+from striate.models.card import CardFacts, markdown, model_card
 
 FACTS = CardFacts(
     title="insects",
@@ -121,21 +121,3 @@ def test_hostile_names_stay_names() -> None:
 )
 def test_markdown_shows_the_text_itself(text: str, expected: str) -> None:
     assert markdown(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain", "plain"),
-        ("tab\tand\nline", "tab\tand\nline"),
-        ("\udcff", r"\xff"),
-        ("\ud800", r"\ud800"),
-        ("\x00\x7f\x9f", r"\x00\x7f\x9f"),
-        ("a\u202eb\u2066", r"a\u202eb\u2066"),
-        ("👩‍👩‍👧 שלום é", "👩‍👩‍👧 שלום é"),
-        ("\ufeff\uffff", r"\ufeff\uffff"),
-    ],
-)
-def test_visible_writes_out_what_cannot_be_held(text: str, expected: str) -> None:
-    assert visible(text) == expected
-    visible(text).encode("utf-8")

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from striate.names import visible
+
 MOST_CLASSES = 200  # class names that are listed by name
 
 # Figure -> (name for a person, type on the Hub, whether it is a share).
@@ -103,29 +105,6 @@ def markdown(text: str) -> str:
 
 def _unlinked(found: re.Match[str]) -> str:
     return "".join(f"\\{part}" if part in ":.@" else part for part in found.groups() if part)
-
-
-def visible(text: str) -> str:
-    r"""The text with what UTF-8, YAML or HTML cannot hold written out: byte 0xff as `\xff`, NUL as `\x00`.
-
-    So are characters that change how what follows is laid out ("exe.gpj" must not read "jpg.exe"). Tabs and line
-    ends stay. The result always encodes to UTF-8.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(one if one in "\n\t" or _allowed(ord(one)) else _written(ord(one)) for one in text)
-
-
-def _allowed(code: int) -> bool:
-    controls = code < 0x20 or 0x7F <= code < 0xA0
-    overrides = 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069 or code in (0x2028, 0x2029, 0xFEFF)
-    return not (controls or overrides or 0xD800 <= code < 0xE000 or code & 0xFFFE == 0xFFFE)
-
-
-def _written(code: int) -> str:
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8, as os.fsdecode keeps it
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def _quoted(text: str) -> str:

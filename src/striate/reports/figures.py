@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from striate.models.card import visible
+from striate.names import visible
 from striate.reports.text import count, decimal, finite, percent
 
 WIDTH, HEIGHT = 360, 220

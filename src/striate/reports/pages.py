@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from striate.data.survey import Thumbnail as Thumbnail  # what `inspect_page` takes
-from striate.models.card import visible
+from striate.names import visible
 from striate.reports import confusion, digest, figures, text
 from striate.reports.inventory import Inventory, class_counts
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from striate.models.card import visible
+from striate.names import visible
 
 MISSING = "–"
 NO_BREAK = "\u00a0"
