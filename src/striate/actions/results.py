@@ -15,26 +15,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from striate.data.decode import decode
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.splits import Duplicates, find_equal
-from striate.data.store import PixelStore
+from striate.data.store import PixelStore, load_pixels
 from striate.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
 from striate.models.model import Model
-from striate.models.run import HISTORY, METRICS, PREDICTIONS, REPORT, json_text, write_model
+from striate.models.run import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, json_text, write_model
 from striate.training.history import Row, history_text
 from striate.training.resolved import Resolved
 from striate.training.settings import to_mapping
 
 if TYPE_CHECKING:
     from striate.actions.train import Job
+    from striate.models.card import CardFacts
     from striate.reports.pages import TrainingReport
 
 MOST_PICTURES = 12  # worst mistakes and least sure answers on the page
-NEIGHBOURS = 3
+NEIGHBOURS = 4
 NEIGHBOURS_AMONG = 4000  # training pictures whose features are compared
 SCHEMA = 1
+OUT_OF_FOLD = "cross_validation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class Trained:
     weights_words: str
     reasons: Sequence[str]
     seconds: Mapping[str, float]
+    # Rows (n,) and their probabilities (n, K) by models that had not seen them (NaN where none had not).
+    out_of_fold: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def write_results(job: Job, trained: Trained) -> None:
@@ -95,6 +98,13 @@ def write_results(job: Job, trained: Trained) -> None:
         evaluations[split] = evaluate_classification(
             answers[split], targets, samples.class_names, seed=job.recipe.seed
         ).to_json()
+    if trained.out_of_fold is not None:
+        rows, probabilities = trained.out_of_fold
+        known = np.isfinite(probabilities[:, 0])
+        if known.any():
+            evaluations[OUT_OF_FOLD] = evaluate_classification(
+                probabilities[known], samples.targets[rows[known]], samples.class_names, seed=job.recipe.seed
+            ).to_json()
     shown = TEST if TEST in answers else VALIDATION if VALIDATION in answers else None
     seconds = {**trained.seconds, "evaluation": time.monotonic() - began}
     if shown is not None:
@@ -118,9 +128,11 @@ def write_results(job: Job, trained: Trained) -> None:
         "machine": describe_machine(model.device, trained.resolved.threads),
     }
     run.write(METRICS, json_text(metrics))
+    from striate.models.card import model_card
     from striate.reports.pages import training_report
 
     report = _report(job, trained, duplicates, evaluations, answers, shown, seconds)
+    run.write(CARD, model_card(_card(job, trained, report, evaluations.get(shown) if shown else None)))
     run.write(REPORT, training_report(report))
 
 
@@ -191,6 +203,7 @@ def _report(
         left_out=[(one.name, one.reason) for one in samples.left_out],
         duplicates=[[one["path"] for one in group] for group in plain["inside"]],
         leaks=[[one["path"] for one in group] for group in plain["across"]],
+        conflicts=[[one["path"] for one in group] for group in plain["conflicting"]],
         recipe=to_mapping(job.recipe),
         resolved=resolved.to_mapping(),
         reasons=tuple(trained.reasons),
@@ -253,7 +266,7 @@ def _mistakes(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[
     for at in worst:
         neighbours = tuple(
             Neighbour(
-                picture=thumbnail(_pixels(samples, row)),
+                picture=thumbnail(load_pixels(samples, row)),
                 name=samples.names[row],
                 label=names[samples.targets[row]],
                 distance=distance,
@@ -262,7 +275,7 @@ def _mistakes(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[
         )
         made.append(
             Mistake(
-                picture=thumbnail(_pixels(samples, int(rows[at]))),
+                picture=thumbnail(load_pixels(samples, int(rows[at])), side=256),
                 name=samples.names[rows[at]],
                 target=names[targets[at]],
                 prediction=names[best[at]],
@@ -284,20 +297,13 @@ def _unsure(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[An
         order = np.argsort(-probabilities[at], kind="stable")[:3]
         made.append(
             Answer(
-                picture=thumbnail(_pixels(samples, int(rows[at]))),
+                picture=thumbnail(load_pixels(samples, int(rows[at]))),
                 name=samples.names[rows[at]],
                 target=names[samples.targets[rows[at]]],
                 top=tuple((names[k], float(probabilities[at, k])) for k in order),
             )
         )
     return tuple(made)
-
-
-def _pixels(samples: Samples, row: int) -> np.ndarray:
-    data = samples.pictures.load(int(samples.index[row]))
-    if isinstance(data, bytes):
-        return decode(data)
-    return data if data.ndim == 3 else data[..., None]
 
 
 def _nearest_training(trained: Trained, split: str, wanted: np.ndarray) -> dict[int, list[tuple[int, float]]]:
@@ -331,3 +337,26 @@ def _unit(features: torch.Tensor) -> np.ndarray:
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
     unit: np.ndarray = flat / np.maximum(lengths, 1e-12)
     return unit
+
+
+def _card(job: Job, trained: Trained, report: TrainingReport, evaluation: Mapping[str, Any] | None) -> CardFacts:
+    from striate.models.card import CardFacts
+
+    samples, spec = trained.material.samples, trained.model.input_spec
+    return CardFacts(
+        title=report.title,
+        source=report.source,
+        network=trained.resolved.network,
+        class_names=samples.class_names,
+        counts={name: int(count.sum()) for name, count in samples.counts().items()},
+        command=report.command,
+        pretrained=trained.resolved.pretrained,
+        input_size=(spec.channels, spec.height, spec.width),
+        evaluation=evaluation,
+        split=report.split,
+        summary=report.summary,
+        trust=report.trust,
+        left_out=len(samples.left_out),
+        created=report.created,
+        versions=report.versions,
+    )

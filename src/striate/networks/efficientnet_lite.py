@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.errors import InputError
+from striate.networks.feature_normalizer import FeatureNormalizer
 
 __all__ = [
     "INPUT_CROP_SHARE",
@@ -120,10 +121,16 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0Features(nn.Module):
-    """`stem`, seven `stages`, `top`: (B, channels, H, W) to feature maps (B, 1280, H/32, W/32), then their mean."""
+    """`stem`, seven `stages`, `top`: (B, channels, H, W) to feature maps (B, 1280, H/32, W/32), then their mean.
 
-    def __init__(self, channels: int = 3) -> None:
+    With `centre`, the mean of two means: over the whole map, and over its centre without a fifth on each side (6 of
+    10 at 320 pixels). It costs nothing, and on two sets of few photographs had a lower cross-validated log loss than
+    the whole alone; nor does it blind the answer to left and right, as averaging with the mirror image does.
+    """
+
+    def __init__(self, channels: int = 3, centre: bool = False) -> None:
         super().__init__()
+        self.centre = centre
         self.stem = ConvolutionNorm(channels, STEM_CHANNELS, 3, stride=2)
         stages = []
         width = STEM_CHANNELS
@@ -144,26 +151,41 @@ class EfficientNetLite0Features(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Features (B, 1280) of normalised pictures (B, channels, H, W)."""
-        return self.spatial(pictures).mean((2, 3))
+        maps = self.spatial(pictures)
+        mean = maps.mean((2, 3))
+        if not self.centre:
+            return mean
+        top, left = round(maps.shape[-2] / 5), round(maps.shape[-1] / 5)
+        inner = maps[..., top : maps.shape[-2] - top, left : maps.shape[-1] - left]
+        return (mean + inner.mean((2, 3))) / 2
 
 
 class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0 (4.7 million weights with 1,000 outputs; 0.39 billion multiply-adds at 224x224).
 
-    `features` gives (B, 1280), `head` is one linear layer, with dropout between them while training.
+    `features` gives (B, 1280), `head` is one linear layer, with dropout between them while training. `centre`: see
+    the features; `normalized`: a `FeatureNormalizer` stands between features and head.
     """
 
-    def __init__(self, num_outputs: int = 1000, channels: int = 3, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        num_outputs: int = 1000,
+        channels: int = 3,
+        dropout: float = 0.2,
+        centre: bool = False,
+        normalized: bool = False,
+    ) -> None:
         super().__init__()
         self.num_features = NUM_FEATURES
-        self.features = EfficientNetLite0Features(channels)
+        self.features = EfficientNetLite0Features(channels, centre)
+        self.normalizer = FeatureNormalizer(NUM_FEATURES) if normalized else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(NUM_FEATURES, num_outputs)
         self._initialise()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Scores (B, num_outputs) of normalised pictures (B, channels, H, W)."""
-        scores: Tensor = self.head(self.dropout(self.features(pictures)))
+        scores: Tensor = self.head(self.dropout(self.normalizer(self.features(pictures))))
         return scores
 
     def _initialise(self) -> None:
@@ -192,6 +214,7 @@ def load_imagenet_weights(network: EfficientNetLite0) -> None:
     if network.head.out_features != weights["head.bias"].shape[0]:
         weights["head.weight"] = network.head.weight.detach()
         weights["head.bias"] = network.head.bias.detach()
+    weights |= {name: value for name, value in network.state_dict().items() if name.startswith("normalizer.")}
     network.load_state_dict(weights, strict=True)
 
 

@@ -3,7 +3,7 @@
 Idea: get to half the resolution in the first layer, then three stages that double the channels and halve the
 resolution (1/2, 1/4, 1/8 of the picture), each with one residual convolution; a coarse 3x3 grid of features is kept
 instead of their mean over the picture, because where a stroke lies tells digits and letters apart.
-At 28x28x1, 10 classes and width 32: 299,000 weights, 12 million multiplications a picture (width 24: 171,000, 7 million).
+At 28x28x1, 10 classes and width 32: 299,000 weights, 12 million multiply-adds a picture (width 24: 171,000, 7).
 
 Source: LeCun, Bottou, Bengio, Haffner 1998 (LeNet-5: convolution, pooling, a grid into a linear layer);
 He, Zhang, Ren, Sun 2016 (residual), Ioffe, Szegedy 2015 (batch normalisation).
@@ -23,7 +23,7 @@ GRID = 3
 
 
 class ConvNormReLU(nn.Sequential):
-    """Convolution without bias (the normalisation has one), batch normalisation, ReLU. (B, C, H, W) -> (B, D, H', W')."""
+    """Convolution without bias (the normalisation has one), batch normalisation, ReLU: (B, C, H, W) to (B, D, h, w)."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
@@ -41,7 +41,9 @@ class ResidualConv(nn.Module):
         self.branch = ConvNormReLU(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.branch(x)
+        """x plus its branch."""
+        branched: Tensor = self.branch(x)
+        return x + branched
 
 
 class SmallConv(nn.Module):
@@ -83,4 +85,6 @@ class SmallConv(nn.Module):
         self.head = nn.Linear(self.num_features, num_outputs)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.head(self.features(pictures))
+        """Scores (B, num_outputs) of normalised pictures (B, channels, H, W)."""
+        scores: Tensor = self.head(self.features(pictures))
+        return scores

@@ -68,7 +68,9 @@ class ResidualConvs(nn.Module):
         self.branch = nn.Sequential(*(ConvPoolNormReLU(channels, channels) for _ in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.branch(x)
+        """x plus its branch."""
+        branched: Tensor = self.branch(x)
+        return x + branched
 
 
 class WhiteningStem(nn.Module):
@@ -138,10 +140,10 @@ class SmallResNet(nn.Module):
         if min(num_outputs, channels, width, *size) < 1 or depth < 0:
             raise ValueError("outputs, channels, size and width must be at least 1, depth at least 0")
         stride = max(1, min(size) // SIDE_WITHOUT_REDUCTION)
-        self.stem = WhiteningStem(channels, stride)
-        layers: list[nn.Module] = [self.stem]
+        stem = WhiteningStem(channels, stride)
+        layers: list[nn.Module] = [stem]
         side = max(1, min(size) // stride)
-        incoming = self.stem.num_filters
+        incoming = stem.num_filters
         for stage in range(STAGES):
             outgoing = width * 2**stage
             pool = side >= 2 * SMALLEST_GRID
@@ -155,9 +157,13 @@ class SmallResNet(nn.Module):
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(incoming, num_outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Scores (B, num_outputs) of normalised pictures (B, channels, H, W)."""
+        scores: Tensor = self.head(self.features(pictures))
+        return scores
 
     def fit_stem(self, pictures: Tensor) -> None:
         """Whiten the first layer from normalised training pictures (N, C, H, W); a few thousand are enough."""
-        self.stem.fit(pictures)
+        stem = self.features[0]
+        assert isinstance(stem, WhiteningStem)
+        stem.fit(pictures)

@@ -39,6 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.errors import require
+from striate.networks.feature_normalizer import FeatureNormalizer
 
 # N rows, D features, R dimensions of the space that the rows span, K classes, F folds
 
@@ -50,71 +51,10 @@ FALLBACK_STRENGTH = 1e-3
 FALLBACK_SHARPNESS = 2.0
 # Between the root (0) and the plain feature (large): the lowest sum of cross-validated log losses over five small sets
 # of photographs, street scenes and drawings, 2.106, against 2.113 for the root itself and 2.149 for no root.
-ROOT_OFFSET = 1e-2
 # Multiply-adds that a fit of everything may take: about a minute of two shared processor cores.
 WORK_BOUND = 2e12
 STEPS = 100
 USUAL_STEPS = 40  # what L-BFGS takes on average, for the estimate
-
-
-class WholeAndCentre(nn.Module):
-    """The mean of two means of a network's last maps: over the whole picture, and over its centre.
-
-    `features.spatial` gives maps (B, D, h, w) of pictures (B, C, H, W); the result is (B, D). The centre leaves out a
-    fifth of the maps on each side (6 of 10 at 320 pixels). It costs nothing, and on hymenoptera and caltech101-20 had a
-    lower cross-validated log loss than the whole alone or the whole and its mirror image; nor does it blind the answer
-    to left and right, as a mirror image does.
-    """
-
-    def __init__(self, features: nn.Module) -> None:
-        super().__init__()
-        self.features = features
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Features (B, D) of normalised pictures (B, C, H, W)."""
-        maps: Tensor = self.features.spatial(pictures)  # type: ignore[operator]
-        top, left = round(maps.shape[-2] / 5), round(maps.shape[-1] / 5)
-        centre = maps[..., top : maps.shape[-2] - top, left : maps.shape[-1] - left]
-        return (maps.mean((2, 3)) + centre.mean((2, 3))) / 2
-
-
-class FeatureNormalizer(nn.Module):
-    """(B, D) features to (B, D): signed root, length 1, minus the mean, times one scale. Exact when loaded from a file.
-
-    The root is sign(x) * (sqrt(|x| + o) - sqrt(o)) with o = 0.01, so that its slope is at most 5 and gradients
-    (saliency, Grad-CAM, fine-tuning) stay finite where a feature is 0.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(num_features))
-        self.register_buffer("scale", torch.ones(()))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Normalised features (B, D) of features (B, D)."""
-        return (unit_root(features) - self.mean) * self.scale
-
-    @torch.no_grad()
-    def fit(self, features: Tensor, row_weights: Tensor | None = None) -> FeatureNormalizer:
-        """Set mean and scale so that the rows (N, D) have mean 0 and mean squared length 1; returns itself."""
-        rows = unit_root(features).double()
-        weights = torch.ones(len(rows), dtype=torch.float64) if row_weights is None else row_weights.double()
-        weights = weights / weights.sum()
-        mean = weights @ rows
-        squared_length = weights @ (rows - mean).square().sum(dim=1)
-        self.mean.copy_(mean)
-        # Equal pictures only (or a single one): there is nothing to scale.
-        self.scale.copy_(squared_length.rsqrt() if squared_length > 1e-12 else torch.ones(()))
-        return self
-
-
-def unit_root(features: Tensor) -> Tensor:
-    """The smoothed signed root of each feature, scaled to length 1 for each row: (B, D) to (B, D)."""
-    rooted = features.sign() * ((features.abs() + ROOT_OFFSET).sqrt() - math.sqrt(ROOT_OFFSET))
-    return functional.normalize(rooted, dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
