@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def describe(what: str | Path, *, channels: int = 3, size: int = 224, classes: i
     from striate.networks.describe import describe as count
 
     folder = Path(what)
-    if is_run(folder) or folder.is_dir():
+    if is_run(folder) or os.path.isdir(folder):  # noqa: PTH112 - False for any name that cannot be one
         config = read_config(folder)
         model = load_model(folder, device="cpu")
         name, network = config["network"]["name"], model.network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def resume(
 
     started = time.monotonic()
     run = run if isinstance(run, Run) else Run(Path(run))
-    if not run.folder.is_dir() or not (run.folder / RECIPE).is_file():
+    if not os.path.isfile(run.folder / RECIPE):  # noqa: PTH113 - False for any name that cannot be one
         raise InputError(f"{run.folder}: no run to go on with (it has no {RECIPE}); striate runs lists those here")
     recipe, values = read_recipe(run.folder / RECIPE)
     source = read_source(run.folder / RECIPE)
@@ -61,5 +62,8 @@ def resume(
         started=started,
         resuming=True,
     )
-    carry_out(job, samples)
+    try:
+        carry_out(job, samples)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(run)) from stop
     return run

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.errors import InputError
+from striate.data.samples import natural_key
+from striate.errors import InputError, require
 from striate.models.run import METRICS, RECIPE, Run, is_run
 
 
@@ -37,48 +39,65 @@ def runs(folder: str | Path = "runs") -> list[RunSummary]:
     Raises InputError where there is no such folder.
     """
     place = Path(folder)
-    if not place.is_dir():
-        raise InputError(f"{place}: there is no such folder; striate train SOURCE makes a run in runs/")
-    found = [place] if is_run(place) else sorted(entry for entry in place.iterdir() if entry.is_dir() and is_run(entry))
+    if not os.path.isdir(place):  # noqa: PTH112 - False for any name that cannot be one
+        what = "is a file; name a folder of runs" if os.path.lexists(place) else "there is no such folder"
+        raise InputError(f"{place}: {what}; striate train SOURCE makes a run in runs/")
+    try:
+        entries = sorted(place.iterdir(), key=lambda entry: natural_key(entry.name))
+    except OSError as error:
+        raise InputError(f"{place}: cannot be looked into ({error.strerror})") from error
+    found = [place] if is_run(place) else [entry for entry in entries if is_run(entry)]
     listed = [_summary(Run(entry)) for entry in found]
-    return sorted(listed, key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0), one.run))
+    # Of equals, and of those without a figure, in the order of their names.
+    return sorted(listed, key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0)))
 
 
 def _summary(run: Run) -> RunSummary:
     """A broken run is listed as such: one bad folder must not hide the others."""
     try:
         network, source = _recipe_words(run)
-        if not (run.folder / METRICS).is_file():
+        if not run.finished:
             return RunSummary(run=str(run), state="unfinished", network=network, source=source)
         metrics = run.metrics
-        evaluation = metrics.get("test") or metrics.get("validation") or {}
-        accuracy = _figure(evaluation, "accuracy")
+        evaluation = _table(metrics, "test") or _table(metrics, "validation")
+        accuracy = _table(evaluation, "accuracy")
+        pictures = _number(evaluation, "n")
         return RunSummary(
             run=str(run),
             state="finished",
             network=network,
             source=source,
-            accuracy=accuracy.get("value"),
-            low=accuracy.get("low"),
-            high=accuracy.get("high"),
-            pictures=evaluation.get("pictures") or accuracy.get("n"),
-            log_loss=_figure(evaluation, "log_loss").get("value"),
-            seconds=(metrics.get("seconds") or {}).get("total"),
+            accuracy=_number(accuracy, "value", 1.0),
+            low=_number(accuracy, "low", 1.0),
+            high=_number(accuracy, "high", 1.0),
+            pictures=None if pictures is None else int(pictures),
+            log_loss=_number(_table(evaluation, "log_loss"), "value"),
+            seconds=_number(_table(metrics, "seconds"), "total"),
         )
-    except (InputError, AttributeError, TypeError):
+    except InputError:
         return RunSummary(run=str(run), state="broken")
 
 
-def _figure(evaluation: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    figure = evaluation.get(name)
-    return figure if isinstance(figure, Mapping) else {}
+def _table(values: Any, name: str) -> Mapping[str, Any]:
+    """The table under `name`; an empty one where there is none. Raises InputError for anything else."""
+    found = values.get(name) if isinstance(values, Mapping) else values
+    require(found is None or isinstance(found, Mapping), f"{METRICS}: {name} is no table")
+    return found or {}
+
+
+def _number(values: Mapping[str, Any], name: str, at_most: float = 1e15) -> float | None:
+    """The number in [0, at_most] under `name`, None where there is none. Raises InputError for anything else."""
+    found = values.get(name)
+    fine = isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= at_most
+    require(found is None or fine, f"{METRICS}: {name} is no number that can be")
+    return found
 
 
 def _recipe_words(run: Run) -> tuple[str | None, str | None]:
     from striate.training.recipe import read_recipe, read_source
 
     path = run.folder / RECIPE
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113
         return str(run.config["network"]["name"]), None
     _, resolved = read_recipe(path)
     network = resolved.get("network")

@@ -41,7 +41,7 @@ def train(
     `minutes` began to count.
 
     Returns the finished `Run`. Raises InputError for what cannot be used, before any work where it can be
-    known; an interrupted run goes on with `striate.resume`.
+    known; an interrupted run (the KeyboardInterrupt carries its folder) goes on with `striate.resume`.
     """
     from striate.data.sources import open_dataset
     from striate.training.resolved import Resolved
@@ -69,6 +69,9 @@ def train(
         # What cannot be trained leaves nothing behind; what was begun can be resumed.
         run.give_up_if_empty()
         raise
+    except KeyboardInterrupt as stop:
+        # Whoever stopped it wants to know how to go on.
+        raise KeyboardInterrupt(str(run)) from stop
     return run
 
 

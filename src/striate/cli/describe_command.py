@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from striate.cli.flags import Parser
-from striate.cli.text import printable, table
+from striate.cli.flags import Parser, positive
+from striate.cli.text import print_json, table
+from striate.names import on_one_line
 
 
 def add_arguments(parser: Parser) -> None:
     """Flags of `striate describe`."""
     parser.add_argument("what", metavar="RUN|NETWORK", help="a run folder, or the name of a network")
-    parser.add_argument("--channels", type=_positive, metavar="N", help="of the pictures, for a name [3]")
-    parser.add_argument("--size", type=_positive, metavar="N", help="side of the pictures, for a name [224]")
-    parser.add_argument("--classes", type=_positive, metavar="N", help="number of classes, for a name [1000]")
+    parser.add_argument("--channels", type=positive, metavar="N", help="of the pictures, for a name [3]")
+    parser.add_argument("--size", type=positive, metavar="N", help="side of the pictures, for a name [224]")
+    parser.add_argument("--classes", type=positive, metavar="N", help="number of classes, for a name [1000]")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:
@@ -32,15 +26,16 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     sizes = {name: given[name] for name in ("channels", "size", "classes") if name in given}
     found = describe(given["what"], **sizes)
     if given.get("json"):
-        print(json.dumps(found.to_json()))
+        print_json(found.to_json())
         return 0
     rows = [["layer", "kind", "shape", "weights"]]
     rows += [[name, kind, shape, f"{number:,}"] for name, kind, shape, number in found.layers]
     print(table(rows, right=[3]))
     height, width = found.size
     print(
-        printable(
-            f"\n{found.name}: {found.weights:,} weights, {found.multiply_adds / 1e6:,.1f} million multiply-adds for a "
+        "\n"
+        + on_one_line(
+            f"{found.name}: {found.weights:,} weights, {found.multiply_adds / 1e6:,.1f} million multiply-adds for a "
             f"{width}x{height} picture with {found.channels} channel{'s' * (found.channels > 1)}, "
             f"{found.classes} classes"
         )

@@ -6,12 +6,12 @@ Classes are matched by name. Without --split the source's test split is taken, o
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from striate.cli.flags import Parser
-from striate.cli.text import percent_with_interval, printable, table
+from striate.cli.text import percent_with_interval, print_json, table
+from striate.names import on_one_line
 
 # How a figure of `Evaluation` is called and whether it is a share of pictures.
 FIGURES = {
@@ -62,9 +62,11 @@ def run(arguments: argparse.Namespace, started: float) -> int:
         show.close()
     plain = found.to_json()
     if given.get("json"):
-        print(json.dumps(plain))
+        print_json(plain)
         return 0
-    print(printable(f"{found.pictures:,} pictures of {found.source}" + (f", {found.split} split" * bool(found.split))))
+    print(
+        on_one_line(f"{found.pictures:,} pictures of {found.source}" + (f", {found.split} split" * bool(found.split)))
+    )
     for name, (words, is_share) in FIGURES.items():
         if plain.get(name) is not None:
             print(f"{words:<29} {_figure(plain[name], is_share)}")
@@ -77,7 +79,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     if len(plain["by_class"]) > MOST_CLASSES:
         print(f"and {len(plain['by_class']) - MOST_CLASSES:,} more classes; --json has them all")
     for note in plain["notes"]:
-        print(printable(note))
+        print(on_one_line(note))
     return 0
 
 

@@ -8,30 +8,52 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+import itertools
+import re
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from striate.errors import InputError, did_you_mean
 from striate.training.settings import Described, describe, kinds
+
+MOST_IN_USAGE = 10  # arguments
+MOST_DIGITS = 18
+# Of settings whose type does not tell what is to be named.
+METAVARS = {"weights": "FILE", "labels": "FILE|folders", "root": "FOLDER"}
 
 
 class Parser(argparse.ArgumentParser):
     """argparse, but an error is an `InputError` with the nearest known name."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=_Formatter, argument_default=argparse.SUPPRESS, **settings)
+        super().__init__(
+            allow_abbrev=False,
+            add_help=False,
+            formatter_class=_Formatter,
+            argument_default=argparse.SUPPRESS,
+            **settings,
+        )
+        self._positionals.title = "what to name"
+        self.add_argument("-h", "--help", action="help", help="show this")
+        # argparse takes -1 for a value but not -1e-3, which would then be an unknown option.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The parsed arguments. Raises InputError with "did you mean" for unknown flags."""
+        known = self._known()
+        flags = itertools.takewhile(lambda text: text != "--", arguments)
+        # Before argparse, which would first complain of what is missing because of the unknown one.
+        for name in (text.partition("=")[0] for text in flags if text.startswith("--")):
+            if name not in known:
+                raise InputError(f"no option '{name}'" + (did_you_mean(name, known) or f"; see {self.prog} --help"))
         parsed, rest = self.parse_known_args(arguments)
-        flags = [text for text in rest if text.startswith("-") and text != "-"]
-        if flags:
-            name = flags[0].partition("=")[0]
-            raise InputError(f"no option '{name}'" + (did_you_mean(name, self._known()) or f"; see {self.prog} --help"))
         if rest:
+            if rest[0].startswith("-"):
+                raise InputError(f"no option '{rest[0]}'; see {self.prog} --help")
             raise InputError(f"'{rest[0]}' is one argument too many; see {self.prog} --help")
         return parsed
 
@@ -41,7 +63,42 @@ class Parser(argparse.ArgumentParser):
 
 class _Formatter(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=34, width=None)
+        columns = shutil.get_terminal_size().columns
+        super().__init__(prog, max_help_position=30, width=max(40, min(columns, 100) - 2))
+
+    def add_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Any, prefix: str | None = None
+    ) -> None:
+        """Fifty flags in a row help nobody: the usage of such a command names what must be given."""
+        actions = list(actions)
+        if len(actions) > MOST_IN_USAGE:
+            named = [action for action in actions if not action.option_strings]
+            usage = " ".join(["%(prog)s", *(str(action.metavar) for action in named), "[OPTION ...]"])
+        super().add_usage(usage, actions, groups, prefix)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse.BooleanOptionalAction):
+            return f"--[no-]{action.option_strings[0].removeprefix('--')}"
+        return super()._format_action_invocation(action)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not (text.isascii() and text.isdecimal()) or len(text) > MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
+    return int(text)
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """One of `choices`, for argparse, with the nearest for what is none of them."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            hint = did_you_mean(text, choices)
+            raise argparse.ArgumentTypeError(f"must be one of {', '.join(choices)}, got '{text}'{hint}")
+        return text
+
+    return read
 
 
 def add_flags(parser: argparse._ActionsContainer, settings: type, title: str | None = None, prefix: str = "") -> None:
@@ -63,7 +120,11 @@ def add_flags(parser: argparse._ActionsContainer, settings: type, title: str | N
             group.add_argument(flag, dest=destination, action=argparse.BooleanOptionalAction, help=text)
         else:
             group.add_argument(
-                flag, dest=destination, type=_reader(kind, described), metavar=_metavar(kind, described), help=text
+                flag,
+                dest=destination,
+                type=_reader(kind, described),
+                metavar=METAVARS.get(destination) or _metavar(kind, described),
+                help=text,
             )
     for name, kind in parts:
         add_flags(parser, kind, f"{name} settings", f"{prefix}{name}.")
@@ -91,10 +152,7 @@ def _reader(kind: type, described: Described) -> Any:
         except ValueError:
             words = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
             raise argparse.ArgumentTypeError(f"must be {words}, got '{text}'") from None
-        if described.choices and value not in described.choices:
-            hint = did_you_mean(text, described.choices)
-            raise argparse.ArgumentTypeError(f"must be one of {', '.join(described.choices)}, got '{text}'{hint}")
-        return value
+        return one_of(described.choices)(text) if described.choices else value
 
     return read
 
@@ -108,5 +166,7 @@ def _metavar(kind: type, described: Described) -> str:
 def _default_words(default: Any) -> str:
     if default is None or default is dataclasses.MISSING:
         return ""
+    if isinstance(default, bool):
+        return f" [{'yes' if default else 'no'}]"
     shown = f"{default:g}" if isinstance(default, float) else str(default).lower()
     return f" [{shown}]"

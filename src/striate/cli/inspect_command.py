@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from striate.cli.flags import Parser
-from striate.cli.text import printable, table
+from striate.cli.text import print_json, table
+from striate.names import on_one_line
 
 if TYPE_CHECKING:
     from striate.data.survey import Survey
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     finally:
         show.close()
     if as_json:
-        print(json.dumps(found.to_json()))
+        print_json(found.to_json())
         return 0
     _show(found)
     return 0
@@ -74,9 +74,9 @@ def _show(found: Survey) -> None:
         ("conflicts", f"{len(found.conflicts):,} with different labels"),
     ]
     for name, text in facts:
-        print(printable(f"{name:<15} {text}"))
+        print(on_one_line(f"{name:<15} {text}"))
     for name, reason in found.left_out[:MOST_NAMED]:
-        print(printable(f"left out        {name}: {reason}"))
+        print(on_one_line(f"left out        {name}: {reason}"))
     if found.left_out_count > MOST_NAMED:
         print(f"and {found.left_out_count - MOST_NAMED:,} more; the page has them")
 

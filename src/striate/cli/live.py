@@ -11,7 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
-from striate.cli.text import printable
+from striate.cli.text import write_nowhere
+from striate.names import on_one_line
 from striate.observer import Observer, epoch_words, step_words
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -47,8 +48,12 @@ class PlainLines(Observer):
         """Nothing is left to tidy."""
 
     def _line(self, text: str) -> None:
-        print(printable(text), file=self.stream, flush=True)
         self._last = time.monotonic()
+        try:
+            print(on_one_line(text), file=self.stream, flush=True)
+        except OSError:
+            # Nobody reads the progress any more, or it has no room: the work itself goes on.
+            write_nowhere(self.stream)
 
 
 class LiveDisplay(Observer):
@@ -88,7 +93,7 @@ class LiveDisplay(Observer):
     def _print(self, text: str, style: str) -> None:
         from rich.text import Text
 
-        self.console.print(Text(printable(text), style=style))
+        self.console.print(Text(on_one_line(text), style=style))
 
     def _draw(self, share: float, text: str, force: bool = False) -> None:
         now = time.monotonic()
@@ -100,7 +105,7 @@ class LiveDisplay(Observer):
         filled = round(24 * min(1.0, share))
         line = Text(overflow="ellipsis", no_wrap=True)
         line.append("━" * filled, style="cyan").append("─" * (24 - filled), style="bright_black")
-        line.append(f" {100 * share:3.0f} %  ").append(printable(text))
+        line.append(f" {100 * share:3.0f} %  ").append(on_one_line(text))
         self._live.update(line, refresh=True)
 
     def _clear(self) -> None:

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a defect of ours (with its traceback), 2 a mistake of the
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -14,6 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from striate.errors import InputError, unknown
+
+# What a disk says that has no room left, wherever it is met.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def status(arguments: Sequence[str]) -> int:
     """Run one command line; its exit status. A defect of ours raises."""
     started = time.monotonic() - _seconds_since_start()
+    from striate.cli.text import prepare_streams, write_nowhere
+
+    prepare_streams()
     try:
         code = _run(list(arguments), started)
         sys.stdout.flush()
@@ -61,16 +68,30 @@ def status(arguments: Sequence[str]) -> int:
     except InputError as error:
         _complain(str(error))
         return 2
-    except KeyboardInterrupt:
-        _complain("stopped; a run goes on where its last checkpoint stands by 'striate resume RUN'")
+    except KeyboardInterrupt as stop:
+        import shlex
+
+        # A training tells which run was stopped.
+        how = (
+            f"; go on where its last checkpoint stands: striate resume {shlex.quote(stop.args[0])}" if stop.args else ""
+        )
+        _complain(f"stopped{how}")
         return 130
     except BrokenPipeError:
         # Whoever read the output has gone (`| head`): nothing is wrong, and nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_nowhere(sys.stdout)
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        write_nowhere(sys.stdout)  # it may be what is full: what it still holds must not fail again at the end
+        _complain(f"{error.filename or 'a file or the output'}: the disk is full; make room and try again")
+        return 2
 
 
 def _run(arguments: list[str], started: float) -> int:
+    if len(arguments) > 1 and arguments[0] == "help":
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text(), end="")
         return 0
@@ -87,7 +108,10 @@ def _run(arguments: list[str], started: float) -> int:
     module = importlib.import_module(f"striate.cli.{COMMANDS[name].module}_command")
     parser = Parser(prog=f"striate {name}", description=module.__doc__)
     module.add_arguments(parser)
-    parsed = parser.parse_strictly(arguments[1:])
+    try:
+        parsed = parser.parse_strictly(arguments[1:])
+    except SystemExit:  # how argparse leaves after --help
+        return 0
     code: int = module.run(parsed, started)
     return code
 
@@ -110,9 +134,13 @@ def help_text() -> str:
 
 
 def _complain(text: str) -> None:
-    from striate.cli.text import printable
+    from striate.cli.text import write_nowhere
+    from striate.names import visible
 
-    print(f"striate: {printable(' '.join(text.split()))}", file=sys.stderr)
+    try:
+        print(f"striate: {visible(' '.join(text.split()))}", file=sys.stderr, flush=True)
+    except OSError:
+        write_nowhere(sys.stderr)
 
 
 def _seconds_since_start() -> float:

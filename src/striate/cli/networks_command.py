@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from striate.cli.flags import Parser
-from striate.cli.text import table
+from striate.cli.text import print_json, table
 
 
 def add_arguments(parser: Parser) -> None:
@@ -22,7 +21,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     given = vars(arguments)
     names = network_names() if given.get("all") else list(NETWORKS)
     if given.get("json"):
-        print(json.dumps(names))
+        print_json(names)
         return 0
     rows = [["network", "what it is", "source"]]
     rows += [[name, part.sentence, part.source] for name, part in NETWORKS.items()]

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
+import io
 import sys
+from collections.abc import Iterable
 
 import numpy as np
 
-from striate.cli.flags import Parser
-from striate.cli.text import printable, table
+from striate.cli.flags import Parser, one_of, positive
+from striate.cli.text import print_json, table
+from striate.names import on_one_line, visible
 
 FORMATS = ("table", "csv", "jsonl")
 
@@ -22,16 +24,12 @@ def add_arguments(parser: Parser) -> None:
     """Flags of `striate predict`."""
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="files, folders, globs, or -")
-    parser.add_argument("--top", type=_positive, metavar="K", help="show the K most probable classes [1]")
-    parser.add_argument("--format", choices=FORMATS, help="how the answers are written [table]")
+    parser.add_argument("--top", type=positive, metavar="K", help="show the K most probable classes [1]")
+    parser.add_argument(
+        "--format", type=one_of(FORMATS), metavar="|".join(FORMATS), help="how the answers are written [table]"
+    )
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:
@@ -42,14 +40,14 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     given = vars(arguments)
     show = display()
     try:
-        names = (line.rstrip("\n") for line in sys.stdin) if "-" in given["pictures"] else None
+        names = _names_on_stdin() if "-" in given["pictures"] else None
         found = predict(
             given["run"], given["pictures"], device=given.get("device", "auto"), names_from=names, observer=show
         )
     finally:
         show.close()
     for name, reason in found.unreadable:
-        print(printable(f"striate: {name}: {reason}"), file=sys.stderr)
+        print(on_one_line(f"striate: {name}: {reason}"), file=sys.stderr)
     top = min(given.get("top", 1), len(found.class_names))
     kind = "jsonl" if given.get("json") else given.get("format", "table")
     ranked = [
@@ -65,12 +63,21 @@ def run(arguments: argparse.Namespace, started: float) -> int:
         extra = [f"{word}_{place + 1}" for place in range(1, top) for word in ("prediction", "probability")]
         writer.writerow(["path", "prediction", "probability", *extra])
         for name, best in ranked:
-            writer.writerow([printable(name), *(cell for k, p in best for cell in (printable(k), f"{p:.6f}"))])
+            writer.writerow([visible(name), *(cell for k, p in best for cell in (visible(k), f"{p:.6f}"))])
     else:
         for name, best in ranked:
             answers = [{"label": label, "probability": probability} for label, probability in best]
-            print(json.dumps({"path": name, "prediction": best[0][0], "probability": best[0][1], "top": answers}))
+            print_json({"path": name, "prediction": best[0][0], "probability": best[0][1], "top": answers})
     return 0
+
+
+def _names_on_stdin() -> Iterable[str]:
+    """The lines of stdin; names that are no text in this system's encoding stay the names that they are."""
+    if sys.stdin is None:  # closed by the caller
+        return ()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return (line.rstrip("\n") for line in sys.stdin)
 
 
 def _order(probabilities: np.ndarray) -> list[int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
-from striate.cli.text import percent_with_interval, printable
+from striate.cli.text import percent_with_interval, print_json
 from striate.models.run import Run
+from striate.names import on_one_line
 from striate.observer import duration
 
 
@@ -14,7 +14,7 @@ def show_run(run: Run, *, as_json: bool) -> None:
     """Print the figures of a finished run and where its report lies."""
     metrics = run.metrics
     if as_json:
-        print(json.dumps({"run": str(run), **metrics}))
+        print_json({"run": str(run), **metrics})
         return
     for split in ("test", "validation"):
         if split in metrics:
@@ -28,6 +28,6 @@ def show_run(run: Run, *, as_json: bool) -> None:
     if counts["left_out"]:
         print(f"{counts['found']:,} pictures found = {counts['used']:,} used + {counts['left_out']:,} left out")
     folder = shlex.quote(str(run))
-    print(printable(f"report   {run.report}"))
-    print(printable(f"predict  striate predict {folder} PICTURE..."))
+    print(on_one_line(f"report   {run.report}"))
+    print(on_one_line(f"predict  striate predict {folder} PICTURE..."))
     print(f"took {duration(metrics['seconds']['total'])}")

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.flags import Parser
+from striate.cli.flags import Parser, positive
 
 
 def add_arguments(parser: Parser) -> None:
     """Flags of `striate resume`."""
     parser.add_argument("run", metavar="RUN", help="the folder of the run")
-    parser.add_argument("--epochs", type=_whole, metavar="N", help="go on to so many epochs in all")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="go on to so many epochs in all")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got '{text}'")
-    return int(text)
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:

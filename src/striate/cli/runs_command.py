@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from striate.cli.flags import Parser
-from striate.cli.text import percent_with_interval, table
+from striate.cli.text import percent_with_interval, print_json, table
 from striate.observer import duration
 
 
@@ -23,7 +22,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     given = vars(arguments)
     found = runs(given["folder"])
     if given.get("json"):
-        print(json.dumps([one.to_json() for one in found]))
+        print_json([one.to_json() for one in found])
         return 0
     if not found:
         print(f"no runs in {given['folder']} yet; striate train SOURCE makes one")

@@ -1,15 +1,45 @@
-"""Text for terminals: durations, percentages with intervals, tables, and names that any terminal can take."""
+"""Text for terminals: percentages with intervals, tables, JSON; and streams that take any text, or nobody reads."""
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
+
+from striate.names import on_one_line
 
 
-def printable(text: str) -> str:
-    """Text that any terminal can take: control characters and odd bytes of file names as escapes."""
-    safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in safe)
+def prepare_streams() -> None:
+    """Let the standard streams take any text: what their encoding lacks is written out, what is closed is nowhere."""
+    if sys.stdout is None:  # closed by the caller, as by `>&-`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def write_nowhere(stream: TextIO) -> None:
+    """From here on whatever goes to `stream` is dropped: whoever read it has gone (`| head`), or it is full."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):
+        return  # no file of the system's
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+def print_json(values: Any) -> None:
+    """One line of JSON on stdout. What is no number is null, for JSON has no other word for it."""
+    import json
+
+    from striate.models.run import without_nan
+
+    print(json.dumps(without_nan(values), allow_nan=False))
 
 
 def percent_with_interval(figure: Mapping[str, Any]) -> str:
@@ -24,7 +54,7 @@ def percent_with_interval(figure: Mapping[str, Any]) -> str:
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows as aligned columns, the first row a heading; `right` are the columns set to the right."""
-    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    cells = [[on_one_line(str(cell)) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     lines = []
     for row in cells:

@@ -14,8 +14,9 @@ def pick_device(wanted: str = "auto") -> str:
     """
     import torch
 
-    kind, _, number = wanted.partition(":")
-    if kind not in DEVICES or (number and (kind != "cuda" or not number.isdecimal())):
+    kind, colon, number = wanted.partition(":")
+    numbered = kind == "cuda" and number.isascii() and number.isdecimal()
+    if kind not in DEVICES or (colon and not numbered):
         raise unknown("device", wanted, DEVICES)
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":

@@ -6,12 +6,14 @@ TOML: loading executes nothing. The layout is that of a repository on the Huggin
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from striate.models.model import Model
 
 SCHEMA = 1
+LIBRARY = "striate"
 MODEL, CONFIG, RECIPE, HISTORY, LOG = "model.safetensors", "config.json", "recipe.toml", "history.csv", "log.txt"
 METRICS, PREDICTIONS, CARD, REPORT, CHECKPOINTS = (
     "metrics.json",
@@ -35,8 +38,11 @@ METRICS, PREDICTIONS, CARD, REPORT, CHECKPOINTS = (
     "checkpoints",
 )
 FILES = (MODEL, CONFIG, RECIPE, HISTORY, LOG, METRICS, PREDICTIONS, CARD, REPORT)
+BEGUN = (LOG, RECIPE)  # what is there before anything has been learned
 CHECKPOINT_FILES = ("last.safetensors", "best.safetensors")
-LARGEST_TEXT = 256 * 2**20
+# What a run had before it was given up with --overwrite; kept until the new one has begun to learn.
+GIVEN_UP = ".given-up"
+LARGEST_CONFIG, LARGEST_METRICS = 16 * 2**20, 64 * 2**20  # bytes
 # A network that the user brought: its weights are ours to load, its code is theirs.
 OWN_NETWORK = "own"
 
@@ -46,6 +52,8 @@ class Run:
     """A run folder on disk: what `striate.train` returns and every other command takes."""
 
     folder: Path
+    # Folders that were not there before, the deepest first.
+    made: tuple[Path, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -58,12 +66,12 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`: figures of the test split with intervals, counts, times."""
-        return _json(self.folder / METRICS)
+        return _json(self.folder / METRICS, LARGEST_METRICS)
 
     @property
     def finished(self) -> bool:
         """Whether the run came to its end: its metrics are written last but the report."""
-        return (self.folder / METRICS).is_file()
+        return _is_file(self.folder / METRICS)
 
     @property
     def report(self) -> Path:
@@ -73,10 +81,13 @@ class Run:
     def write(self, name: str, content: bytes | str) -> None:
         """Write one file of the folder. Raises InputError where the disk refuses; the old one then stays."""
         write_atomically(self.folder / name, content)
+        if name not in BEGUN:
+            _forget_given_up(self.folder)
 
     def checkpoints(self) -> Path:
         """The folder of checkpoints, made where it is missing."""
         folder = self.folder / CHECKPOINTS
+        _forget_given_up(self.folder)
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
@@ -84,16 +95,19 @@ class Run:
         return folder
 
     def give_up_if_empty(self) -> None:
-        """Remove a folder in which nothing but the beginning of a log and a recipe was written."""
-        begun = {LOG, RECIPE}
+        """Where nothing but the beginning of a log and a recipe was written, leave everything as it was found."""
         try:
-            held = {entry.name for entry in self.folder.iterdir()}
-            if held <= begun:
-                for name in held:
-                    (self.folder / name).unlink()
-                self.folder.rmdir()
+            held = {entry.name for entry in self.folder.iterdir()} - {GIVEN_UP}
+            if not held <= set(BEGUN):
+                return
+            for name in held:
+                (self.folder / name).unlink()
+            _move_own(self.folder / GIVEN_UP, self.folder)
         except OSError as error:
             raise refused(self.folder, error) from error
+        for folder in self.made:
+            with contextlib.suppress(OSError):  # something of somebody else's came into it
+                folder.rmdir()
 
 
 class LogFile(Observer):
@@ -129,36 +143,68 @@ def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False
     only a run's own files), and where the place cannot be written.
     """
     if out is None:
+        _check_outside(Path("runs"), source, "the folder runs/ would lie")
         return _next_free(Path("runs"), _plain_name(source))
     folder = Path(out)
+    _check_outside(folder, source, "it would lie")
     try:
         if folder.is_symlink() and not folder.exists():
             raise InputError(f"{folder}: a link that leads nowhere; name another place with --out")
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: there is a file of that name; name another place with --out")
+        made = tuple(place for place in (folder, *folder.parents) if not place.exists())
         folder.mkdir(parents=True, exist_ok=True)
         held = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise refused(folder, error) from error
-    if held and not is_run(folder):
+    except ValueError:
+        raise InputError("--out: no folder can have a name with a zero byte in it") from None
+    if held and not _is_ours(folder):
         raise InputError(f"{folder}: the folder holds other files ({held[0]}); name an empty or new one with --out")
     if held and not overwrite:
         raise InputError(
             f"{folder}: holds a run already; name another with --out, go on with it by "
             f"'striate resume {folder}', or give it up with --overwrite"
         )
-    _check_writable(folder)
-    if held:
-        _clear(folder)
-    return Run(folder)
+    run = Run(folder, made)
+    try:
+        _check_writable(folder)
+        if held:
+            _set_aside(folder)
+    except InputError:
+        run.give_up_if_empty()
+        raise
+    return run
+
+
+def _check_outside(folder: Path, source: str, what: str) -> None:
+    """Nothing is ever written into the source."""
+    try:
+        inside = os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve())  # noqa: PTH112
+    except (OSError, ValueError, RuntimeError):
+        return  # whatever is wrong with the names is said where they are used
+    if inside:
+        raise InputError(f"{folder}: {what} inside the source, which is never written to; name another with --out")
 
 
 def is_run(folder: Path) -> bool:
     """Whether the folder holds a run, finished or not."""
-    return (folder / RECIPE).is_file() or (folder / CONFIG).is_file()
+    return _is_file(folder / RECIPE) or _is_file(folder / CONFIG)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether what is there was written by `train`, so surely that its files may be given up."""
+    if all(_is_file(folder / name) for name in BEGUN):
+        return True
+    if _is_file(folder / CONFIG):
+        with contextlib.suppress(InputError):
+            return _json(folder / CONFIG, LARGEST_CONFIG).get("library") == LIBRARY
+    aside = folder / GIVEN_UP
+    return aside.is_dir() and not aside.is_symlink() and _is_ours(aside)
 
 
 def _next_free(parent: Path, name: str) -> Run:
+    there = parent.exists()
     for number in itertools.count(1):
         folder = parent / f"{name}-{number}"
         try:
@@ -170,7 +216,7 @@ def _next_free(parent: Path, name: str) -> Run:
             raise InputError(f"{parent}: is a file, and runs are kept in a folder of that name; use --out") from None
         except OSError as error:
             raise refused(folder, error) from error
-        return Run(folder)
+        return Run(folder, (folder,) if there else (folder, parent))
     raise AssertionError("counting does not end")
 
 
@@ -182,20 +228,57 @@ def _plain_name(source: str) -> str:
 def _check_writable(folder: Path) -> None:
     probe = folder / f".striate-{os.getpid()}.part"
     try:
-        probe.write_bytes(b"striate")
-        probe.unlink()
+        try:
+            probe.write_bytes(b"striate")
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise refused(folder, error) from error
 
 
-def _clear(folder: Path) -> None:
-    """Remove a run's own files and nothing else."""
-    mine = [folder / name for name in FILES] + [folder / CHECKPOINTS / name for name in CHECKPOINT_FILES]
+OWN_FILES = (*FILES, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
+
+
+def _set_aside(folder: Path) -> None:
+    """Move a run's own files, and nothing else, where they wait until the new run has begun to learn."""
+    aside = folder / GIVEN_UP
     try:
-        for path in mine:
-            path.unlink(missing_ok=True)
+        if aside.exists():  # an earlier --overwrite was killed: what it had begun is worth less than what it set aside
+            for name in BEGUN:
+                if (aside / name).exists():
+                    (folder / name).unlink(missing_ok=True)
+        _move_own(folder, aside)
     except OSError as error:
         raise refused(folder, error) from error
+
+
+def _move_own(from_folder: Path, to_folder: Path) -> None:
+    if not from_folder.is_dir():
+        return
+    for name in OWN_FILES:
+        if (from_folder / name).is_file():
+            (to_folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (from_folder / name).replace(to_folder / name)
+    _remove_empty(from_folder)
+
+
+def _forget_given_up(folder: Path) -> None:
+    aside = folder / GIVEN_UP
+    if not aside.is_dir() or aside.is_symlink():
+        return
+    try:
+        for name in OWN_FILES:
+            (aside / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise refused(aside, error) from error
+    _remove_empty(aside)
+
+
+def _remove_empty(folder: Path) -> None:
+    """A folder of ours goes when nothing is left in it."""
+    for place in (folder / CHECKPOINTS, *([folder] if folder.name == GIVEN_UP else [])):
+        with contextlib.suppress(OSError):
+            place.rmdir()
 
 
 # -- writing a model ----------------------------------------------------------------------------
@@ -209,7 +292,7 @@ def write_model(run: Run, model: Model, network: Mapping[str, Any], described: M
     run.write(MODEL, save(tensors, metadata={"format": "pt"}))
     config = {
         "schema": SCHEMA,
-        "library": "striate",
+        "library": LIBRARY,
         "network": dict(network),
         "task": model.task.to_json(),
         "input": model.input_spec.to_json(),
@@ -220,16 +303,17 @@ def write_model(run: Run, model: Model, network: Mapping[str, Any], described: M
 
 def json_text(values: Mapping[str, Any] | Sequence[Any]) -> str:
     """JSON for people: indented; what is not a number is null; odd file names survive as escapes."""
-    return json.dumps(_without_nan(values), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return json.dumps(without_nan(values), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def _without_nan(value: Any) -> Any:
-    if (isinstance(value, float) and value != value) or value in (float("inf"), float("-inf")):
-        return None
+def without_nan(value: Any) -> Any:
+    """Plain values with None where a number is none, since JSON has no word for it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _without_nan(entry) for key, entry in value.items()}
+        return {str(key): without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
+        return [without_nan(entry) for entry in value]
     return value
 
 
@@ -239,13 +323,13 @@ def _without_nan(value: Any) -> Any:
 def read_config(folder: str | Path) -> dict[str, Any]:
     """`config.json` of a run, checked as far as every command needs it. Raises InputError."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - False for any name that cannot be one
         raise InputError(f"{folder}: there is no such run; striate runs lists those that are here")
-    if not (folder / CONFIG).is_file():
+    if not _is_file(folder / CONFIG):
         if is_run(folder):
             raise InputError(f"{folder}: the run has no model yet; go on with it by 'striate resume {folder}'")
         raise InputError(f"{folder}: not a run (it has no {CONFIG}); name a folder that striate train wrote")
-    config = _json(folder / CONFIG)
+    config = _json(folder / CONFIG, LARGEST_CONFIG)
     schema = config.get("schema")
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise InputError(f"{folder / CONFIG}: not written by striate (no schema number)")
@@ -315,7 +399,7 @@ def _build(described: Mapping[str, Any], num_outputs: int, spec: Any, where: str
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
+    if not _is_file(path):
         raise InputError(f"{path}: the weights are missing")
     try:
         with safe_open(path, framework="pt") as file:
@@ -342,7 +426,12 @@ def _shape_words(shape: tuple[int, ...] | None) -> str:
 
 def _load_weights(network: nn.Module, path: Path) -> None:
     _compare(network, _shapes(path), path)
-    network.load_state_dict(_tensors(path))
+    tensors, own = _tensors(path), network.state_dict()
+    for name, tensor in tensors.items():
+        sound = tensor.is_floating_point() == own[name].is_floating_point() and not tensor.is_complex()
+        require(sound, f"{path}: the weights in {name} are of another kind ({tensor.dtype})")
+        require(bool(tensor.float().isfinite().all()), f"{path}: the weights in {name} hold what is no finite number")
+    network.load_state_dict(tensors)
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -355,9 +444,14 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
         raise InputError(f"{path}: the weights cannot be read ({error})") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _is_file(path: Path) -> bool:
+    """Whether it is a regular file that can be asked for: False also for names that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for some of them
+
+
+def _json(path: Path, largest: int) -> dict[str, Any]:
     try:
-        if path.stat().st_size > LARGEST_TEXT:
+        if path.stat().st_size > largest:
             raise InputError(f"{path}: too large to be what striate writes there")
         values = json.loads(path.read_bytes().decode("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, ValueError) as error:
