@@ -261,10 +261,9 @@ def _each_run(records: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for runs in _by_set(records).values():
         for one in runs:
-            lines.append(
-                f"| `{one['command']}` | {_percent(one['accuracy'])} "
-                f"| {100 * one['low']:.2f} to {100 * one['high']:.2f} | {one['seconds']:.0f} | {one['date']} | {one.get('commit') or '–'} |"
-            )
+            interval = f"{100 * one['low']:.2f} to {100 * one['high']:.2f}"
+            cells = [f"`{one['command']}`", _percent(one["accuracy"]), interval, f"{one['seconds']:.0f}", one["date"]]
+            lines.append("| " + " | ".join([*cells, one.get("commit") or "–"]) + " |")
     return lines
 
 
