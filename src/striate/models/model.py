@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from striate.data.decode import as_pixels
 from striate.data.sources import find_pictures
 from striate.data.store import prepare_all
-from striate.errors import InputError
+from striate.errors import InputError, require
 from striate.machine.precision import autocast
 from striate.models.input_spec import InputSpec
 from striate.tasks.task import Task
@@ -45,6 +46,8 @@ class Model:
     task: Task
     device: str = "cpu"
     precision: str = "float32"
+    # The memory layout that convolutions are fastest in; a network that calls `view` on maps needs the other one.
+    channels_last: bool = True
 
     def prepare(self, pixels: np.ndarray) -> torch.Tensor:
         """(H, W, C) pixels, `uint8` or `float32` in [0, 255] -> (channels, height, width), same type."""
@@ -52,30 +55,46 @@ class Model:
 
     def answer(self, prepared: torch.Tensor, observe: Callable[[int, int], None] | None = None) -> torch.Tensor:
         """(N, C, H, W) prepared pictures -> answers of the task on the CPU, `float32`; (N, K) probabilities
-        for classes. `observe(done, N)` is called after each batch."""
+        for classes. `observe(done, N)` is called after each batch. Raises InputError where there are no pictures or
+        they are not of the network's input size."""
         return self.task.decode(self.outputs(prepared, self.network, observe))
 
-    @torch.inference_mode()
+    def inputs(self, prepared: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) prepared pictures on the model's device -> what its network is given, `float32`."""
+        normalized = self.input_spec.normalize(prepared)
+        return normalized.contiguous(
+            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
+        )
+
     def outputs(
         self, prepared: torch.Tensor, part: nn.Module, observe: Callable[[int, int], None] | None = None
     ) -> torch.Tensor:
-        """What `part` of the network (the whole of it, or its `features`) gives for prepared pictures, on the CPU."""
-        was_training = part.training
+        """What `part` of the network (the whole of it, or its `features`) gives for prepared pictures, on the CPU.
+
+        Raises InputError where `prepared` is not (N, C, H, W) of the network's input size, or N is 0.
+        """
+        spec = self.input_spec
+        shape = (spec.channels, spec.height, spec.width)
+        if prepared.ndim != 4 or tuple(prepared.shape[1:]) != shape:
+            wanted, got = "x".join(map(str, shape)), "x".join(map(str, prepared.shape))
+            raise InputError(f"the network takes prepared pictures of Nx{wanted}, got {got}; use model.prepare")
+        require(len(prepared) > 0, "there are no pictures to answer")
+        # Each module's own mode: parts of a network in training may be kept in evaluation mode.
+        modes = [(module, module.training) for module in part.modules()]
         part.eval()
         outputs = []
         count = self._pictures_at_once()
         try:
             for start in range(0, len(prepared), count):
-                batch = prepared[start : start + count].to(self.device)
-                inputs = self.input_spec.normalize(batch).contiguous(memory_format=torch.channels_last)
-                with autocast(self.precision, self.device):
-                    outputs.append(part(inputs).float().cpu())
+                with torch.inference_mode(), autocast(self.precision, self.device):
+                    answered = part(self.inputs(prepared[start : start + count].to(self.device)))
+                    outputs.append(answered.float().cpu())
                 if observe is not None:
                     observe(min(start + count, len(prepared)), len(prepared))
         finally:
-            part.train(was_training)
-        if not outputs:
-            raise ValueError("no pictures to answer")
+            for module, training in modes:
+                module.training = training
+        # Joined outside of inference mode: a plain tensor, which the caller may differentiate through.
         return torch.cat(outputs)
 
     def _pictures_at_once(self) -> int:
@@ -89,10 +108,13 @@ class Model:
         return names
 
     def predict(self, pictures: Sequence[str | Path | np.ndarray] | str | Path | np.ndarray) -> list[Prediction]:
-        """Answers for files, folders, globs, or arrays (H, W), (H, W, C) of `uint8`, or `float32` in [0, 255].
+        """Answers for files, folders, globs, or arrays (H, W), (H, W, C) of `uint8`, or `float32` in [0, 255];
+        one array of four dimensions (N, H, W, C) is N pictures.
 
         Raises InputError for what cannot be read; `striate.predict` leaves such pictures out and names them.
         """
+        if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
+            pictures = list(pictures)
         if isinstance(pictures, str | Path | np.ndarray):
             pictures = [pictures]
         names: list[str] = []
@@ -124,12 +146,9 @@ class Model:
 
 
 def _as_pixels(picture: np.ndarray) -> np.ndarray:
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    if picture.ndim != 3 or picture.shape[2] not in (1, 3) or 0 in picture.shape:
-        raise InputError(f"a picture must be (H, W), (H, W, 1) or (H, W, 3), got an array of shape {picture.shape}")
-    if picture.dtype == np.uint8:
-        return picture
-    if picture.dtype.kind != "f":
-        raise InputError(f"a picture must be uint8, or floating point in [0, 255], got {picture.dtype}")
-    return picture.astype(np.float32)
+    """As `decode` gives the same picture from a file. Raises InputError."""
+    pixels = as_pixels(picture)
+    # Sources multiply such arrays by 255, seeing all of them; a single one could be a black picture.
+    if picture.dtype.kind in "fb" and 0 < float(pixels.max()) <= 1:
+        raise InputError("a picture's values must be in [0, 255], these are in [0, 1]; multiply them by 255")
+    return pixels

@@ -1,7 +1,7 @@
 """The whole state of a training in one safetensors file: a kill at any moment leaves a readable one.
 
-Tensors are named `network/...`, `average/...`, `optimizer/<weight>/<what>`; counters and history are
-JSON in the file's own metadata. Written under another name, flushed, renamed.
+Tensors are named `network/...`, `average/...`, `optimizer/<weight>/<what>`; counters, history and what an
+optimizer keeps beside tensors are JSON in the file's own metadata. Written under another name, flushed, renamed.
 """
 
 from __future__ import annotations
@@ -52,14 +52,11 @@ def save_checkpoint(
     tensors: dict[str, torch.Tensor] = {f"network/{name}": value for name, value in network.state_dict().items()}
     if average is not None:
         tensors.update({f"average/{name}": value for name, value in average.state_dict().items()})
-    numbers: dict[str, dict[str, float]] = {}
-    for index, state in optimizer.state_dict()["state"].items():
-        for key, value in state.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"optimizer/{index}/{key}"] = value
-            elif value is not None:
-                numbers.setdefault(str(index), {})[key] = value
-    write_tensors(path, tensors, {"schema": SCHEMA, "progress": asdict(progress), "optimizer": numbers})
+    kept = {
+        str(index): {key: _pack(value, f"optimizer/{index}/{key}", tensors) for key, value in state.items()}
+        for index, state in optimizer.state_dict()["state"].items()
+    }
+    write_tensors(path, tensors, {"schema": SCHEMA, "progress": asdict(progress), "optimizer": kept})
 
 
 def load_checkpoint(
@@ -73,16 +70,17 @@ def load_checkpoint(
         network.load_state_dict(_part(tensors, "network/"))
         if average is not None:
             average.load_state_dict(_part(tensors, "average/"))
-        state: dict[int, dict[str, Any]] = {}
-        for name, value in _part(tensors, "optimizer/").items():
-            index, key = name.split("/", 1)
-            state.setdefault(int(index), {})[key] = value
-        for text, values in described["optimizer"].items():
-            state.setdefault(int(text), {}).update(values)
+        state = {
+            int(index): {key: _unpack(value, tensors) for key, value in values.items()}
+            for index, values in described["optimizer"].items()
+        }
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for index, values in state.items():
+            state[index] = {key: _laid_out_as(weights[index], value) for key, value in values.items()}
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         return Progress(**described["progress"])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise InputError(f"{path}: not a checkpoint of this training ({str(error).splitlines()[0]})") from error
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise InputError(f"{path}: not a checkpoint of this training ({' '.join(str(error).split())[:200]})") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
@@ -106,3 +104,27 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _pack(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """What an optimizer keeps of a weight as JSON; tensors go into `tensors`, their names into the JSON."""
+    if isinstance(value, torch.Tensor):
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, list | tuple):
+        return [_pack(one, f"{name}/{index}", tensors) for index, one in enumerate(value)]
+    return value
+
+
+def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, dict):
+        # Memory of its own: where a sum begins in memory can change its last bit.
+        return tensors[value["tensor"]].clone()
+    return [_unpack(one, tensors) for one in value] if isinstance(value, list) else value
+
+
+def _laid_out_as(weight: torch.Tensor, value: Any) -> Any:
+    """A tensor of a weight's shape in that weight's memory layout, in which fused optimizers walk through both."""
+    if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+        return torch.empty_like(weight, dtype=value.dtype).copy_(value)
+    return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,13 +24,19 @@ from striate.models.model import Model
 from striate.observer import SILENT, Observer
 from striate.taps.finite import first_not_finite
 from striate.training.averaging import Averaged
-from striate.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from striate.training.checkpoint import Progress, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from striate.training.history import Row
 from striate.training.optimizers import build_optimizer, set_rate
+from striate.training.pace import Pace
 from striate.training.resolved import Resolved
 from striate.training.schedules import schedule_named
 
+# Between checkpoints: a kill loses at most a minute, and little of a run that has just begun.
 CHECKPOINT_SECONDS = 30.0
+FIRST_CHECKPOINT_SECONDS = 5.0
+# A checkpoint that takes long is written more rarely, so that it costs a few per cent of the time, up to the limit.
+CHECKPOINT_SHARE = 0.03
+LONGEST_WITHOUT_CHECKPOINT = 50.0
 # Reading a number from an accelerator waits for it; on the processor it is free.
 STEPS_BETWEEN_READS = 20
 
@@ -47,7 +54,12 @@ class Diverged(InputError):
 
 
 class Loop:
-    """One training in progress. `run()` goes from wherever `progress` stands to the end."""
+    """One training in progress. `run()` goes from wherever `progress` stands to the end.
+
+    checkpoints: an existing folder; None keeps nothing. replan: called after each epoch but the last, after its
+    validation; it may call `plan_anew`. checkpoint_seconds: between checkpoints (0: after every step); None:
+    CHECKPOINT_SECONDS, with an early first one.
+    """
 
     def __init__(
         self,
@@ -59,6 +71,7 @@ class Loop:
         checkpoints: Path | None = None,
         observer: Observer = SILENT,
         replan: Callable[[Loop], None] | None = None,
+        checkpoint_seconds: float | None = None,
     ) -> None:
         self.model, self.batches, self.validation, self.plan = model, batches, validation, plan
         self.checkpoints, self.observer, self.replan = checkpoints, observer, replan
@@ -71,61 +84,76 @@ class Loop:
         )
         self.best: dict[str, torch.Tensor] | None = None
         self._read_every = 1 if model.device == "cpu" else STEPS_BETWEEN_READS
+        self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
+        self._next_save = self._started = 0.0
+        self._pace = self._new_pace()
 
     # -- the way through ------------------------------------------------------------------------
 
     def run(self) -> Progress:
-        """Train to the end (or until validation stops improving) and leave the best weights in the network."""
-        progress, started = self.progress, time.monotonic() - self.progress.seconds
-        saved, stopped = time.monotonic(), False
+        """Train to the end (or until validation stops improving) and leave the best weights in the network.
+
+        Raises Diverged where the numbers break, and InputError where a checkpoint cannot be written.
+        """
+        progress = self.progress
+        now = time.monotonic()
+        self._started = now - progress.seconds
+        self._next_save = now + min(FIRST_CHECKPOINT_SECONDS, self._checkpoint_seconds)
+        self._pace = self._new_pace()
         self.network.train()
-        while progress.step < self.total_steps and not stopped:
-            ratios: Row = {}
-            for batch in self.batches.epoch(progress.epoch, progress.step_in_epoch):
-                last_of_epoch = (
-                    progress.step_in_epoch + 1 == self.batches.steps_per_epoch or progress.step + 1 == self.total_steps
-                )
-                rate = self.plan.learning_rate * self.schedule(self.share_done, self.plan.schedule)
-                set_rate(self.optimizer, rate)
-                before = self._weights() if last_of_epoch else {}
-                loss = self.step(batch)
-                progress.step += 1
-                progress.step_in_epoch += 1
-                progress.seconds = time.monotonic() - started
-                if progress.step % self._read_every == 0 or last_of_epoch:
-                    self._read(loss, rate, batch)
-                if before:
-                    ratios = self._update_ratios(before)
-                if self.checkpoints and time.monotonic() - saved > CHECKPOINT_SECONDS and not last_of_epoch:
-                    self.save()
-                    saved = time.monotonic()
-                if progress.step >= self.total_steps:
-                    break
-            stopped = self._end_epoch(rate, ratios)
-            progress.seconds = time.monotonic() - started
-            if self.checkpoints and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self.save()
-                saved = time.monotonic()
+        # It may have been stopped early, and then killed.
+        stopped = self._has_stalled()
+        # Dropout is seeded step by step; the caller's own stream of random numbers is left where it was.
+        with torch.random.fork_rng(devices=[]):
+            while progress.step < self.total_steps and not stopped:
+                rate, ratios = self._train_epoch()
+                stopped = self._end_epoch(rate, ratios)
+                self._save_if_due()
         self.save()
         self._keep_best()
         return progress
 
+    def _train_epoch(self) -> tuple[float, Row]:
+        """The rest of the epoch. The last learning rate, and how far each layer moved in the last step."""
+        progress, rate = self.progress, 0.0
+        with closing(self.batches.epoch(progress.epoch, progress.step_in_epoch)) as batches:  # type: ignore[type-var]
+            for batch in batches:
+                last = (
+                    progress.step_in_epoch + 1 == self.batches.steps_per_epoch or progress.step + 1 >= self.total_steps
+                )
+                rate = self.plan.learning_rate * self.schedule(self.share_done, self.plan.schedule)
+                set_rate(self.optimizer, rate)
+                before = self._weights() if last else {}
+                loss = self.step(batch)
+                progress.step += 1
+                progress.step_in_epoch += 1
+                now = time.monotonic()
+                progress.seconds = now - self._started
+                self._pace.stepped(now)
+                if last or progress.step % self._read_every == 0:
+                    self._read(loss, rate, batch)
+                if last:
+                    return rate, self._update_ratios(before)
+                self._save_if_due()
+        raise AssertionError("an epoch holds a step")
+
     def step(self, batch: Batch) -> torch.Tensor:
         """One step of the optimizer, which may evaluate the batch more than once. The loss, (,), detached."""
         device = self.model.device
-        inputs = self.model.input_spec.normalize(batch.pictures.to(device, non_blocking=True))
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        inputs = self.model.inputs(batch.pictures.to(device, non_blocking=True))
         targets = batch.targets.to(device, non_blocking=True)
         weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
 
         def evaluate() -> torch.Tensor:
-            # Dropout is drawn from (seed, step), whatever was drawn before.
-            torch.manual_seed((self.plan.seed * 1_000_003 + self.progress.step) % 2**63)
+            self._seed_step()
             self.optimizer.zero_grad(set_to_none=True)
             with autocast(self.plan.precision, device):
                 outputs = self.network(inputs)
             losses = self.model.task.loss(outputs.float(), targets)
-            loss = losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
+            loss = losses.mean() if weights is None else _weighted(losses, weights)
+            if self._read_every == 1 and not math.isfinite(float(loss.detach())):
+                # Before the step, while the weights still show where it came from.
+                raise self._diverged(self.progress.step + 1, inputs)
             loss.backward()  # type: ignore[no-untyped-call]
             if self.plan.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
@@ -136,6 +164,10 @@ class Loop:
         if self.averaged is not None:
             self.averaged.update(self.progress.step + 1)
         return loss
+
+    def _seed_step(self) -> None:
+        # Dropout is drawn from (seed, step), whatever was drawn before.
+        torch.manual_seed((self.plan.seed * 1_000_003 + self.progress.step) % 2**63)
 
     # -- how far --------------------------------------------------------------------------------
 
@@ -162,10 +194,9 @@ class Loop:
     def _read(self, loss: torch.Tensor, rate: float, batch: Batch) -> None:
         value, progress = float(loss), self.progress
         if not math.isfinite(value):
-            self._refuse_to_go_on(batch)
+            raise self._diverged(progress.step, self.model.inputs(batch.pictures.to(self.model.device)))
         progress.loss_sum += value
         progress.loss_count += 1
-        speed = progress.step * self.batches.batch_size / max(progress.seconds, 1e-9)
         self.observer.on_step(
             {
                 "step": progress.step,
@@ -173,23 +204,53 @@ class Loop:
                 "epoch": progress.epoch,
                 "loss": value,
                 "learning_rate": rate,
-                "pictures_per_second": speed,
+                "pictures_per_second": self._pace.pictures_per_second,
                 "seconds": progress.seconds,
-                "seconds_left": progress.seconds / progress.step * (self.total_steps - progress.step),
+                "seconds_left": self._pace.seconds_left(self.total_steps - progress.step, self._validations_left()),
             }
         )
 
-    def _refuse_to_go_on(self, batch: Batch) -> None:
-        """Say at which step and layer the numbers broke."""
-        inputs = self.model.input_spec.normalize(batch.pictures.to(self.model.device))
-        broken = [name for name, weight in self.network.named_parameters() if not bool(weight.isfinite().all())]
-        layer = broken[0] if broken else first_not_finite(self.network, inputs)
-        where = f" in layer {layer}" if layer else ""
-        raise Diverged(
-            f"the loss is no number any more at step {self.progress.step}{where} "
-            f"(learning rate {self.plan.learning_rate:g}); try --learning-rate {self.plan.learning_rate / 10:g}, "
-            "--clip 1 or --precision float32"
+    def _new_pace(self) -> Pace:
+        pictures = min(self.batches.batch_size, len(self.batches.rows))
+        held_back = 0 if self.validation is None else len(self.validation.targets)
+        return Pace(time.monotonic(), pictures=pictures, held_back=held_back)
+
+    def _validations_left(self) -> int:
+        if self.validation is None:
+            return 0
+        progress, every = self.progress, self.plan.validate_every
+        steps = self.total_steps - progress.step + progress.step_in_epoch
+        end = progress.epoch + max(1, math.ceil(steps / self.batches.steps_per_epoch))
+        # After each whole `every` epochs, and at the end.
+        return end // every - progress.epoch // every + (end % every != 0)
+
+    def _diverged(self, step: int, inputs: torch.Tensor) -> Diverged:
+        """At which step and in which layer the numbers broke."""
+        self._seed_step()
+        layer = self._broken_weight() or first_not_finite(self.network, inputs)
+        return Diverged(
+            f"the loss is no number any more at step {step}{f' in layer {layer}' if layer else ''} "
+            f"(learning rate {self.plan.learning_rate:g}); try --learning-rate {self.plan.learning_rate / 10:g}"
+            + (", --clip 1" if self.plan.clip is None else "")
+            + (" or --precision float32" if self.plan.precision != "float32" else "")
         )
+
+    def _broken_weight(self) -> str | None:
+        """The first layer whose weights are not all finite."""
+        for name, weight in self.network.named_parameters():
+            if not bool(weight.detach().isfinite().all()):
+                return name.rpartition(".")[0] or name
+        return None
+
+    def _require_finite(self) -> None:
+        """Weights can break in a step whose own loss was still a number: they are neither judged nor kept."""
+        layer = self._broken_weight()
+        if layer is not None:
+            raise Diverged(
+                f"the weights of layer {layer} are no numbers any more after step {self.progress.step} "
+                f"(learning rate {self.plan.learning_rate:g}); try --learning-rate {self.plan.learning_rate / 10:g}"
+                + (" or --clip 1" if self.plan.clip is None else "")
+            )
 
     def _weights(self) -> dict[str, torch.Tensor]:
         named = self.network.named_parameters()
@@ -210,6 +271,7 @@ class Loop:
 
     def _end_epoch(self, rate: float, ratios: Row) -> bool:
         """Validate, note, keep the best. True where training should stop."""
+        self._require_finite()
         progress = self.progress
         finished = progress.step >= self.total_steps
         row: Row = {
@@ -220,8 +282,12 @@ class Loop:
         }
         stop = False
         if self.validation is not None and (finished or (progress.epoch + 1) % self.plan.validate_every == 0):
+            began = time.monotonic()
             answers = self.answering().answer(self.validation.pictures).numpy()
             figures = self.model.task.metrics(answers, self.validation.targets)
+            now = time.monotonic()
+            progress.seconds = now - self._started
+            self._pace.validated(now - began)
             row.update({f"validation_{name}": value for name, value in figures.items()})
             stop = self._judge(figures[self.model.task.monitor])
         row.update(ratios)
@@ -239,43 +305,67 @@ class Loop:
     def _judge(self, value: float) -> bool:
         progress = self.progress
         larger = self.model.task.larger_is_better
-        # Of equals the later is kept: it has seen more.
-        better = math.isnan(progress.best_value) or (
-            value >= progress.best_value if larger else value <= progress.best_value
+        # Of equals the later is kept: it has seen more. What is no number is never better.
+        better = not math.isnan(value) and (
+            math.isnan(progress.best_value)
+            or (value >= progress.best_value if larger else value <= progress.best_value)
         )
         if better:
             progress.best_value, progress.best_epoch = value, progress.epoch
             progress.epochs_without_better = 0
             weights = self.answering().network.state_dict()
             self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
-            return False
-        progress.epochs_without_better += 1
-        return self.plan.patience is not None and progress.epochs_without_better >= self.plan.patience
+        else:
+            progress.epochs_without_better += 1
+        return self._has_stalled()
+
+    def _has_stalled(self) -> bool:
+        return self.plan.patience is not None and self.progress.epochs_without_better >= self.plan.patience
 
     # -- keeping --------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the checkpoints: the best weights first, then where the training stands."""
+        """Write the checkpoints: the best weights first, then where the training stands.
+
+        Raises Diverged rather than overwrite a good checkpoint by weights that are no numbers, and InputError
+        where the disk refuses.
+        """
         if self.checkpoints is None:
             return
-        from striate.training.checkpoint import write_tensors
-
+        self._require_finite()
         if self.best is not None:
             write_tensors(self.checkpoints / "best.safetensors", self.best, {"epoch": self.progress.best_epoch})
         average = self.averaged.network if self.averaged is not None else None
         save_checkpoint(self.checkpoints / "last.safetensors", self.progress, self.network, average, self.optimizer)
 
-    def restore(self) -> None:
-        """Go back to the last checkpoint. Raises InputError where there is none that fits."""
-        from striate.training.checkpoint import read_tensors
+    def _save_if_due(self) -> None:
+        began = time.monotonic()
+        if self.checkpoints is None or began < self._next_save:
+            return
+        self.save()
+        now = time.monotonic()
+        wait = self._checkpoint_seconds
+        if wait > 0:
+            wait = max(wait, min((now - began) / CHECKPOINT_SHARE, LONGEST_WITHOUT_CHECKPOINT))
+        self._next_save = now + wait
 
+    def restore(self) -> None:
+        """Go back to the last checkpoint. Raises InputError where there is none that fits.
+
+        Plans that the recipe made after the checkpoint are followed, not made anew. Where the recipe's first plan
+        is another than the checkpoint's, the run was asked to go further: then the recipe's plans hold, and
+        validation may improve again.
+        """
         assert self.checkpoints is not None
         average = self.averaged.network if self.averaged is not None else None
         plans = self.progress.plans
         self.progress = load_checkpoint(self.checkpoints / "last.safetensors", self.network, average, self.optimizer)
-        # Plans that were made after the checkpoint stand in the recipe: they are followed, not made anew.
-        known = {plan[0] for plan in self.progress.plans}
-        self.progress.plans += [plan for plan in plans if plan[0] not in known and plan[0] > self.progress.step]
+        if self.progress.plans[0] != plans[0]:
+            self.progress.plans = plans
+            self.progress.epochs_without_better = 0
+        else:
+            latest = self.progress.plans[-1][0]
+            self.progress.plans += [plan for plan in plans if plan[0] > latest]
         if self.progress.best_epoch >= 0:
             self.best, _ = read_tensors(self.checkpoints / "best.safetensors")
 
@@ -285,3 +375,8 @@ class Loop:
         elif self.averaged is not None:
             self.network.load_state_dict(self.averaged.network.state_dict())
         self.network.eval()
+
+
+def _weighted(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The weighted mean of losses (B,), (,); 0 for a batch in which nothing counts."""
+    return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from striate.errors import unknown
+from striate.errors import require, unknown
 from striate.training.recipe import OptimizerSettings
 
 Groups = list[dict[str, object]]
@@ -45,10 +45,15 @@ OPTIMIZERS: dict[str, Callable[[Groups, float, OptimizerSettings], torch.optim.O
 
 
 def build_optimizer(network: nn.Module, settings: OptimizerSettings, rate: float) -> torch.optim.Optimizer:
-    """The optimizer that the settings name, over the trained weights. Raises InputError for an unknown name."""
+    """The optimizer that the settings name, over the trained weights.
+
+    Raises InputError for an unknown name, and where no weight of the network is trained.
+    """
     if settings.name not in OPTIMIZERS:
         raise unknown("optimizer", str(settings.name), OPTIMIZERS)
-    return OPTIMIZERS[settings.name](weight_groups(network, settings.weight_decay or 0.0), rate, settings)
+    groups = weight_groups(network, settings.weight_decay or 0.0)
+    require(bool(groups), "the network has nothing to train: none of its weights has requires_grad")
+    return OPTIMIZERS[settings.name](groups, rate, settings)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -6,6 +6,7 @@ None means: chosen from the data and this machine. What was chosen is written un
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import InputError, require
-from striate.training.settings import check, from_mapping, setting, to_mapping
+from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
 SCHEMA = 1
 RESOLVED = "resolved"
+BYTES = "bytes"
 LARGEST = 2**20  # bytes of a recipe
 
 
@@ -54,7 +56,10 @@ class AugmentSettings:
     name: str | None = setting(None, "none turns every variation off", choices=("auto", "none"))
     pad_crop: int | None = setting(None, "pad by so many pixels and crop at random", at_least=0, at_most=512)
     random_resized_crop: float | None = setting(
-        None, "smallest share of the area that a random crop keeps (1: off)", above=0, at_most=1
+        None, "smallest share of the area that a random crop keeps (1: off)", at_least=0.001, at_most=1
+    )
+    crop_aspect: float | None = setting(
+        None, "how much longer than wide, or wider than long, a random crop may be", at_least=1, at_most=10
     )
     flip_horizontal: bool | None = setting(None, "mirror half of the pictures")
     flip_vertical: bool | None = setting(None, "turn half of the pictures upside down")
@@ -67,11 +72,26 @@ class AugmentSettings:
     saturation: float | None = setting(None, "strength of saturation changes", at_least=0, at_most=1)
     hue: float | None = setting(None, "strength of hue changes, in turns of the wheel", at_least=0, at_most=0.5)
     erasing: float | None = setting(None, "probability that a rectangle is erased", at_least=0, at_most=1)
-    mixup: float | None = setting(None, "mix pairs of pictures: alpha of the Beta distribution", at_least=0)
-    cutmix: float | None = setting(None, "paste a part of another picture: alpha of the Beta distribution", at_least=0)
+    erasing_smallest: float | None = setting(None, "smallest share of the area that is erased", at_least=0, at_most=1)
+    erasing_largest: float | None = setting(None, "largest share of the area that is erased", at_least=0, at_most=1)
+    mixup: float | None = setting(
+        None, "mix pairs of pictures: alpha of the Beta distribution", at_least=0, at_most=1000
+    )
+    cutmix: float | None = setting(
+        None, "paste a part of another picture: alpha of the Beta distribution", at_least=0, at_most=1000
+    )
 
     def __post_init__(self) -> None:
         check(self, "augment.")
+        require(
+            self.scale is None or self.scale == 0 or self.scale >= 1,
+            f"augment.scale must be 0 (off) or a factor of at least 1, such as 1.1, got {self.scale!r}",
+        )
+        smallest, largest = self.erasing_smallest, self.erasing_largest
+        require(
+            smallest is None or largest is None or smallest <= largest,
+            f"augment.erasing_smallest must not exceed erasing_largest, got {smallest!r} and {largest!r}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +148,8 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
     require(isinstance(resolved, dict), f"{path}: [resolved] must be a table")
     schema = values.pop("schema", SCHEMA)
     require(
-        isinstance(schema, int) and 1 <= schema <= SCHEMA,
-        f"{path}: recipe of schema {schema!r}, this version reads up to {SCHEMA}; update striate",
+        type(schema) is int and 1 <= schema <= SCHEMA,
+        f"{path}: recipe of schema {shown(schema)}, this version reads up to {SCHEMA}; update striate",
     )
     values.pop("source", None)
     return from_mapping(Recipe, values, str(path)), resolved
@@ -150,8 +170,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: the recipe cannot be read ({error.strerror})") from error
     require(len(text) <= LARGEST, f"{path}: too large to be a recipe")
     try:
-        return tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values: dict[str, Any] = _from_plain(tomllib.loads(text.decode("utf-8")))
+        return values
+    except ValueError as error:  # of the encoding, of TOML, and of numbers with thousands of digits
         raise InputError(f"{path}: not a recipe in TOML: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: not a recipe in TOML: nested too deeply") from error
@@ -162,4 +183,27 @@ def recipe_text(recipe: Recipe, resolved: Mapping[str, Any], source: str) -> str
     import tomli_w
 
     asked = {"schema": SCHEMA, "source": source, **to_mapping(recipe)}
-    return tomli_w.dumps({**asked, **({RESOLVED: dict(resolved)} if resolved else {})})
+    return tomli_w.dumps(_to_plain({**asked, **({RESOLVED: dict(resolved)} if resolved else {})}))
+
+
+def _to_plain(value: Any) -> Any:
+    """Names of files that are no Unicode, which TOML cannot hold, as {bytes = "hexadecimal"}."""
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return {BYTES: os.fsencode(value).hex()}
+    if isinstance(value, Mapping):
+        return {key: _to_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_plain(one) for one in value]
+    return value
+
+
+def _from_plain(value: Any) -> Any:
+    """What `_to_plain` was given."""
+    if isinstance(value, dict):
+        if list(value) == [BYTES] and isinstance(value[BYTES], str):
+            return os.fsdecode(bytes.fromhex(value[BYTES]))
+        return {key: _from_plain(one) for key, one in value.items()}
+    return [_from_plain(one) for one in value] if isinstance(value, list) else value

@@ -6,12 +6,12 @@ Resuming and repeating read it and decide nothing anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from striate.errors import InputError, require
-from striate.training.recipe import OptimizerSettings, ScheduleSettings
-from striate.training.settings import check, from_mapping, setting, to_mapping
+from striate.errors import InputError, did_you_mean, require
+from striate.training.recipe import AugmentSettings, OptimizerSettings, ScheduleSettings
+from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
 # By steps of an optimizer, or by fitting a linear head on a frozen network's features.
 METHODS = ("steps", "frozen")
@@ -39,25 +39,29 @@ class Resolved:
     learning_rate: float = setting(0.1, "", above=0)
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(name="sgd", weight_decay=0.0))
     schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(name="one-cycle"))
-    label_smoothing: float = 0.0
-    class_weights: str = "none"
-    clip: float | None = None
-    averaging: float = 0.0
-    patience: int | None = None
+    label_smoothing: float = setting(0.0, "", at_least=0, at_most=0.9)
+    class_weights: str = setting("none", "", choices=("none", "balanced"))
+    clip: float | None = setting(None, "", above=0)
+    averaging: float = setting(0.0, "", at_least=0, at_most=0.99999)
+    patience: int | None = setting(None, "", at_least=1)
     augment: dict[str, Any] = field(default_factory=dict)  # the fields of Augmentation that are not off
-    precision: str = "float32"
+    precision: str = setting("float32", "", choices=("float32", "bfloat16"))
     device: str = "cpu"
     threads: int = setting(1, "", at_least=1)
-    seed: int = 0
+    seed: int = setting(0, "", at_least=0, at_most=2**63 - 1)
     validate_every: int = setting(1, "", at_least=1)  # epochs
+    # Of the pictures, labels and splits that the run began with; "": not looked at.
+    fingerprint: str = ""
     # Of a run that was planned anew for time: [first step, progress there, steps in all].
     plans: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         check(self, "resolved.")
+        known = [field_.name for field_ in fields(AugmentSettings) if field_.name != "name"]
+        for name in self.augment:
+            require(name in known, f"resolved.augment: no setting '{name}'" + did_you_mean(name, known))
         for plan in self.plans:
-            fine = isinstance(plan, list | tuple) and len(plan) == 3 and all(isinstance(x, int | float) for x in plan)
-            require(fine, f"resolved.plans must hold three numbers each, got {plan!r}")
+            require(_is_plan(plan), f"resolved.plans must hold [first step, progress, steps] each, got {shown(plan)}")
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for TOML."""
@@ -70,3 +74,12 @@ class Resolved:
         if missing:
             raise InputError(f"{where}: [resolved] lacks {missing[0]}; leave the whole table out to have it decided")
         return from_mapping(cls, values, where, "resolved.")
+
+
+def _is_plan(plan: Any) -> bool:
+    if not (isinstance(plan, list | tuple) and len(plan) == 3):
+        return False
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in plan):
+        return False
+    first, share, total = (float(value) for value in plan)
+    return 0 <= first <= total < 2**53 and first.is_integer() and total.is_integer() and 0 <= share <= 1

@@ -67,7 +67,7 @@ def check(settings: Any, prefix: str = "") -> None:
         value = getattr(settings, field_.name)
         name = f"{prefix}{field_.name}"
         if dataclasses.is_dataclass(kind):
-            require(isinstance(value, kind), f"{name} must be a table of settings, got {value!r}")
+            require(isinstance(value, kind), f"{name} must be a table of settings, got {shown(value)}")
             continue
         if value is None and optional:
             continue
@@ -76,27 +76,45 @@ def check(settings: Any, prefix: str = "") -> None:
             value = tuple(value)
             object.__setattr__(settings, field_.name, value)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = _as_float(value, name)
             object.__setattr__(settings, field_.name, value)
         fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
-        require(fits, f"{name} must be {_words(kind)}, got {value!r}")
+        require(fits, f"{name} must be {_words(kind)}, got {shown(value)}")
         if isinstance(value, float):
-            require(math.isfinite(value), f"{name} must be a finite number, got {value!r}")
+            require(math.isfinite(value), f"{name} must be a finite number, got {shown(value)}")
         if described.choices and value not in described.choices:
             raise InputError(
-                f"{name} must be one of {', '.join(described.choices)}, got {value!r}"
+                f"{name} must be one of {', '.join(described.choices)}, got {shown(value)}"
                 + did_you_mean(str(value), described.choices)
             )
         _check_bounds(name, value, described)
 
 
+def _as_float(value: int, name: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{name} must be a finite number, got {shown(value)}") from None
+
+
+def shown(value: Any) -> str:
+    """A value for an error sentence: as Python writes it, short. Whole numbers too long to write are named so."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"a whole number of {value.bit_length():,} bits"
+    try:
+        text = repr(value)
+    except ValueError:  # such a number inside of a list
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 120 else f"{text[:120]}..."
+
+
 def _check_bounds(name: str, value: Any, described: Described) -> None:
     if described.at_least is not None:
-        require(value >= described.at_least, f"{name} must be at least {described.at_least:g}, got {value!r}")
+        require(value >= described.at_least, f"{name} must be at least {described.at_least:g}, got {shown(value)}")
     if described.above is not None:
-        require(value > described.above, f"{name} must be above {described.above:g}, got {value!r}")
+        require(value > described.above, f"{name} must be above {described.above:g}, got {shown(value)}")
     if described.at_most is not None:
-        require(value <= described.at_most, f"{name} must be at most {described.at_most:g}, got {value!r}")
+        require(value <= described.at_most, f"{name} must be at most {described.at_most:g}, got {shown(value)}")
 
 
 def _words(kind: type) -> str:
