@@ -8,7 +8,6 @@ tell little. What is said of validation is out of fold. The test split plays no 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -100,7 +99,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     }
     seconds = time.monotonic() - began
     return Trained(
-        model=replace(model, network=network),
+        model=model,
         described={"name": PRETRAINED, "arguments": resolved.arguments},
         resolved=resolved,
         material=Material(samples=used, held_back=held_back, checksums=prepared.checksums),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from striate.actions.results import Material, Trained, write_results
+from striate.actions.results import Material, Trained, fingerprint, write_results
+from striate.actions.timing import Replanner, plan_for_time
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.decode import probe
+from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.splits import assign_splits
 from striate.data.store import PixelStore, StoreResult, build_store, prepare_all
@@ -25,7 +29,8 @@ from striate.machine.threads import usable_cores
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.model import Model
 from striate.models.run import OWN_NETWORK, RECIPE
-from striate.networks import InputDefaults, build_network, own_input
+from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
+from striate.networks.small_resnet import SmallResNet
 from striate.tasks.classification import Classification
 from striate.training.defaults import (
     PRETRAINED,
@@ -36,7 +41,8 @@ from striate.training.defaults import (
     resolve_steps,
 )
 from striate.training.loop import Loop, Validation
-from striate.training.recipe import recipe_text
+from striate.training.planning import MOST_EPOCHS
+from striate.training.recipe import Recipe, recipe_text
 from striate.training.resolved import Resolved
 
 if TYPE_CHECKING:
@@ -44,6 +50,9 @@ if TYPE_CHECKING:
 
     from striate.actions.train import Job
 
+# Side of the input for photographs and a network that starts from nothing.
+SIDE_FROM_NOTHING = 128
+STEM_PICTURES = 2000
 PROBED = 200  # pictures whose headers tell how large pictures are
 
 
@@ -107,18 +116,27 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
     )
     store = reading.store
     require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
-    grey = bool((store.shapes[:, 2] == 1).all())
-    facts = replace(facts, pictures=len(store), grey=grey, mirrors=not grey)
+    facts = replace(facts, pictures=len(store), grey=bool((store.shapes[:, 2] == 1).all()))
     name, pretrained, why = choose_network(recipe, facts)
     arguments: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
     if resolved is not None:
         name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
     own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None
     spec, spec_words = _fit_spec(job, store, size, own)
+    network = job.network
+    if network is None:
+        built = _build(job, name, len(samples.class_names), spec, pretrained, arguments)
+        network = built.network
+        if built.size != (spec.height, spec.width):
+            spec, spec_words = _fit_spec(job, store, built.size, built.input_defaults)
+        for note in built.notes:
+            observer.say(note)
     observer.say(spec_words)
-    network = _network(job, name, len(samples.class_names), spec, pretrained, arguments)
     material = hold_back(job, samples, spec, reading, machine)
+    used, train_rows = material.samples, material.samples.rows(TRAIN)
+    mirrors_words = ""
     if resolved is None:
+        facts, mirrors_words = _ask_mirrors(recipe, facts, spec, material)
         resolved = resolve_steps(
             recipe,
             facts,
@@ -132,9 +150,7 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
             threads=machine.threads,
         )
         observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
-    used, train_rows = material.samples, material.samples.rows(TRAIN)
-    task = _task(resolved, used)
-    augmentation = Augmentation(**resolved.augment)
+    task, augmentation = _task(resolved, used), Augmentation(**resolved.augment)
     batches = Batches(
         store,
         task=task,
@@ -144,33 +160,109 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
         augmentation=augmentation,
         weights=None if used.weights is None else used.weights[train_rows],
     )
-    if not resolved.plans and job.resolved is None:
-        resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
+    replan = None
+    if job.resolved is None:
+        resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch, fingerprint=fingerprint(material))
+        if recipe.minutes is not None:
+            resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
+    elif resolved.fingerprint:
+        require(
+            resolved.fingerprint == fingerprint(material),
+            f"{used.source}: the pictures, labels or splits are not those that {job.run} began with; train anew",
+        )
     job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), used.source))
-    moved = network.to(machine.device).to(memory_format=torch.channels_last)
-    model = Model(moved, spec, task, machine.device)
+    _fit_stem(network, spec, store)
+    network = network.to(machine.device).to(memory_format=torch.channels_last)
+    model = Model(network, spec, task, machine.device)
     observer.say(
         f"{resolved.epochs} epochs of {batches.steps_per_epoch} steps, batches of {resolved.batch_size}, "
         f"{resolved.optimizer.name} at {resolved.learning_rate:.3g} ({resolved.schedule.name}), "
-        f"varied by {augmentation.in_words()}"
+        f"varied by {augmentation.in_words()}{mirrors_words}"
     )
-    loop = Loop(model, batches, _validation(material), resolved, checkpoints=job.run.checkpoints(), observer=observer)
+    loop = Loop(
+        model,
+        batches,
+        _validation(material),
+        resolved,
+        checkpoints=job.run.checkpoints(),
+        observer=observer,
+        replan=replan,
+    )
     if job.resuming and (job.run.checkpoints() / "last.safetensors").is_file():
         loop.restore()
         observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
     reading_seconds, began = time.monotonic() - began, time.monotonic()
     progress = loop.run()
     return Trained(
-        model=model,
-        described={"name": resolved.network, "arguments": arguments},
+        model=_calibrated(model, material),
+        described={"name": resolved.network, "arguments": resolved.arguments},
         resolved=resolved,
         material=material,
         history=progress.history,
         best_epoch=progress.best_epoch + 1 if progress.best_epoch >= 0 else None,
         weights_words=_weights_words(resolved, progress.best_epoch, task.monitor),
-        reasons=(spec_words, why),
+        reasons=(spec_words, f"network: {why}"),
         seconds={"reading": reading_seconds, "training": time.monotonic() - began},
     )
+
+
+def _plan_minutes(
+    job: Job,
+    resolved: Resolved,
+    material: Material,
+    batches: Batches,
+    spec: InputSpec,
+    task: Classification,
+    network: nn.Module,
+) -> tuple[Resolved, nn.Module, Replanner]:
+    """The plan for the time, the network of the width that was planned, and what plans the rest anew."""
+
+    def build(arguments: dict[str, Any]) -> nn.Module:
+        if job.network is not None:
+            return copy.deepcopy(job.network)
+        return _build(job, resolved.network, task.num_outputs, spec, resolved.pretrained, arguments).network
+
+    planned, time_plan = plan_for_time(job, resolved, material, batches, spec, task, build)
+    if planned.arguments != resolved.arguments:
+        network = build(planned.arguments)
+    most = MOST_EPOCHS.get(planned.network, math.inf) * batches.steps_per_epoch
+
+    def write(loop: Loop) -> None:
+        followed = replace(planned, plans=tuple(tuple(plan) for plan in loop.progress.plans))
+        job.run.write(RECIPE, recipe_text(job.recipe, followed.to_mapping(), material.samples.source))
+
+    return planned, network, Replanner(job, time_plan.reserve, most, write)
+
+
+def _ask_mirrors(recipe: Recipe, facts: Facts, spec: InputSpec, material: Material) -> tuple[Facts, str]:
+    """Whether mirrored training pictures keep their label, where that is not said in the recipe."""
+    store = material.store
+    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none" or store is None:
+        return facts, ""
+    chosen = sample_rows(len(store), recipe.seed)
+    side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash")
+    pictures = torch.stack([side.prepare(store.pixels(int(index))) for index in chosen])
+    targets = material.samples.targets[material.samples.rows(TRAIN)][chosen]
+    evidence = mirror_evidence(pictures, targets, grey=bool(facts.grey))
+    words = "keep their label" if evidence.harmless else "do not keep their label"
+    return replace(facts, mirrors=evidence.harmless), f" (mirrored pictures {words}: t = {evidence.t:.1f})"
+
+
+def _fit_stem(network: nn.Module, spec: InputSpec, store: PixelStore) -> None:
+    """Let a network that starts from the statistics of its pictures see some of them."""
+    if isinstance(network, SmallResNet):
+        some = np.linspace(0, len(store) - 1, min(STEM_PICTURES, len(store))).astype(np.int64)
+        pictures = torch.stack([spec.prepare(store.pixels(int(index))) for index in some])
+        network.fit_stem(spec.normalize(pictures))
+
+
+def _calibrated(model: Model, material: Material) -> Model:
+    """The model whose probabilities fit the validation pictures best; its answers stay the same."""
+    validation = _validation(material)
+    if validation is None or not isinstance(model.task, Classification):
+        return model
+    answers = model.answer(validation.pictures).numpy()
+    return replace(model, task=model.task.calibrated(answers, validation.targets))
 
 
 def _weights_words(resolved: Resolved, best_epoch: int, monitor: str) -> str:
@@ -205,10 +297,12 @@ def _known_size(job: Job, facts: Facts) -> int | None:
         return int(job.resolved.height)
     if job.recipe.size is not None:
         return job.recipe.size
-    return None if facts.longer_side <= SMALL_SIDE else 128
+    return None if facts.longer_side <= SMALL_SIDE else SIDE_FROM_NOTHING
 
 
-def _fit_spec(job: Job, store: PixelStore, size: int | None, own: InputDefaults | None) -> tuple[InputSpec, str]:
+def _fit_spec(
+    job: Job, store: PixelStore, size: int | tuple[int, int] | None, own: InputDefaults | None
+) -> tuple[InputSpec, str]:
     recipe, resolved = job.recipe, job.resolved
     if resolved is not None:
         spec, _ = fit_input_spec(
@@ -232,15 +326,15 @@ def _fit_spec(job: Job, store: PixelStore, size: int | None, own: InputDefaults 
             deviation=own.deviation,
             interpolation=own.interpolation,
         )
-    return fit_input_spec(store, size=recipe.size, fit=recipe.fit, largest=size or 128)
+    if isinstance(size, tuple):  # a network of one size only
+        return fit_input_spec(store, size=size, fit=recipe.fit)
+    return fit_input_spec(store, size=recipe.size, fit=recipe.fit, largest=size or SIDE_FROM_NOTHING)
 
 
-def _network(
+def _build(
     job: Job, name: str, num_outputs: int, spec: InputSpec, pretrained: bool, arguments: dict[str, Any]
-) -> nn.Module:
-    if job.network is not None:
-        return job.network
-    built = build_network(
+) -> BuiltNetwork:
+    return build_network(
         name,
         num_outputs=num_outputs,
         channels=spec.channels,
@@ -250,9 +344,6 @@ def _network(
         arguments=arguments,
         seed=job.recipe.seed,
     )
-    for note in built.notes:
-        job.observer.say(note)
-    return built.network
 
 
 def hold_back(job: Job, samples: Samples, spec: InputSpec, reading: StoreResult, machine: Machine) -> Material:

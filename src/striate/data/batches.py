@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -113,14 +113,14 @@ class Batches:
         # Slices of a rest differ in length by one at most, and none is empty.
         self.steps_per_epoch = whole + (rest >= ranks and not (drop_last and whole))
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """The batches of an epoch from step `start` on. Close the iterator where it is not read to its
         end (`contextlib.closing`): the thread ends with it. What fails in the thread is raised here.
         """
         made = self._made(epoch, start)
         return _ahead(made) if self.ahead else made
 
-    def _made(self, epoch: int, start: int) -> Iterator[Batch]:
+    def _made(self, epoch: int, start: int) -> Generator[Batch, None, None]:
         order = permutation(self.seed, epoch, len(self.rows), purpose=PURPOSE)
         for step in range(start, self.steps_per_epoch):
             first, last = step * self.batch_size, min((step + 1) * self.batch_size, len(order))
@@ -162,7 +162,7 @@ class _Failure:
     error: BaseException
 
 
-def _ahead(made: Iterator[Batch]) -> Iterator[Batch]:
+def _ahead(made: Iterator[Batch]) -> Generator[Batch, None, None]:
     """The same batches, made by one thread that is up to `AHEAD` batches before the reader."""
     ready: queue.Queue[Batch | _Failure | None] = queue.Queue(maxsize=AHEAD)
     gone = threading.Event()

@@ -58,12 +58,14 @@ def gradient_features(pictures: Tensor) -> Tensor:
     angles = [index * math.pi / 4 for index in range(8)]
     strength = torch.cat([(across * math.cos(a) + down * math.sin(a)).clamp_(min=0) for a in angles], 1)
     cells = functional.adaptive_avg_pool2d(strength, (min(rows, 7), min(columns, 7)))
-    return (cells / (cells.norm(dim=1, keepdim=True) + 0.3 * cells.mean() + 1e-6)).sqrt().flatten(1)
+    features: Tensor = (cells / (cells.norm(dim=1, keepdim=True) + 0.3 * cells.mean() + 1e-6)).sqrt().flatten(1)
+    return features
 
 
 def mirror_evidence(pictures: Tensor, targets: np.ndarray, *, grey: bool) -> MirrorEvidence:
     """pictures (N, C, H, W) of one size from the training split, targets (N,) class numbers."""
-    classes, labels = torch.from_numpy(np.asarray(targets)).unique(return_inverse=True)
+    classes, numbers = np.unique(np.asarray(targets), return_inverse=True)
+    labels = torch.from_numpy(numbers)
     number = len(pictures)
     if len(classes) < 2 or number < 2 * FOLDS or pictures.shape[-1] < 2:
         return MirrorEvidence(harmless=not grey, t=0.0, ratio=1.0, pictures=number)

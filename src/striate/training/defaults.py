@@ -56,18 +56,30 @@ def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
 def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
     """Values of `Resolved` for training by steps, for networks that were tuned and for those that were not."""
     pictures = facts.pictures
-    batch = int(min(128, max(8, 2 ** round(math.log2(max(1, pictures / 20))))))
-    if name in OURS_FOR_SMALL:
-        colour = name == SMALL_COLOUR
+    if name == SMALL_GREY:
+        batch = 128 if pictures >= 10_000 else 64 if pictures >= 2_000 else 32
         return {
             "batch_size": batch,
-            "learning_rate": 0.2 * batch / 128,
+            "learning_rate": 0.2 * math.sqrt(batch / 128),
             "optimizer": OptimizerSettings(name="sgd", weight_decay=5e-4),
-            "schedule": ScheduleSettings(name="one-cycle", warmup=0.25),
+            "schedule": ScheduleSettings(name="one-cycle", warmup=0.2),
             "label_smoothing": 0.1,
             "averaging": 0.99,
-            "epochs": _epochs(pictures, 10 if not colour else 20),
+            # 12 at 50,000 pictures; fewer pictures are seen more often, by the root.
+            "epochs": round(min(25, max(8, 12 * math.sqrt(51_000 / pictures)))),
         }
+    if name == SMALL_COLOUR:
+        batch = 256 if pictures >= 10_000 else 128 if pictures >= 2_000 else 32
+        return {
+            "batch_size": batch,
+            "learning_rate": 0.375 * math.sqrt(batch / 256),
+            "optimizer": OptimizerSettings(name="sgd", momentum=0.85, weight_decay=1e-3),
+            "schedule": ScheduleSettings(name="one-cycle", warmup=0.2),
+            "label_smoothing": 0.2,
+            "averaging": 0.99,
+            "epochs": round(min(60, max(15, 15 * math.sqrt(42_500 / pictures)))),
+        }
+    batch = int(min(128, max(8, 2 ** round(math.log2(max(1, pictures / 20))))))
     return {
         "batch_size": batch,
         "learning_rate": 3e-4 if pretrained else 1e-3,
@@ -75,13 +87,8 @@ def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
         "schedule": ScheduleSettings(name="one-cycle", warmup=0.2),
         "label_smoothing": 0.1,
         "averaging": 0.0,
-        "epochs": _epochs(pictures, 10 if pretrained else 15),
+        "epochs": round(min(100, max(10 if pretrained else 15, 60_000 / pictures))),
     }
-
-
-def _epochs(pictures: int, epochs: int) -> int:
-    """Few pictures are seen more often: at least about 60,000 pictures pass in all, in at most 100 epochs."""
-    return int(min(100, max(epochs, math.ceil(60_000 / max(1, pictures)))))
 
 
 def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputSpec) -> Augmentation:
@@ -91,13 +98,14 @@ def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputS
     if asked.name != "none":
         side = min(spec.height, spec.width)
         if max(spec.height, spec.width) <= SMALL_SIDE:
-            if facts.grey and not facts.mirrors:
-                chosen = {"rotation": 8.0, "scale": 1.1, "shear": 6.0, "translation": 0.07}
+            if facts.grey:
+                chosen = {"rotation": 5.0, "scale": 1.05, "translation": 0.05}
             else:
-                chosen = {"pad_crop": max(1, round(side / 12))}
+                chosen = {"pad_crop": max(1, round(side / 16))}
         else:
             chosen = {"random_resized_crop": 0.35}
-        chosen["flip_horizontal"] = bool(facts.mirrors)
+        # Grey pictures are not mirrored even where it is harmless: it cost clothes 0.7 points at these lengths.
+        chosen["flip_horizontal"] = bool(facts.mirrors) and not facts.grey
     for field in fields(asked):
         value = getattr(asked, field.name)
         if field.name != "name" and value is not None:
@@ -131,7 +139,9 @@ def resolve_steps(
         default = OptimizerSettings(name=name, weight_decay=0.05 if name == "adamw" else 5e-4)
         chosen["learning_rate"] = 1e-3 if name == "adamw" else 0.05
     decay = recipe.optimizer.weight_decay
-    optimizer = replace(recipe.optimizer, name=name, weight_decay=default.weight_decay if decay is None else decay)
+    untouched_optimizer = replace(recipe.optimizer, name=None, weight_decay=None) == OptimizerSettings()
+    base = default if untouched_optimizer else recipe.optimizer
+    optimizer = replace(base, name=name, weight_decay=default.weight_decay if decay is None else decay)
     untouched = recipe.schedule == ScheduleSettings()
     schedule = (
         chosen["schedule"]

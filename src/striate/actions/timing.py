@@ -1,0 +1,154 @@
+"""Measuring this machine for `--minutes`: how fast a network trains and answers, and the plan that follows."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.data.batches import Batches
+from striate.data.samples import TEST, TRAIN, VALIDATION
+from striate.models.model import Model
+from striate.training.loop import Loop
+from striate.training.planning import FEWEST_EPOCHS, MOST_EPOCHS, Speed, TimePlan, choose_width, plan_steps, steps_anew
+from striate.training.resolved import Resolved
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from striate.actions.results import Material
+    from striate.actions.train import Job
+    from striate.models.input_spec import InputSpec
+    from striate.tasks.task import Task
+
+WARM_UP, MOST_MEASURED = 2, 8
+MEASURING_SHARE = 0.02  # of the time, for each network that is measured
+ANSWERED = 256
+LATE = 0.005  # of the whole time: what is left for the process to end
+
+
+def measure(model: Model, batches: Batches, resolved: Resolved, material: Material, seconds: float) -> Speed:
+    """Seconds of a step on real batches (median of some) and of an answer. The network is used up by it."""
+    loop = Loop(model, batches, None, resolved)
+    model.network.train()
+    times: list[float] = []
+    began = time.monotonic()
+    with closing(batches.epoch(0)) as epoch:
+        for number, batch in enumerate(epoch):
+            start = time.monotonic()
+            loop.step(batch)
+            if number >= WARM_UP:
+                times.append(time.monotonic() - start)
+            if len(times) >= MOST_MEASURED or (times and time.monotonic() - began > seconds):
+                break
+    pictures = next(iter(material.held_back.values()), None)
+    if pictures is None:
+        side = (model.input_spec.channels, model.input_spec.height, model.input_spec.width)
+        pictures = torch.zeros((ANSWERED, *side), dtype=torch.uint8)
+    some = pictures[:ANSWERED]
+    model.answer(some[:1])
+    start = time.monotonic()
+    model.answer(some)
+    answer = (time.monotonic() - start) / len(some)
+    return Speed(step=statistics.median(times) if times else time.monotonic() - began, answer=answer)
+
+
+def plan_for_time(
+    job: Job,
+    resolved: Resolved,
+    material: Material,
+    batches: Batches,
+    spec: InputSpec,
+    task: Task,
+    build: Callable[[dict[str, Any]], nn.Module],
+) -> tuple[Resolved, TimePlan]:
+    """The width that this machine can train in the time, and how many steps of it. What was measured is said."""
+    minutes = job.recipe.minutes
+    assert minutes is not None
+    whole, counts = 60 * minutes, {name: len(material.samples.rows(name)) for name in (TRAIN, VALIDATION, TEST)}
+
+    def left() -> float:
+        return whole * (1 - LATE) - (time.monotonic() - job.started)
+
+    def plan(speed: Speed) -> TimePlan:
+        return plan_steps(
+            speed,
+            seconds=left(),
+            steps_per_epoch=batches.steps_per_epoch,
+            validation=counts[VALIDATION],
+            test=counts[TEST],
+            training=counts[TRAIN],
+        )
+
+    def speed_of(arguments: dict[str, Any]) -> Speed:
+        network = build(arguments).to(resolved.device).to(memory_format=torch.channels_last)
+        model = Model(network, spec, task, resolved.device)
+        return measure(model, batches, resolved, material, MEASURING_SHARE * whole)
+
+    arguments = dict(resolved.arguments)
+    if resolved.network in FEWEST_EPOCHS and "width" not in arguments:
+        speeds: dict[int, Speed] = {}
+        for width in sorted(FEWEST_EPOCHS[resolved.network]):
+            speeds[width] = speed_of({**arguments, "width": width})
+            epochs = {each: plan(speed).steps / batches.steps_per_epoch for each, speed in speeds.items()}
+            if epochs[width] < FEWEST_EPOCHS[resolved.network][width]:
+                break  # a wider one is slower still
+        width = choose_width(resolved.network, epochs)
+        arguments["width"], speed = width, speeds[width]
+    else:
+        speed = speed_of(arguments)
+    planned = plan(speed)
+    most = MOST_EPOCHS.get(resolved.network)
+    if most is not None:
+        planned = replace(planned, steps=min(planned.steps, int(most * batches.steps_per_epoch)))
+    epochs_planned = planned.steps / batches.steps_per_epoch
+    per_second = resolved.batch_size / speed.step
+    job.observer.say(
+        f"{minutes:g} minutes: "
+        + (f"width {arguments['width']}, " if "width" in arguments else "")
+        + f"{per_second:,.0f} pictures a second measured, so {epochs_planned:.1f} epochs; "
+        f"{planned.reserve:.0f} s are kept for the results"
+    )
+    return (
+        replace(
+            resolved,
+            arguments=arguments,
+            steps=planned.steps,
+            epochs=max(1, int(np.ceil(epochs_planned))),
+            validate_every=planned.validate_every,
+        ),
+        planned,
+    )
+
+
+class Replanner:
+    """Called by the loop after each epoch: plans the rest anew where the machine is faster or slower than measured."""
+
+    def __init__(self, job: Job, reserve: float, most_steps: float, write: Callable[[Loop], None]) -> None:
+        minutes = job.recipe.minutes
+        assert minutes is not None
+        self.deadline = job.started + 60 * minutes * (1 - LATE) - reserve
+        self.most_steps, self.write = most_steps, write
+        self.since = (0, 0.0)  # step and second of the training when it was last looked at
+
+    def __call__(self, loop: Loop) -> None:
+        """Give the loop a new number of steps, and write it down before it takes effect."""
+        progress = loop.progress
+        step, second = self.since
+        self.since = (progress.step, progress.seconds)
+        total = steps_anew(
+            step=progress.step,
+            total=loop.total_steps,
+            seconds_since=progress.seconds - second,
+            steps_since=progress.step - step,
+            seconds_left=self.deadline - time.monotonic(),
+        )
+        if total is not None and min(total, self.most_steps) != loop.total_steps:
+            loop.plan_anew(int(min(total, self.most_steps)))
+            self.write(loop)
