@@ -1,0 +1,99 @@
+"""What the tests of the command line share: pictures, the command in this process, and what a place holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.cli.main import status
+
+QUICK = ("--network", "linear", "--epochs", "1", "--threads", "1", "--precision", "float32")
+
+
+def write_pictures(folder: Path, classes: Sequence[str] = ("a", "b"), count: int = 6, size: int = 8) -> Path:
+    """`count` PNG files a class in class folders, `size` pixels wide and high, each different, brighter by class."""
+    for number, name in enumerate(classes):
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        draws = np.random.default_rng([number, size])
+        for index in range(count):
+            pixels = draws.integers(0, 100, (size, size, 3)) + 100 * (number % 2)
+            Image.fromarray(pixels.astype(np.uint8)).save(place / f"{index}.png")
+    return folder
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.err.splitlines()
+
+    @property
+    def sentence(self) -> str:
+        """The one sentence of a mistake; fails where it is not exactly one, last, and alone on stdout's side."""
+        assert self.code == 2, self
+        assert self.out == "", self.out
+        assert "Traceback" not in self.err
+        assert self.lines[-1].startswith("striate: "), self.err
+        assert sum(line.startswith("striate: ") for line in self.lines) == 1, self.err
+        return self.lines[-1].removeprefix("striate: ")
+
+
+def here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Said:
+    """A command in this process."""
+    capsys.readouterr()
+    code = status([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return Said(code, out, err)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child: one thread, and this source tree."""
+    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "TERM")}
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    return {**plain, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", **more}
+
+
+def process(*arguments: str | Path, more: Mapping[str, str] | None = None, **options: object) -> Said:
+    """A command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "striate", *map(os.fspath, arguments)],
+        capture_output=True,
+        env=environment(**(more or {})),
+        check=False,
+        **options,  # type: ignore[call-overload]
+    )
+    return Said(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
+
+
+def snapshot(place: Path, times: bool = True) -> dict[str, object]:
+    """Everything in a folder: names, bytes, links, and when each was changed (folders, too, with `times`)."""
+    found: dict[str, object] = {}
+    for folder, folders, files in os.walk(os.fsencode(place)):
+        for name in sorted(folders + files):
+            path = os.path.join(folder, name)
+            told = os.lstat(path)
+            if os.path.islink(path):
+                what: object = os.readlink(path)
+            elif os.path.isfile(path):
+                what = hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
+            else:
+                what = "folder"
+            is_file = not os.path.isdir(path)
+            found[repr(path)] = (what, told.st_mode, told.st_mtime_ns if times or is_file else None)
+    return found

@@ -1,0 +1,457 @@
+"""Mistakes of the user's: exit status 2 and one sentence that says what, where and what to do; nothing lost.
+
+One table, each row through the command line. What a row makes lies in an empty working folder, whose every name,
+byte and time is the same afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command import QUICK, here, snapshot, write_pictures
+
+Make = Callable[[Path], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is there (`make` in the working folder), what is asked, and what the sentence says (patterns)."""
+
+    name: str
+    make: Make
+    arguments: str
+    says: tuple[str, ...]
+
+
+def pictures(place: Path) -> Path:
+    return write_pictures(place / "pictures")
+
+
+def nothing(place: Path) -> None:
+    """The working folder stays empty."""
+
+
+def also(*steps: Make) -> Make:
+    def make(place: Path) -> None:
+        for step in steps:
+            step(place)
+
+    return make
+
+
+def file(name: str, content: str | bytes) -> Make:
+    def make(place: Path) -> None:
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    return make
+
+
+def folder(name: str) -> Make:
+    return lambda place: (place / name).mkdir(parents=True)
+
+
+def one_class(place: Path) -> None:
+    write_pictures(place / "pictures", classes=("a",))
+
+
+def one_picture(place: Path) -> None:
+    write_pictures(place / "pictures")
+    write_pictures(place / "pictures", classes=("lonely",), count=1)
+
+
+def unreadable(place: Path) -> None:
+    for name in ("a/1.png", "a/2.png", "a/3.png", "b/1.png", "b/2.png", "b/3.png"):
+        file(f"pictures/{name}", b"no picture")(place)
+
+
+def some_broken(place: Path) -> None:
+    write_pictures(place / "pictures")
+    file("pictures/a/zero.png", b"")(place)
+
+
+def table(text: str) -> Make:
+    def make(place: Path) -> None:
+        write_pictures(place / "all", classes=("x",), count=6)
+        for number, path in enumerate(sorted((place / "all/x").iterdir())):
+            path.rename(place / f"all/{number}.png")
+        (place / "all/x").rmdir()
+        (place / "all/labels.csv").write_text(text, encoding="utf-8")
+
+    return make
+
+
+LABELS = "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(6))
+TRAIN = "train pictures --out run " + " ".join(QUICK)
+EXISTING = also(pictures, folder("runs"))
+
+SOURCES = [
+    Row("missing path", pictures, "train pitcures", ("no such file or folder", "did you mean 'pictures'")),
+    Row("missing path, nothing near", nothing, "train photos", ("photos: no such file or folder",)),
+    Row("address", nothing, "train https://example.org/photos", ("download it first",)),
+    Row("empty folder", folder("pictures"), TRAIN, ("no labelled pictures found", "it is empty")),
+    Row("a picture as source", pictures, "train pictures/a/0.png", ("no source of pictures", "name a folder")),
+    Row("a name that cannot be", nothing, "train " + "x" * 300, ("cannot be opened",)),
+    Row("no source", nothing, "train", ("required: SOURCE", "striate train --help")),
+    Row("two sources", pictures, "train pictures more", ("'more' is one argument too many",)),
+    Row("one class", one_class, TRAIN, ("one class only", "'a'")),
+    Row("a class with one picture", one_picture, TRAIN, ("class 'lonely' has .*one picture",)),
+    Row("only unreadable pictures", unreadable, TRAIN, ("none of its pictures can be read|no .* can be read",)),
+    Row("broken files, strict", some_broken, TRAIN + " --strict", ("a/zero.png", "--strict", "1 of 13")),
+    Row("flat folder without labels", table("nothing\n"), TRAIN.replace("pictures", "all"), ("labels.csv",)),
+    Row("table without a label column", table("path\n" + LABELS), "train all", ("label",)),
+    Row("table without a path column", table("name of it,label\n" + LABELS), "train all", ("path",)),
+    Row("table with an empty label", table("path,label\n" + LABELS + "5.png,\n"), "train all", ("line 8", "label")),
+    Row("table with a NaN label", table("path,label\n0.png,a\n1.png,NaN\n2.png,b\n"), "train all", ("line 3", "label")),
+    Row("table that leaves", table("path,label\n../secret.png,a\n" + LABELS), "train all", ("leaves|outside",)),
+    Row("table, absolute path", table("path,label\n/etc/passwd,a\n" + LABELS), "train all", ("leaves|outside",)),
+    Row(
+        "table with a missing file, strict",
+        table("path,label\n" + LABELS + "gone.png,a\n"),
+        "train all --out run --strict " + " ".join(QUICK),
+        ("gone.png", "--strict"),
+    ),
+    Row("labels table that is not there", pictures, TRAIN + " --labels lables.csv", ("lables.csv", "no such table")),
+    Row("inspect a missing path", nothing, "inspect photos", ("photos: no such file or folder",)),
+]
+
+OPTIONS = [
+    Row("unknown command", nothing, "trian pictures", ("no command 'trian'", "did you mean 'train'")),
+    Row("unknown option before the command", nothing, "--verison", ("no option '--verison'",)),
+    Row("unknown option", pictures, "train pictures --epocs 3", ("no option '--epocs'", "did you mean '--epochs'")),
+    Row("unknown option alone", nothing, "train --epocs", ("no option '--epocs'", "did you mean '--epochs'")),
+    Row("unknown option with =", pictures, "train pictures --optimiser=sgd", ("did you mean '--optimizer'",)),
+    Row("unknown short option", pictures, "train pictures -e", ("no option '-e'",)),
+    Row("abbreviated option", pictures, "train pictures --epoch 3", ("no option '--epoch'", "'--epochs'")),
+    Row("unknown network", pictures, "train pictures --network resnt18", ("no network 'resnt18'", "'resnet18'")),
+    Row("unknown device", pictures, "train pictures --device cdua", ("no device 'cdua'", "did you mean 'cuda'")),
+    Row("device that is not there", pictures, "train pictures --device mps", ("--device mps", "--device auto")),
+    Row("unknown choice", pictures, "train pictures --optimizer admaw", ("did you mean 'adamw'",)),
+    Row("unknown precision", pictures, "train pictures --precision float61", ("one of auto, float32",)),
+    Row("zero epochs", pictures, "train pictures --epochs 0", ("epochs must be at least 1, got 0",)),
+    Row("half an epoch", pictures, "train pictures --epochs 1.5", ("--epochs: must be a whole number, got '1.5'",)),
+    Row("negative rate", pictures, "train pictures --learning-rate -1", ("learning_rate must be above 0",)),
+    Row("negative rate, exponent", pictures, "train pictures --learning-rate -1e-3", ("must be above 0",)),
+    Row("rate that is no number", pictures, "train pictures --learning-rate nan", ("finite",)),
+    Row("endless rate", pictures, "train pictures --learning-rate inf", ("finite",)),
+    Row("empty batch", pictures, "train pictures --batch-size 0", ("batch_size must be at least 1",)),
+    Row("negative seed", pictures, "train pictures --seed -1", ("seed must be at least 0",)),
+    Row("both epochs and minutes", pictures, "train pictures --epochs 1 --minutes 1", ("epochs and minutes",)),
+    Row("weights of nobody", pictures, "train pictures --weights w.pth", ("add --network",)),
+    Row(
+        "weights that are not there",
+        pictures,
+        "train pictures --network linear --weights w.pth",
+        ("w.pth: there is no such file",),
+    ),
+    Row("a value is missing", pictures, "train pictures --epochs", ("--epochs: expected one argument",)),
+]
+
+RECIPES = [
+    Row("no recipe", pictures, "train pictures --recipe r.toml", ("r.toml: the recipe cannot be read",)),
+    Row(
+        "recipe that does not parse",
+        also(pictures, file("r.toml", "epochs = = 3")),
+        "train pictures --recipe r.toml",
+        ("r.toml: not a recipe in TOML", "line 1"),
+    ),
+    Row(
+        "recipe of a wrong type",
+        also(pictures, file("r.toml", 'epochs = "three"')),
+        "train pictures --recipe r.toml",
+        ("r.toml", "epochs must be a whole number, got 'three'"),
+    ),
+    Row(
+        "recipe with an unknown key",
+        also(pictures, file("r.toml", "lerning_rate = 0.1")),
+        "train pictures --recipe r.toml",
+        ("r.toml: no setting 'lerning_rate'", "did you mean 'learning_rate'"),
+    ),
+    Row(
+        "recipe with an unknown key of a part",
+        also(pictures, file("r.toml", "[optimizer]\nmomentun = 0.1")),
+        "train pictures --recipe r.toml",
+        ("no setting 'optimizer.momentun'", "did you mean 'momentum'"),
+    ),
+    Row(
+        "recipe with a value for a table",
+        also(pictures, file("r.toml", "optimizer = 3")),
+        "train pictures --recipe r.toml",
+        ("optimizer must be a table",),
+    ),
+    Row(
+        "recipe of a later version",
+        also(pictures, file("r.toml", "schema = 99")),
+        "train pictures --recipe r.toml",
+        ("schema 99", "update striate"),
+    ),
+    Row(
+        "recipe that is no text",
+        also(pictures, file("r.toml", b"\xff\xfe\x00")),
+        "train pictures --recipe r.toml",
+        ("r.toml: not a recipe in TOML",),
+    ),
+    Row("recipe that is a folder", pictures, "train pictures --recipe pictures", ("pictures: the recipe cannot",)),
+]
+
+
+def linked(place: Path) -> None:
+    pictures(place)
+    (place / "run").symlink_to(place / "nowhere")
+
+
+OUTPUTS = [
+    Row("other files", also(pictures, file("run/thesis.tex", "years of work")), TRAIN, ("other files", "thesis.tex")),
+    Row(
+        "other files, overwrite",
+        also(pictures, file("run/thesis.tex", "years of work")),
+        TRAIN + " --overwrite",
+        ("other files", "thesis.tex"),
+    ),
+    Row(
+        "somebody else's model, overwrite",
+        also(pictures, file("run/config.json", '{"model_type": "bert"}'), file("run/model.safetensors", "theirs")),
+        TRAIN + " --overwrite",
+        ("other files",),
+    ),
+    Row(
+        "somebody's recipe alone, overwrite",
+        also(pictures, file("run/recipe.toml", "epochs = 3")),
+        TRAIN + " --overwrite",
+        ("other files",),
+    ),
+    Row("a file of that name", also(pictures, file("run", "x")), TRAIN, ("there is a file of that name",)),
+    Row("a file on the way", also(pictures, file("f", "x")), TRAIN.replace("run", "f/run", 1), ("is a file",)),
+    Row("a link that leads nowhere", linked, TRAIN, ("link that leads nowhere",)),
+    Row("a name that is too long", pictures, TRAIN.replace("run", "x" * 300, 1), ("too long",)),
+    Row("inside the source", pictures, TRAIN.replace("run", "pictures/run", 1), ("inside the source", "--out")),
+    Row("the source itself", pictures, TRAIN.replace("run", "pictures", 1), ("inside the source",)),
+    Row(
+        "runs/ inside the source",
+        pictures,
+        "train . " + " ".join(QUICK),
+        ("inside the source", "--out"),
+    ),
+    Row(
+        "runs is a file",
+        also(pictures, file("runs", "x")),
+        "train pictures " + " ".join(QUICK),
+        ("runs: is a file", "--out"),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", SOURCES + OPTIONS + RECIPES + OUTPUTS, ids=lambda row: row.name)
+def test_a_mistake_is_one_sentence_and_changes_nothing(
+    row: Row, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row.make(place)
+    before = snapshot(place, times=False)
+    source = snapshot(place / "pictures") if (place / "pictures").is_dir() else {}
+    sentence = here(capsys, *row.arguments.split()).sentence
+    for pattern in row.says:
+        assert re.search(pattern, sentence), sentence
+    assert snapshot(place, times=False) == before
+    if source:
+        assert snapshot(place / "pictures") == source
+
+
+# -- runs that are none -------------------------------------------------------------------------------
+
+
+def removed(name: str) -> Make:
+    return lambda place: (place / "run" / name).unlink()
+
+
+def cut(name: str, share: float) -> Make:
+    def make(place: Path) -> None:
+        path = place / "run" / name
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+    return make
+
+
+def changed(edit: Callable[[dict[str, object]], object]) -> Make:
+    def make(place: Path) -> None:
+        path = place / "run" / "config.json"
+        config = json.loads(path.read_text())
+        edit(config)
+        path.write_text(json.dumps(config))
+
+    return make
+
+
+def emptied(place: Path) -> None:
+    shutil.rmtree(place / "run")
+    (place / "run").mkdir()
+
+
+def linked_to_itself(place: Path) -> None:
+    (place / "run/config.json").unlink()
+    (place / "run/config.json").symlink_to("config.json")
+
+
+def a_pipe(place: Path) -> None:
+    (place / "run/config.json").unlink()
+    os.mkfifo(place / "run/config.json")
+
+
+ASKED = ("predict run pictures", "evaluate run pictures", "describe run")
+
+RUNS: list[tuple[str, Make, tuple[str, ...]]] = [
+    ("no folder", lambda place: shutil.rmtree(place / "run"), ("no such run|no network",)),
+    ("empty", emptied, ("run: not a run",)),
+    ("without settings", also(removed("config.json"), removed("recipe.toml")), ("not a run",)),
+    ("not finished", removed("config.json"), ("no model yet", "striate resume run")),
+    ("settings cut off", cut("config.json", 0.5), ("config.json: cannot be read",)),
+    ("settings empty", cut("config.json", 0), ("config.json: cannot be read",)),
+    ("settings no table", lambda place: file("run/config.json", "[1]")(place), ("config.json: not what striate",)),
+    ("settings linked to themselves", linked_to_itself, ("no model yet|not a run",)),
+    ("settings a pipe", a_pipe, ("no model yet|not a run",)),
+    ("settings nested", lambda place: file("run/config.json", "[" * 100_000)(place), ("config.json: cannot be read",)),
+    ("no weights", removed("model.safetensors"), ("model.safetensors: the weights are missing",)),
+    ("weights cut off", cut("model.safetensors", 0.7), ("model.safetensors: the weights cannot be read",)),
+    ("weights a text", lambda place: file("run/model.safetensors", "x")(place), ("the weights cannot be read",)),
+    ("no schema", changed(lambda config: config.pop("schema")), ("no schema number",)),
+    ("a later schema", changed(lambda config: config.update(schema=99)), ("later version", "update striate")),
+    (
+        "unknown network",
+        changed(lambda config: config["network"].update(name="linaer")),
+        ("config.json: no network 'linaer'", "did you mean 'linear'"),
+    ),
+    (
+        "weights of another network",
+        changed(lambda config: config["network"].update(name="mlp")),
+        ("model.safetensors: weights of another network", "tensors differ"),
+    ),
+    (
+        "another number of classes",
+        changed(lambda config: config["task"].update(class_names=["a", "b", "c"])),
+        ("weights of another network",),
+    ),
+    (
+        "another size",
+        changed(lambda config: config["input"].update(height=4096, width=4096)),
+        ("weights of another network",),
+    ),
+    ("a size that cannot be", changed(lambda config: config["input"].update(height=10**9)), ("input size must be",)),
+    ("a negative size", changed(lambda config: config["input"].update(height=-8)), ("input size must be",)),
+    ("a mean that is none", changed(lambda config: config["input"].update(mean=[1e999, 0, 0])), ("finite",)),
+    (
+        "an unknown argument",
+        changed(lambda config: config["network"].update(arguments={"widht": 3})),
+        ("no argument 'widht'",),
+    ),
+    (
+        "a network too large to be",
+        changed(lambda config: config.update(network={"name": "mlp", "arguments": {"hidden": [10**9, 10**9]}})),
+        ("weights",),
+    ),
+    ("unknown task", changed(lambda config: config["task"].update(name="clasification")), ("did you mean",)),
+    ("classes that are numbers", changed(lambda config: config["task"].update(class_names=[1, 2])), ("texts",)),
+    ("equal classes", changed(lambda config: config["task"].update(class_names=["a", "a"])), ("differ",)),
+    (
+        "too many classes",
+        changed(lambda config: config["task"].update(class_names=[str(k) for k in range(100_001)])),
+        ("100,000 classes",),
+    ),
+    ("a network of the user's own", changed(lambda config: config["network"].update(name="own")), ("network=module",)),
+]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize(("make", "says"), [row[1:] for row in RUNS], ids=[row[0] for row in RUNS])
+def test_a_broken_or_hostile_run_is_refused(
+    make: Make, says: tuple[str, ...], asked: str, place: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(place)
+    before = snapshot(place)
+    sentence = here(capsys, *asked.split()).sentence
+    for pattern in says:
+        assert re.search(pattern, sentence), sentence
+    assert snapshot(place) == before
+
+
+def sourced(source: str) -> Make:
+    """The run's recipe names another source."""
+
+    def make(place: Path) -> None:
+        path = place / "run/recipe.toml"
+        path.write_text(re.sub(r'source = ".*"', f'source = "{source}"', path.read_text()))
+
+    return make
+
+
+ON_A_RUN = [
+    Row("existing run", nothing, TRAIN, ("holds a run already", "--overwrite", "striate resume run")),
+    Row("resume of what came to its end", nothing, "resume run", ("came to its end", "--epochs N")),
+    Row("resume to fewer epochs", nothing, "resume run --epochs 1", ("has 1 epochs", "more than that")),
+    Row("resume to no epochs", nothing, "resume run --epochs 0", ("whole number of at least 1",)),
+    Row("resume of a folder of pictures", nothing, "resume pictures", ("no run to go on with",)),
+    Row("resume of nothing", nothing, "resume rnu", ("no run to go on with",)),
+    Row("resume of an unwritable name", nothing, "resume " + "x" * 300, ("no run to go on with",)),
+    Row(
+        "resume without its pictures",
+        sourced("gone"),
+        "resume run --epochs 2",
+        ("gone: no such file or folder",),
+    ),
+    Row(
+        "resume of a recipe that does not parse",
+        file("run/recipe.toml", "=="),
+        "resume run --epochs 2",
+        ("recipe.toml: not a recipe",),
+    ),
+    Row(
+        "resume of a recipe without a source",
+        file("run/recipe.toml", "epochs = 2"),
+        "resume run",
+        ("names no source",),
+    ),
+    Row("predict nothing", nothing, "predict run", ("required: PICTURE",)),
+    Row("predict what is not there", nothing, "predict run gone.png", ("none of the 1 pictures", "gone.png: no such")),
+    Row("predict an address", nothing, "predict run http://example.org/a.png", ("download it first",)),
+    Row("predict an empty folder", folder("empty"), "predict run empty", ("no picture in this folder",)),
+    Row("predict a pattern of nothing", nothing, "predict run pictures/*.jpg", ("nothing matches",)),
+    Row("predict for no answer", nothing, "predict run pictures --top 0", ("--top: must be a whole number",)),
+    Row("predict in no format", nothing, "predict run pictures --format cvs", ("did you mean 'csv'",)),
+    Row("predict on no device", nothing, "predict run pictures --device gpu", ("no device 'gpu'",)),
+    Row("predict with a number for a device", nothing, "predict run pictures --device cuda:x", ("no device",)),
+    Row("evaluate a split that is not there", nothing, "evaluate run pictures --split test", ("has no splits",)),
+    Row("evaluate what is not there", nothing, "evaluate run pitcures", ("did you mean 'pictures'",)),
+    Row(
+        "evaluate an unknown class",
+        lambda place: write_pictures(place / "pictures", classes=("c",)),
+        "evaluate run pictures",
+        ("does not know the class c", "it knows a, b"),
+    ),
+    Row(
+        "evaluate broken files, strict",
+        file("pictures/a/zero.png", b""),
+        "evaluate run pictures --strict",
+        ("a/zero.png", "--strict"),
+    ),
+    Row("runs in no folder", nothing, "runs rnus", ("rnus: there is no such folder",)),
+    Row("runs in a file", nothing, "runs pictures/a/0.png", ("is a file",)),
+    Row("describe nothing that is", nothing, "describe lienar", ("did you mean 'linear'",)),
+]
+
+
+@pytest.mark.parametrize("row", ON_A_RUN, ids=lambda row: row.name)
+def test_a_mistake_beside_a_run_changes_nothing(
+    row: Row, place: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row.make(place)
+    before = snapshot(place)
+    sentence = here(capsys, *row.arguments.split()).sentence
+    for pattern in row.says:
+        assert re.search(pattern, sentence), sentence
+    assert snapshot(place) == before
