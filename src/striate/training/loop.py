@@ -22,7 +22,7 @@ from striate.errors import InputError
 from striate.machine.precision import autocast
 from striate.models.model import Model
 from striate.observer import SILENT, Observer
-from striate.taps.finite import first_not_finite
+from striate.taps.finite import INPUT, first_not_finite
 from striate.training.averaging import Averaged
 from striate.training.checkpoint import Progress, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from striate.training.history import Row
@@ -116,7 +116,7 @@ class Loop:
     def _train_epoch(self) -> tuple[float, Row]:
         """The rest of the epoch. The last learning rate, and how far each layer moved in the last step."""
         progress, rate = self.progress, 0.0
-        with closing(self.batches.epoch(progress.epoch, progress.step_in_epoch)) as batches:  # type: ignore[type-var]
+        with closing(self.batches.epoch(progress.epoch, progress.step_in_epoch)) as batches:
             for batch in batches:
                 last = (
                     progress.step_in_epoch + 1 == self.batches.steps_per_epoch or progress.step + 1 >= self.total_steps
@@ -227,9 +227,10 @@ class Loop:
     def _diverged(self, step: int, inputs: torch.Tensor) -> Diverged:
         """At which step and in which layer the numbers broke."""
         self._seed_step()
-        layer = self._broken_weight() or first_not_finite(self.network, inputs)
+        broken = self._broken_weight() or first_not_finite(self.network, inputs)
+        where = "" if broken is None else f" in {broken}" if broken == INPUT else f" in layer {broken}"
         return Diverged(
-            f"the loss is no number any more at step {step}{f' in layer {layer}' if layer else ''} "
+            f"the loss is no number any more at step {step}{where} "
             f"(learning rate {self.plan.learning_rate:g}); try --learning-rate {self.plan.learning_rate / 10:g}"
             + (", --clip 1" if self.plan.clip is None else "")
             + (" or --precision float32" if self.plan.precision != "float32" else "")
