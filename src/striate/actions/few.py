@@ -1,20 +1,25 @@
-"""Photographs and the pretrained network: it stays as it is, and a head is fitted on its features.
+"""Photographs and the pretrained network: it stays as it is, and a head is fitted on its features; then, where
+there are pictures enough to tell, its last stages are fine-tuned, and that is kept where validation gains by it.
 
 The head's penalty is chosen by cross-validation over training and validation pictures together, and the head is
 then fitted on all of them: with ten pictures a class, fifteen in a hundred held back cost a point of accuracy and
-tell little. What is said of validation is out of fold. The test split plays no part.
+tell little. What is said of validation is then out of fold. The test split plays no part.
 """
 
 from __future__ import annotations
 
+import copy
 import time
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from striate.actions.results import Material, Trained
+from striate.actions.results import Material, Trained, fingerprint
+from striate.data.augment import Augmentation
+from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.store import prepare_all
 from striate.errors import require
@@ -22,10 +27,13 @@ from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.models.run import RECIPE
 from striate.networks import build_network, own_input
+from striate.networks.efficientnet_lite import EfficientNetLite0
 from striate.tasks.classification import Classification
 from striate.training.defaults import PRETRAINED, Facts
-from striate.training.frozen import fit_head
-from striate.training.recipe import recipe_text
+from striate.training.frozen import FittedHead, fit_head, paired_difference
+from striate.training.history import Row
+from striate.training.loop import Loop, Validation
+from striate.training.recipe import OptimizerSettings, ScheduleSettings, recipe_text
 from striate.training.resolved import Resolved
 
 if TYPE_CHECKING:
@@ -34,8 +42,45 @@ if TYPE_CHECKING:
 
 # Sides of the input: more pixels helped up to 320 on photographs of 400, and cost in proportion.
 SIDE, SIDE_FOR_SMALL_PICTURES, SIDE_FOR_MANY = 320, 192, 224
+SIDES_FOR_TIME = (320, 256, 224, 192, 160, 128)
 SMALL_PICTURES, MANY = 160, 5000
 ARGUMENTS = {"centre": True, "normalized": True}
+# Fewer cannot tell whether fine-tuning helps: it gained on some sets of 120 to 500 pictures and lost on others, and
+# validation did not know which.
+FEWEST_TO_TUNE, FEWEST_HELD_BACK = 1000, 150
+TUNED_FROM = 4  # of the seven stages
+PASSES, MOST_EPOCHS = 8000, 6  # pictures that pass in all, in at most so many epochs
+SECONDS_A_PICTURE = 0.05  # at 320 pixels on one slow core, before it is measured
+SIGNIFICANT = 2.0  # standard errors of the paired difference of log losses
+
+
+@dataclass(frozen=True)
+class PreparedPictures:
+    """Pictures (n, C, h, w) as the network takes them, in the form in which batches are made of them."""
+
+    prepared: torch.Tensor
+
+    @property
+    def uniform(self) -> bool:
+        """All have one size."""
+        return True
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """(n, 3) rows, columns, channels."""
+        channels, height, width = self.prepared.shape[1:]
+        return np.tile(np.array([height, width, channels]), (len(self), 1))
+
+    def __len__(self) -> int:
+        return len(self.prepared)
+
+    def pixels(self, index: int, /) -> np.ndarray:
+        """(h, w, C) of one picture."""
+        return self.prepared[index].permute(1, 2, 0).numpy()
+
+    def block(self, indices: np.ndarray, /) -> np.ndarray:
+        """(B, h, w, C)."""
+        return self.prepared[torch.from_numpy(np.asarray(indices))].permute(0, 2, 3, 1).numpy()
 
 
 def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
@@ -83,26 +128,65 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     )
     network = built.network.eval().to(machine.device).to(memory_format=torch.channels_last)
     model = Model(network, spec, Classification(used.class_names), machine.device)
-    features_part = network.get_submodule("features")
     known = np.flatnonzero((used.splits == TRAIN) | (used.splits == VALIDATION))
+    pictures = prepared.pictures
     features = model.outputs(
-        prepared.pictures[torch.from_numpy(known)], features_part, partial(observer.progress, "features")
+        pictures[torch.from_numpy(known)], network.get_submodule("features"), partial(observer.progress, "features")
     ).numpy()
+    per_picture = (time.monotonic() - began) / len(known)
     weights = None if used.weights is None else used.weights[known]
-    fitted = fit_head(features, used.targets[known], len(used.class_names), seed=resolved.seed, row_weights=weights)
-    observer.say(fitted.describe())
-    network.get_submodule("normalizer").load_state_dict(fitted.normalizer.state_dict())
-    network.get_submodule("head").load_state_dict(fitted.linear().state_dict())
-    require(bool(np.isfinite(fitted.weight).all()), "the head could not be fitted: its weights are not finite")
+
+    def fitted_on(chosen: np.ndarray) -> FittedHead:
+        return fit_head(
+            features[chosen],
+            used.targets[known[chosen]],
+            len(used.class_names),
+            seed=resolved.seed,
+            row_weights=None if weights is None else weights[chosen],
+        )
+
     held_back = {
-        split: prepared.pictures[torch.from_numpy(used.rows(split))] for split in (TRAIN, TEST) if len(used.rows(split))
+        split: pictures[torch.from_numpy(used.rows(split))]
+        for split in (TRAIN, VALIDATION, TEST)
+        if len(used.rows(split))
     }
+    material = Material(samples=used, held_back=held_back, checksums=prepared.checksums)
+    resolved = replace(resolved, fingerprint=fingerprint(material))
+    resolved, words = _whether_to_tune(job, resolved, material, per_picture)
+    observer.say(words)
+    reasons = [why]
+    if resolved.fine_tune:
+        assert isinstance(network, EfficientNetLite0)
+        job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
+        _put_head(network, fitted_on(np.flatnonzero(used.splits[known] == TRAIN)))
+        tuned, history, gain = _fine_tuned(job, model, resolved, material, machine)
+        observer.say(gain)
+        if tuned is not None:
+            return Trained(
+                model=tuned,
+                described={"name": PRETRAINED, "arguments": resolved.arguments},
+                resolved=resolved,
+                material=material,
+                history=history,
+                best_epoch=None,
+                weights_words=f"published weights of {PRETRAINED}, the last stages fine-tuned",
+                reasons=(why, gain),
+                seconds={"reading": read, "training": time.monotonic() - began},
+            )
+        reasons.append(gain)
+    else:
+        reasons.append(words)
+        job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
+    fitted = fitted_on(np.arange(len(known)))
+    observer.say(fitted.describe())
+    _put_head(network, fitted)
+    held_back = {split: held for split, held in held_back.items() if split != VALIDATION}
     seconds = time.monotonic() - began
     return Trained(
         model=model,
         described={"name": PRETRAINED, "arguments": resolved.arguments},
         resolved=resolved,
-        material=Material(samples=used, held_back=held_back, checksums=prepared.checksums),
+        material=replace(material, held_back=held_back),
         history=[
             {
                 "epoch": 1,
@@ -113,10 +197,96 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         ],
         best_epoch=None,
         weights_words=f"published weights of {PRETRAINED}; the head fitted on training and validation pictures",
-        reasons=(why, fitted.describe()),
+        reasons=(*reasons, fitted.describe()),
         seconds={"reading": read, "training": seconds},
         out_of_fold=(known, fitted.held_out_probabilities),
     )
+
+
+def _put_head(network: torch.nn.Module, fitted: FittedHead) -> None:
+    require(bool(np.isfinite(fitted.weight).all()), "the head could not be fitted: its weights are not finite")
+    network.get_submodule("normalizer").load_state_dict(fitted.normalizer.state_dict())
+    network.get_submodule("head").load_state_dict(fitted.linear().state_dict())
+
+
+def _whether_to_tune(job: Job, resolved: Resolved, material: Material, per_picture: float) -> tuple[Resolved, str]:
+    """Whether fine-tuning is tried, for how many epochs, and why."""
+    training, validation = (len(material.samples.rows(split)) for split in (TRAIN, VALIDATION))
+    if job.resolved is not None:
+        return resolved, "fine-tuning as resolved before" if resolved.fine_tune else "no fine-tuning, as before"
+    if training + validation < FEWEST_TO_TUNE or validation < FEWEST_HELD_BACK:
+        return resolved, f"fine-tuning not tried: {validation:,} held-back pictures cannot tell whether it helps"
+    epochs = min(MOST_EPOCHS, max(1, round(PASSES / training)))
+    batch = 32
+    steps = epochs * (training // batch)
+    if job.recipe.minutes is not None:
+        # A step of the upper half costs about as much again as the features, and validation goes along.
+        left = 60 * job.recipe.minutes - (time.monotonic() - job.started)
+        left -= 5 + per_picture * (len(material.samples.rows(TEST)) + (epochs + 2) * validation + min(training, 4000))
+        fitting = int(left / (2.2 * per_picture * batch))
+        if fitting < min(steps, training // batch):
+            return resolved, "fine-tuning not tried: there is no time left for it"
+        steps = min(steps * 4, fitting)
+        epochs = max(1, -(-steps // (training // batch)))
+    return (
+        replace(
+            resolved,
+            fine_tune=True,
+            epochs=epochs,
+            steps=steps,
+            batch_size=batch,
+            learning_rate=2e-4,
+            optimizer=OptimizerSettings(name="adamw", weight_decay=0.01),
+            schedule=ScheduleSettings(name="one-cycle", warmup=0.2),
+            augment={"random_resized_crop": 0.5, "flip_horizontal": True},
+            averaging=0.99,
+        ),
+        f"fine-tuning of the last stages: {epochs} epochs of {training:,} pictures, kept if validation gains by it",
+    )
+
+
+def _fine_tuned(
+    job: Job, frozen: Model, resolved: Resolved, material: Material, machine: Machine
+) -> tuple[Model | None, list[Row], str]:
+    """The model with its last stages fine-tuned, or None where validation does not gain by it; history; in words."""
+    used = material.samples
+    validation = Validation(material.held_back[VALIDATION], used.targets[used.rows(VALIDATION)])
+    assert isinstance(frozen.task, Classification)
+    task = frozen.task.bound_to(used.targets[used.rows(TRAIN)])
+    network = copy.deepcopy(frozen.network)
+    assert isinstance(network, EfficientNetLite0)
+    network.fine_tune_from(TUNED_FROM)
+    model = replace(frozen, network=network, task=task)
+    batches = Batches(
+        PreparedPictures(material.held_back[TRAIN]),
+        task=task,
+        frame=frozen.input_spec,
+        batch_size=resolved.batch_size,
+        seed=resolved.seed,
+        augmentation=Augmentation(**resolved.augment),
+        weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
+    )
+    checkpoints = job.run.checkpoints()
+    tuning = replace(resolved, precision=machine.precision)
+    loop = Loop(model, batches, validation, tuning, checkpoints=checkpoints, observer=job.observer)
+    if job.resuming and (checkpoints / "last.safetensors").is_file():
+        loop.restore()
+    progress = loop.run()
+    before, after = (_calibrated_losses(one, validation) for one in (frozen, model))
+    mean, error = paired_difference(after[1], before[1])
+    words = f"validation log loss {before[1].mean():.4f} frozen, {after[1].mean():.4f} fine-tuned"
+    if mean < -SIGNIFICANT * error:
+        return replace(model, task=after[0]), progress.history, f"{words}: fine-tuning is kept"
+    return None, progress.history, f"{words}: no clear gain, so the network stays as it was published"
+
+
+def _calibrated_losses(model: Model, validation: Validation) -> tuple[Classification, np.ndarray]:
+    """The calibrated task, and the log loss of each validation picture (n,) under it."""
+    assert isinstance(model.task, Classification)
+    task = model.task.calibrated(model.answer(validation.pictures).numpy(), validation.targets)
+    answers = replace(model, task=task).answer(validation.pictures).numpy()
+    right = answers[np.arange(len(answers)), validation.targets]
+    return task, -np.log(np.maximum(right, 1e-12))
 
 
 def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Resolved:
@@ -127,6 +297,15 @@ def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Reso
         side = SIDE_FOR_SMALL_PICTURES
     elif len(samples) > MANY:
         side = SIDE_FOR_MANY
+    if recipe.minutes is not None:
+        # Half of the time for the features; the other half is for reading, fine-tuning and the answers.
+        seconds = 30 * recipe.minutes
+        fitting = (
+            one
+            for one in SIDES_FOR_TIME
+            if one <= side and len(samples) * SECONDS_A_PICTURE * (one / 320) ** 2 < seconds
+        )
+        side = next(fitting, SIDES_FOR_TIME[-1])
     side = recipe.size or side
     return Resolved(
         method="frozen",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -34,7 +33,11 @@ LATE = 0.005  # of the whole time: what is left for the process to end
 
 
 def measure(model: Model, batches: Batches, resolved: Resolved, material: Material, seconds: float) -> Speed:
-    """Seconds of a step on real batches (median of some) and of an answer. The network is used up by it."""
+    """Seconds of a step on real batches and of an answer. The network is used up by it.
+
+    The quickest of some steps: what another program takes for a moment would be planned for the whole run, and what
+    it takes for longer is noticed when the rest is planned anew.
+    """
     loop = Loop(model, batches, None, resolved)
     model.network.train()
     times: list[float] = []
@@ -56,7 +59,7 @@ def measure(model: Model, batches: Batches, resolved: Resolved, material: Materi
     start = time.monotonic()
     model.answer(some)
     answer = (time.monotonic() - start) / len(some)
-    return Speed(step=statistics.median(times) if times else time.monotonic() - began, answer=answer)
+    return Speed(step=min(times, default=time.monotonic() - began), answer=answer)
 
 
 def plan_for_time(

@@ -11,6 +11,7 @@ TensorFlow: with PyTorch's symmetric padding and 1e-5 the same weights lose 8 po
 import importlib.util
 import math
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -177,6 +178,7 @@ class EfficientNetLite0(nn.Module):
     ) -> None:
         super().__init__()
         self.num_features = NUM_FEATURES
+        self.norms_kept = False
         self.features = EfficientNetLite0Features(channels, centre)
         self.normalizer = FeatureNormalizer(NUM_FEATURES) if normalized else nn.Identity()
         self.dropout = nn.Dropout(dropout)
@@ -187,6 +189,24 @@ class EfficientNetLite0(nn.Module):
         """Scores (B, num_outputs) of normalised pictures (B, channels, H, W)."""
         scores: Tensor = self.head(self.dropout(self.normalizer(self.features(pictures))))
         return scores
+
+    def fine_tune_from(self, stage: int) -> None:
+        """Train only `stage` (0 to 6) and what comes after it, with every batch normalisation as it is.
+
+        With few pictures the statistics of a batch are worse than those of the million that the network saw.
+        """
+        self.norms_kept = True
+        for part in (self.features.stem, *list(self.features.stages)[:stage]):
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, in which normalisations stay in evaluation mode where they are kept."""
+        super().train(mode)
+        if mode and self.norms_kept:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def _initialise(self) -> None:
         """TensorFlow's start for training from nothing: variance 2 / fan-out, the head uniform."""
