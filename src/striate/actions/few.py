@@ -104,8 +104,8 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         deviation=own.deviation,
     )
     why = (
-        f"{facts.pictures:,} photographs about {facts.longer_side:.0f} pixels long: a head on the features of "
-        f"{PRETRAINED}, which learned from a million others; pictures are brought to {spec.width}x{spec.height} "
+        f"{facts.pictures:,} pictures about {facts.longer_side:.0f} pixels long: a head on the features of "
+        f"{PRETRAINED}, which learned from a million others; they are brought to {spec.width}x{spec.height} "
         f"({spec.fit})"
     )
     observer.say(why)

@@ -20,7 +20,7 @@ from striate.data.decode import probe
 from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.splits import assign_splits
-from striate.data.store import PixelStore, StoreResult, build_store, prepare_all
+from striate.data.store import PixelStore, StoreResult, build_store, load_pixels, prepare_all
 from striate.errors import InputError, require
 from striate.machine.allocator import keep_large_blocks
 from striate.machine.devices import pick_device
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 # Side of the input for photographs and a network that starts from nothing.
 SIDE_FROM_NOTHING = 128
 STEM_PICTURES = 2000
+LOOKED_AT = 32  # pictures that are decoded to see whether they are grey
 PROBED = 200  # pictures whose headers tell how large pictures are
 
 
@@ -80,11 +81,13 @@ def carry_out(job: Job, samples: Samples) -> None:
     samples, split_words = assign_splits(samples, seed=recipe.seed)
     say(split_words)
     require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training pictures")
+    longer_side, grey = _first_look(samples)
     facts = Facts(
         pictures=len(samples.rows(TRAIN)),
         classes=len(samples.class_names),
         smallest_class=int(np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names)).min()),
-        longer_side=_typical_side(samples),
+        longer_side=longer_side,
+        grey=grey,
     )
     say(f"training on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
     name, pretrained, _ = choose_network(recipe, facts)
@@ -272,11 +275,13 @@ def _weights_words(resolved: Resolved, best_epoch: int, monitor: str) -> str:
     return f"{averaged}, of epoch {best_epoch + 1}, the best by validation {monitor.replace('_', ' ')}"
 
 
-def _typical_side(samples: Samples) -> float:
-    """Median of the longer sides of up to PROBED training pictures, read from their headers."""
+def _first_look(samples: Samples) -> tuple[float, bool]:
+    """Median of the longer sides of up to PROBED training pictures, from their headers, and whether all of up to
+    LOOKED_AT of them are grey."""
     rows = samples.rows(TRAIN)
     chosen = rows[np.linspace(0, len(rows) - 1, min(PROBED, len(rows))).astype(np.int64)]
-    sides = []
+    sides: list[int] = []
+    colours: list[bool] = []
     for row in chosen:
         try:
             data = samples.pictures.load(int(samples.index[row]))
@@ -285,10 +290,12 @@ def _typical_side(samples: Samples) -> float:
             else:
                 header = probe(data)
                 sides.append(max(header.width, header.height))
+            if len(colours) < LOOKED_AT:
+                colours.append(load_pixels(samples, int(row)).shape[2] > 1)
         except InputError:
             continue  # it is named when it is decoded
     require(bool(sides), f"{samples.source}: none of its pictures can be read; striate inspect names them")
-    return float(np.median(sides))
+    return float(np.median(sides)), not any(colours)
 
 
 def _known_size(job: Job, facts: Facts) -> int | None:

@@ -17,6 +17,9 @@ from striate.training.resolved import Resolved
 
 # Pictures whose longer side is at most this are small: digits, clothes, icons, CIFAR.
 SMALL_SIDE = 64
+# Below this many, small colour pictures are enlarged for the pretrained network: CIFAR with 20 a class is answered
+# twice as well by its features as by a network that starts from nothing.
+FEW_SMALL_COLOUR = 5000
 PRETRAINED = "efficientnet-lite0"
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
 OURS_FOR_SMALL = (SMALL_GREY, SMALL_COLOUR)
@@ -40,12 +43,13 @@ def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
         pretrained = bool(recipe.pretrained)
         return recipe.network, pretrained, "as asked"
     small = facts.longer_side <= SMALL_SIDE
-    if recipe.pretrained or (not small and recipe.pretrained is None):
+    few = not facts.grey and facts.pictures < FEW_SMALL_COLOUR
+    if recipe.pretrained or (recipe.pretrained is None and (few or not small)):
         return (
             PRETRAINED,
             True,
-            f"{facts.pictures:,} photographs about {facts.longer_side:.0f} pixels long: "
-            "features learned on a million others beat what these can teach",
+            f"{facts.pictures:,} pictures about {facts.longer_side:.0f} pixels long: "
+            "features learned from a million others beat what these can teach",
         )
     if facts.grey:
         return SMALL_GREY, False, f"{facts.pictures:,} small grey pictures"
