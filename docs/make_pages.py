@@ -1,0 +1,305 @@
+"""The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, parts of others.
+
+    python docs/make_pages.py
+
+A test compares what lies in docs/ with what this program would write, so that none of them can be forgotten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Written by `python docs/make_pages.py` from the code; changes by hand are lost. -->"
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its file name."""
+    return {"recipe.md": recipe_page(), "commands.md": commands_page(), "defaults.md": defaults_page()}
+
+
+def recipe_page() -> str:
+    """Every field of `Recipe` and of its parts: flag, type, range, default, help."""
+    from striate.training.recipe import Recipe
+    from striate.training.settings import kinds
+
+    lines = [
+        NOTE,
+        "# Recipe",
+        "",
+        "What is to be done with a source of pictures, in one place. A field has the same name everywhere: "
+        "`learning_rate` in `recipe.toml` and in `striate.train(...)` is `--learning-rate` on the command line, and "
+        "`momentum` under `[optimizer]` is `--optimizer.momentum`. Where the default is *chosen*, Striate decides "
+        "from the pictures and this machine, says so in the log, and writes what it decided under `[resolved]` "
+        "([what is chosen, and why](training.md)).",
+        "",
+        *_fields_table(Recipe),
+        "",
+    ]
+    for field in dataclasses.fields(Recipe):
+        kind, _ = kinds(Recipe, field.name)
+        if dataclasses.is_dataclass(kind):
+            summary = _first_sentences(kind.__doc__ or "")
+            lines += [f"## {field.name}", "", summary, "", *_fields_table(kind, f"{field.name}."), ""]
+    lines += [
+        "## As a file",
+        "",
+        "Flags stand above the file, the file above the defaults.",
+        "",
+        "```toml",
+        "# recipe.toml",
+        'network = "small-conv"',
+        "epochs = 12",
+        "learning_rate = 0.1",
+        "",
+        "[augment]",
+        "rotation = 8",
+        "```",
+        "",
+        "```sh",
+        "striate train photos/ --recipe recipe.toml --epochs 20",
+        "```",
+        "",
+        "The `recipe.toml` of a run has also a `[resolved]` table. Training with it decides nothing anew, which is how "
+        "a run is repeated; a flag beside it makes Striate decide again, and say so.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _fields_table(settings: type, prefix: str = "") -> list[str]:
+    from striate.training.settings import describe, kinds
+
+    lines = ["| field | flag | takes | default | what it is |", "|---|---|---|---|---|"]
+    for field in dataclasses.fields(settings):
+        kind, _ = kinds(settings, field.name)
+        if dataclasses.is_dataclass(kind):
+            lines.append(f"| [`{field.name}`](#{field.name}) | | a table | | {_first_sentences(kind.__doc__ or '')} |")
+            continue
+        described = describe(field)
+        flag = "--" + f"{prefix}{field.name}".replace("_", "-")
+        if prefix and field.name == "name":
+            flag = "--" + prefix.rstrip(".")
+        default = "*chosen*" if field.default is None else f"`{_value(field.default)}`"
+        if field.default is None and not _is_chosen(f"{prefix}{field.name}"):
+            default = "off"
+        cells = [f"`{prefix}{field.name}`", f"`{flag}`", _takes(kind, described), default, _cell(described.help)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+# What stays off unless it is asked for: None means "not", where it means "to be chosen" elsewhere.
+OFF = {"weights", "minutes", "patience", "clip", "labels", "root"}
+
+
+def _is_chosen(name: str) -> bool:
+    return name not in OFF
+
+
+def _takes(kind: type, described: Any) -> str:
+    if described.choices:
+        return " ".join(f"`{choice}`" for choice in described.choices)
+    words = {int: "whole number", float: "number", bool: "yes or no", str: "text", tuple: "list"}[kind]
+    bounds = [
+        f"{sign} {bound:,g}".replace("e+06", " million")
+        for sign, bound in (("≥", described.at_least), (">", described.above), ("≤", described.at_most))
+        if bound is not None and abs(bound) < 2**53
+    ]
+    return ", ".join([words, *bounds])
+
+
+def _value(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default).lower()
+
+
+def commands_page() -> str:
+    """Every command with its arguments and options, read off its parser."""
+    from striate.cli.main import COMMANDS, HEADINGS
+
+    lines = [
+        NOTE,
+        "# Commands",
+        "",
+        "Results go to stdout, progress to stderr, and `--json` gives every result as JSON. Where there is no "
+        "terminal, the live display becomes plain lines; `NO_COLOR` is respected. A mistake in what was typed is one "
+        "sentence, found before any work where it can be, and nothing that was there is lost.",
+        "",
+        "| exit status | means |",
+        "|---|---|",
+        "| 0 | done |",
+        "| 1 | a defect of Striate, with its traceback: please report it |",
+        "| 2 | what was given cannot be used; the sentence says what to do |",
+        "| 130 | stopped by Ctrl-C; `striate resume RUN` goes on |",
+        "",
+    ]
+    for group, heading in HEADINGS.items():
+        lines += [f"## {heading}", ""]
+        for name, command in COMMANDS.items():
+            if command.group == group:
+                lines += _command(name, command.module)
+    return "\n".join(lines)
+
+
+def _command(name: str, module_name: str) -> list[str]:
+    from striate.cli.flags import Parser
+
+    module = importlib.import_module(f"striate.cli.{module_name}_command")
+    parser = Parser(prog=f"striate {name}")
+    module.add_arguments(parser)
+    recipe_flags = _recipe_flags() if name == "train" else set()
+    arguments = [action for action in parser._actions if not action.option_strings]
+    options = [
+        action
+        for action in parser._actions
+        if action.option_strings and not {"-h", *recipe_flags} & set(action.option_strings)
+    ]
+    usage = " ".join(["striate", name, *map(_usage, arguments), "[options]"])
+    lines = [f"### {name}", "", "```text", usage, "```", "", *_paragraphs(module.__doc__ or ""), ""]
+    lines += ["| argument or option | what it is |", "|---|---|"]
+    lines += [f"| `{_metavar(action)}` | {_cell(action.help)} |" for action in arguments]
+    for action in options:
+        value = "" if action.nargs == 0 else " " + _metavar(action)
+        lines.append(f"| `{_cell(action.option_strings[0] + value)}` | {_cell(action.help)} |")
+    if recipe_flags:
+        lines.append(f"| `--<field>` | each of the {len(recipe_flags)} settings of the [recipe](recipe.md) |")
+    return [*lines, ""]
+
+
+def _recipe_flags() -> set[str]:
+    from striate.cli.flags import Parser, add_flags
+    from striate.training.recipe import Recipe
+
+    parser = Parser(prog="striate")
+    add_flags(parser, Recipe)
+    return {action.option_strings[0] for action in parser._actions} - {"-h"}
+
+
+def _usage(action: argparse.Action) -> str:
+    name = _metavar(action)
+    return {"+": f"{name}...", "?": f"[{name}]"}.get(str(action.nargs), name)
+
+
+def _metavar(action: argparse.Action) -> str:
+    if action.metavar is None and action.choices:
+        return "|".join(map(str, action.choices))
+    return str(action.metavar or action.dest.upper())
+
+
+def defaults_page() -> str:
+    """What is chosen for sources of different kinds, by asking the code that chooses."""
+    from striate.models.input_spec import InputSpec
+    from striate.training.defaults import (
+        PRETRAINED,
+        SMALL_SIDE,
+        Facts,
+        choose_augmentation,
+        choose_network,
+        steps_recipe,
+    )
+    from striate.training.recipe import Recipe
+
+    lines = [
+        NOTE,
+        "# Defaults",
+        "",
+        "What `striate train SOURCE` settles on for sources of different kinds, read off "
+        "`src/striate/training/defaults.py` by the program that writes this page. "
+        f"Pictures whose longer side is at most {SMALL_SIDE} pixels count as small. [Why](training.md).",
+        "",
+        "| source | training pictures | network | weights | way | reason that the log gives |",
+        "|---|---:|---|---|---|---|",
+    ]
+    chosen = []
+    for source, facts in _examples(Facts):
+        name, pretrained, why = choose_network(Recipe(), facts)
+        frozen = pretrained and name == PRETRAINED
+        way = "a head on the features of the frozen network" if frozen else "by steps"
+        weights = "pretrained" if pretrained else "fresh"
+        lines.append(f"| {source} | {facts.pictures:,} | `{name}` | {weights} | {way} | {_cell(why)} |")
+        if not frozen:
+            chosen.append((source, facts, name))
+    lines += [
+        "",
+        "Where training goes by steps:",
+        "",
+        "| source | epochs | batch | optimizer | highest rate | schedule | smoothing | averaging | variation |",
+        "|---|---:|---:|---|---:|---|---:|---:|---|",
+    ]
+    for source, facts, name in chosen:
+        side = round(facts.longer_side)
+        channels = 1 if facts.grey else 3
+        plain = {"mean": (0.5,) * channels, "deviation": (0.5,) * channels}
+        spec = InputSpec(channels=channels, height=side, width=side, **plain)
+        values = steps_recipe(name, False, facts)
+        augmentation = choose_augmentation(Recipe(), facts, name, spec)
+        optimizer, schedule = values["optimizer"], values["schedule"]
+        cells = [
+            source,
+            str(values["epochs"]),
+            str(values["batch_size"]),
+            f"{optimizer.name}, decay {optimizer.weight_decay:g}",
+            f"{values['learning_rate']:.3g}",
+            f"{schedule.name}, warm-up {schedule.warmup:g}",
+            f"{values['label_smoothing']:g}",
+            f"{values['averaging']:g}",
+            _cell(augmentation.in_words()),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        "Any of them is set by its own flag ([recipe](recipe.md)); what a run settled on stands in its `recipe.toml` "
+        "under `[resolved]`. How well the defaults do is measured by `benchmarks/results.py` ([results](results.md)).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _examples(facts: Any) -> list[tuple[str, Any]]:
+    def of(pictures: int, classes: int, side: float, grey: bool) -> Any:
+        each = pictures // classes
+        common = {"classes": classes, "smallest_class": each, "longer_side": side, "grey": grey}
+        return facts(pictures=pictures, mirrors=not grey, **common)
+
+    return [
+        ("handwritten digits, 28x28 grey", of(51_000, 10, 28, True)),
+        ("a few digits, 8x8 grey", of(1_250, 10, 8, True)),
+        ("icons, 32x32 colour", of(42_500, 10, 32, False)),
+        ("a few icons, 32x32 colour", of(350, 5, 32, False)),
+        ("photographs, 60 a class", of(100, 2, 400, False)),
+        ("photographs, 1,000 a class", of(8_500, 10, 500, False)),
+    ]
+
+
+def _paragraphs(docstring: str) -> list[str]:
+    return docstring.strip().splitlines()
+
+
+def _first_sentences(docstring: str) -> str:
+    """The first paragraph, without the sentence on errors."""
+    text = " ".join(docstring.strip().partition("\n\n")[0].split())
+    return re.sub(r"\s*Raises InputError.*$", "", text)
+
+
+def _cell(text: str | None) -> str:
+    plain = (text or "").replace("%%", "%").replace("|", "\\|").replace("\n", " ")
+    return plain if plain.startswith("-") else plain.replace("<", "&lt;")
+
+
+def main() -> int:
+    """Write the pages."""
+    for name, text in pages().items():
+        place = DOCS / name
+        if not place.is_file() or place.read_text(encoding="utf-8") != text:
+            place.write_text(text, encoding="utf-8")
+            print(f"wrote {place}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
