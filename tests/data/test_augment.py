@@ -251,6 +251,9 @@ def test_draws_cover_their_ranges():
     drawn = draw(Augmentation(flip_horizontal=True), 5, 0, rows, shapes, frame, uniform=True)
     assert 0.47 < drawn.flips[:, 0].mean() < 0.53
     assert not drawn.flips[:, 1].any()
+    both = Augmentation(flip_horizontal=True, flip_vertical=True)
+    seen = [draw(both, 5, epoch, rows, shapes, frame, uniform=True).flips @ [1, 2] for epoch in range(4)]
+    assert (np.sort(np.stack(seen), axis=0) == np.arange(4)[:, None]).all()  # each way once in four epochs
     drawn = draw(Augmentation(mixup=0.4, cutmix=1.0), 5, 0, rows, shapes, frame, uniform=True)
     assert drawn.shares.min() >= 0
     assert drawn.shares.max() <= 1

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Augmentation", "Drawn", "Placement", "apply", "draw", "preview"]
 
 PURPOSE = 2  # of the draws (see `draws.uniforms`); the order of rows has another
+FLIP_PURPOSE = 3
 SMALL = 64  # uniform pictures up to this side are warped as one batch
 
 # Columns of the numbers of a row. Append only: a changed place changes every run.
-FLIP_X, FLIP_Y, ROTATE, SCALE, SHEAR_X, SHEAR_Y, MOVE_X, MOVE_Y, PAD_X, PAD_Y = range(10)
+_, _, ROTATE, SCALE, SHEAR_X, SHEAR_Y, MOVE_X, MOVE_Y, PAD_X, PAD_Y = range(10)
 CROP_AREA, CROP_ASPECT, CROP_X, CROP_Y, BRIGHT, CONTRAST, SATURATE, HUE = range(10, 18)
 ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_X, ERASE_Y, MIX_KIND, MIX_SHARE, MIX_X, MIX_Y = range(18, 27)
 COLUMNS = 27
@@ -48,7 +49,8 @@ class Augmentation:
     - `random_resized_crop`: the smallest share of the area that a random box keeps, which then fills the
       input; its aspect ratio, as the input shows it, is log-uniform within `crop_aspect` of the input's
       (Szegedy et al. 2015, section 6). The whole share of 1 is off.
-    - `flip_horizontal`, `flip_vertical`: with probability 1/2 (Krizhevsky 2012).
+    - `flip_horizontal`, `flip_vertical`: half of the pictures in each epoch (Krizhevsky 2012), the other half in the
+      next one (alternating flips: Jordan 2024, arXiv:2404.00498, section 3.6).
     - `rotation`, `shear`: up to so many degrees; `translation`: up to this share of each side (whole
       pixels unless the picture is resampled anyway); `scale`: a factor, log-uniform in [1 / scale,
       scale], about the centre (affine distortions: Simard et al. 2003, section 2).
@@ -213,7 +215,10 @@ def draw(
         way = "warp"
     elif augmentation.crops or augmentation.scales:
         way = "box"
-    flips = numbers[:, [FLIP_X, FLIP_Y]] < 0.5
+    # Drawn once for the whole run, then in turn: two epochs show each picture both ways (four, all four ways).
+    flips = uniforms(seed, 0, rows, 2, purpose=FLIP_PURPOSE) < 0.5
+    slower = epoch >> 1 if augmentation.flip_horizontal else epoch
+    flips ^= np.array([epoch & 1, slower & 1], dtype=bool)
     flips &= np.array([augmentation.flip_horizontal, augmentation.flip_vertical])
     shifts = _shifts(augmentation, numbers, frame)
     if way == "whole":
