@@ -216,7 +216,13 @@ def _report(
 def _summary(trained: Trained, seconds: Mapping[str, float]) -> tuple[str, ...]:
     samples, resolved = trained.material.samples, trained.resolved
     counts = {name: int(count.sum()) for name, count in samples.counts().items()}
-    how = "its head fitted on frozen features" if resolved.method == "frozen" else f"{len(trained.history)} epochs"
+    if trained.out_of_fold is not None:
+        tested = f"; {counts[TEST]:,} were held back to test it" if TEST in counts else ""
+        return (
+            f"{resolved.network} (pretrained), its head fitted on the features of {len(trained.out_of_fold[0]):,} "
+            f"pictures of {len(samples.class_names)} classes, with a penalty chosen by cross-validation{tested}.",
+        )
+    how = "its last stages fine-tuned" if resolved.method == "frozen" else f"{len(trained.history)} epochs"
     parts = ", ".join(f"{counts[name]:,} for {name}" for name in (VALIDATION, TEST) if name in counts)
     return (
         f"{resolved.network}{' (pretrained)' if resolved.pretrained else ''}, {how}, learned "
