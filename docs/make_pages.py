@@ -35,7 +35,8 @@ def recipe_page() -> str:
         "",
         "What is to be done with a source of pictures, in one place. A field has the same name everywhere: "
         "`learning_rate` in `recipe.toml` and in `striate.train(...)` is `--learning-rate` on the command line, and "
-        "`momentum` under `[optimizer]` is `--optimizer.momentum`. Where the default is *chosen*, Striate decides "
+        "`momentum` under `[optimizer]` is `--optimizer.momentum`; the `name` of a part is "
+        "`--optimizer` itself. Where the default is *chosen*, Striate decides "
         "from the pictures and this machine, says so in the log, and writes what it decided under `[resolved]` "
         "([what is chosen, and why](training.md)).",
         "",
@@ -76,30 +77,25 @@ def recipe_page() -> str:
 def _fields_table(settings: type, prefix: str = "") -> list[str]:
     from striate.training.settings import describe, kinds
 
-    lines = ["| field | flag | takes | default | what it is |", "|---|---|---|---|---|"]
+    lines = ["| setting | takes | default | what it is |", "|---|---|---|---|"]
     for field in dataclasses.fields(settings):
         kind, _ = kinds(settings, field.name)
         if dataclasses.is_dataclass(kind):
-            lines.append(f"| [`{field.name}`](#{field.name}) | | a table | | {_first_sentences(kind.__doc__ or '')} |")
+            lines.append(f"| [{field.name}](#{field.name}) | a table | | {_first_sentences(kind.__doc__ or '')} |")
             continue
         described = describe(field)
         flag = "--" + f"{prefix}{field.name}".replace("_", "-")
         if prefix and field.name == "name":
             flag = "--" + prefix.rstrip(".")
         default = "*chosen*" if field.default is None else f"`{_value(field.default)}`"
-        if field.default is None and not _is_chosen(f"{prefix}{field.name}"):
+        if field.default is None and field.name in OFF:
             default = "off"
-        cells = [f"`{prefix}{field.name}`", f"`{flag}`", _takes(kind, described), default, _cell(described.help)]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(f"| `{flag}` | {_takes(kind, described)} | {default} | {_cell(described.help)} |")
     return lines
 
 
 # What stays off unless it is asked for: None means "not", where it means "to be chosen" elsewhere.
 OFF = {"weights", "minutes", "patience", "clip", "labels", "root"}
-
-
-def _is_chosen(name: str) -> bool:
-    return name not in OFF
 
 
 def _takes(kind: type, described: Any) -> str:

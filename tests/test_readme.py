@@ -1,4 +1,6 @@
-"""The README: each of its commands and Python blocks is run, from top to bottom, in a folder with a few pictures."""
+"""The README, each of its commands and Python blocks, and the Python page of the documentation: run from top to bottom
+in a folder with a few pictures.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ MAKEFILE = REPOSITORY / "Makefile"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def blocks() -> list[tuple[str, str]]:
+def blocks(page: Path) -> list[tuple[str, str]]:
     """(language, text) of the fenced blocks, in their order."""
-    return BLOCK.findall(README.read_text(encoding="utf-8"))
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_every_command_and_every_python_block_of_the_readme_runs(
 ) -> None:
     ran = []
     before = snapshot(folder / "photos")
-    for language, text in blocks():
+    for language, text in blocks(README):
         if language == "python":
             exec(compile(text, str(README), "exec"), {"__name__": "__main__"})
             ran.append("python")
@@ -65,6 +67,16 @@ def test_every_command_and_every_python_block_of_the_readme_runs(
     assert set(ran) == {*COMMANDS, "python"}
     assert "leaning" in capsys.readouterr().out
     assert snapshot(folder / "photos") == before
+
+
+def test_every_block_of_the_python_page_runs(folder: Path) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}
+    parts = [text for language, text in blocks(REPOSITORY / "docs" / "python.md") if language == "python"]
+    assert len(parts) >= 8
+    for text in parts:
+        exec(compile(text, "docs/python.md", "exec"), names)
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == ["arrays", "first", "own", "second", "watched"]
+    assert len(names["curve"].epochs) == 2  # type: ignore[attr-defined]
 
 
 def test_the_run_folder_holds_each_file_that_the_readme_names(folder: Path) -> None:
