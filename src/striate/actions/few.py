@@ -12,12 +12,11 @@ import copy
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from striate.actions.results import Material, Trained, fingerprint
+from striate.actions.job import Job, Machine, Material, Trained, fingerprint, report_left_out, require_classes
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
@@ -35,10 +34,6 @@ from striate.training.history import Row
 from striate.training.loop import Loop, Validation
 from striate.training.recipe import OptimizerSettings, ScheduleSettings, recipe_text
 from striate.training.resolved import Resolved
-
-if TYPE_CHECKING:
-    from striate.actions.train import Job
-    from striate.actions.work import Machine
 
 # Sides of the input: more pixels helped up to 320 on photographs of 400, and cost in proportion.
 SIDE, SIDE_FOR_SMALL_PICTURES, SIDE_FOR_MANY = 320, 192, 224
@@ -85,8 +80,6 @@ class PreparedPictures:
 
 def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
     """Features of every picture once, then the head."""
-    from striate.actions.work import report_left_out, require_classes
-
     recipe, observer = job.recipe, job.observer
     resolved = job.resolved or _resolve(job, samples, facts, machine)
     job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))

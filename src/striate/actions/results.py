@@ -6,8 +6,7 @@ import csv
 import io
 import shlex
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,19 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from striate.actions.job import Job, Trained, fingerprint
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.splits import Duplicates, find_equal
-from striate.data.store import PixelStore, load_pixels
+from striate.data.store import load_pixels
 from striate.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
-from striate.models.model import Model
 from striate.models.run import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, json_text, write_model
-from striate.training.history import Row, history_text
-from striate.training.resolved import Resolved
+from striate.training.history import history_text
 from striate.training.settings import to_mapping
 
 if TYPE_CHECKING:
-    from striate.actions.train import Job
     from striate.models.card import CardFacts
     from striate.reports.pages import TrainingReport
 
@@ -36,33 +33,6 @@ NEIGHBOURS = 4
 NEIGHBOURS_AMONG = 4000  # training pictures whose features are compared
 SCHEMA = 1
 OUT_OF_FOLD = "cross_validation"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Material:
-    """The pictures as training needed them. `samples` is without what could not be read."""
-
-    samples: Samples
-    held_back: dict[str, torch.Tensor]  # by split: (n, C, H, W) as the network takes them
-    checksums: np.ndarray  # (N,) uint64
-    store: PixelStore | None = None  # training, decoded; None where only prepared pictures were needed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A trained model and how it came to be."""
-
-    model: Model
-    described: Mapping[str, Any]  # {name, arguments}: how to build the network again
-    resolved: Resolved
-    material: Material
-    history: Sequence[Row]
-    best_epoch: int | None
-    weights_words: str
-    reasons: Sequence[str]
-    seconds: Mapping[str, float]
-    # Rows (n,) and their probabilities (n, K) by models that had not seen them (NaN where none had not).
-    out_of_fold: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def write_results(job: Job, trained: Trained) -> None:
@@ -134,18 +104,6 @@ def write_results(job: Job, trained: Trained) -> None:
     report = _report(job, trained, duplicates, evaluations, answers, shown, seconds)
     run.write(CARD, model_card(_card(job, trained, report, evaluations.get(shown) if shown else None)))
     run.write(REPORT, training_report(report))
-
-
-def fingerprint(material: Material) -> str:
-    """A text that is equal for equal pictures with equal labels in equal splits, in the same order."""
-    import hashlib
-
-    samples = material.samples
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(np.ascontiguousarray(material.checksums).tobytes())
-    digest.update(samples.targets.astype(np.int64).tobytes())
-    digest.update("\n".join([*samples.class_names, *map(str, samples.splits)]).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
 
 
 def predictions_text(samples: Samples, probabilities: np.ndarray) -> str:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require
-from striate.models.run import RECIPE, LogFile, Run
+from striate.models.run import CHECKPOINTS, RECIPE, LogFile, Run
 from striate.observer import SILENT, Observer, Observers
 from striate.training.recipe import read_recipe, read_source
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from striate.training.resolved import Resolved
 
 
 def resume(
@@ -30,7 +32,7 @@ def resume(
     on one. A run that was stopped before its first checkpoint starts again. Raises InputError where the
     folder holds no run, where there is nothing left to do, and where the pictures have changed.
     """
-    from striate.actions.train import Job
+    from striate.actions.job import Job
     from striate.actions.work import carry_out
     from striate.data.sources import open_dataset
     from striate.training.resolved import Resolved
@@ -45,10 +47,11 @@ def resume(
     if epochs is not None:
         require(resolved is not None and resolved.method == "steps", f"{run}: there are no epochs to go on with")
         assert resolved is not None
-        require(epochs > resolved.epochs, f"{run}: has {resolved.epochs} epochs; name more than that, got {epochs}")
-        per_epoch = max(1, resolved.steps // resolved.epochs)
-        resolved = replace(resolved, epochs=epochs, steps=epochs * per_epoch, plans=())
-    elif run.finished:
+        if epochs != resolved.epochs or _came_to_its_end(run, resolved):
+            require(epochs > resolved.epochs, f"{run}: has {resolved.epochs} epochs; name more than that, got {epochs}")
+            per_epoch = max(1, resolved.steps // resolved.epochs)
+            resolved = replace(resolved, epochs=epochs, steps=epochs * per_epoch, plans=())
+    elif _came_to_its_end(run, resolved):
         raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
     samples = open_dataset(source, labels=recipe.labels, root=recipe.root)
     watch = Observers(LogFile(run), observer)
@@ -67,3 +70,14 @@ def resume(
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(str(run)) from stop
     return run
+
+
+def _came_to_its_end(run: Run, resolved: Resolved | None) -> bool:
+    """A finished run that was asked to go further, and was stopped on the way, has results but is not at its end."""
+    from striate.training.checkpoint import read_progress
+    from striate.training.loop import is_done
+
+    last = run.folder / CHECKPOINTS / "last.safetensors"
+    if not run.finished or resolved is None or resolved.method != "steps" or not last.is_file():
+        return run.finished
+    return is_done(read_progress(last), resolved)

@@ -21,8 +21,7 @@ from striate.training.resolved import Resolved
 if TYPE_CHECKING:
     from torch import nn
 
-    from striate.actions.results import Material
-    from striate.actions.train import Job
+    from striate.actions.job import Job, Material
     from striate.models.input_spec import InputSpec
     from striate.tasks.task import Task
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ def train(
         for note in notes:
             watch.say(note)
         run.write(RECIPE, recipe_text(asked, resolved_values, samples.source))
+        from striate.actions.job import Job
+
         job = Job(run=run, recipe=asked, resolved=resolved, network=own, observer=watch, started=started)
         from striate.actions.work import carry_out
 
@@ -73,19 +75,6 @@ def train(
         # Whoever stopped it wants to know how to go on.
         raise KeyboardInterrupt(str(run)) from stop
     return run
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One run to be carried out: what was asked, and what was decided if it was decided before."""
-
-    run: Run
-    recipe: Recipe
-    resolved: Any  # Resolved | None
-    network: nn.Module | None
-    observer: Observer
-    started: float
-    resuming: bool = False
 
 
 def _asked(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from striate.actions.results import Material, Trained, fingerprint, write_results
+from striate.actions.few import train_frozen
+from striate.actions.job import Job, Machine, Material, Trained, fingerprint, report_left_out, require_classes
+from striate.actions.results import write_results
 from striate.actions.timing import Replanner, plan_for_time
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
@@ -48,22 +50,12 @@ from striate.training.resolved import Resolved
 if TYPE_CHECKING:
     from torch import nn
 
-    from striate.actions.train import Job
 
 # Side of the input for photographs and a network that starts from nothing.
 SIDE_FROM_NOTHING = 128
 STEM_PICTURES = 2000
 LOOKED_AT = 32  # pictures that are decoded to see whether they are grey
 PROBED = 200  # pictures whose headers tell how large pictures are
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Where the work is done, as plain values."""
-
-    device: str
-    threads: int
-    precision: str
 
 
 def carry_out(job: Job, samples: Samples) -> None:
@@ -96,13 +88,8 @@ def carry_out(job: Job, samples: Samples) -> None:
     )
     if job.resolved is not None:
         frozen = job.resolved.method == "frozen"
-    if frozen:
-        from striate.actions.few import train_frozen
-
-        trained = train_frozen(job, samples, facts, machine)
-    else:
-        trained = train_by_steps(job, samples, facts, machine)
-    write_results(job, trained)
+    way = train_frozen if frozen else train_by_steps
+    write_results(job, way(job, samples, facts, machine))
 
 
 def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
@@ -374,37 +361,6 @@ def hold_back(job: Job, samples: Samples, spec: InputSpec, reading: StoreResult,
     kept = np.ones(len(samples), dtype=bool)
     kept[[row for row, _ in failures]] = False
     return Material(samples=used, store=reading.store, held_back=held_back, checksums=checksums[kept])
-
-
-def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]]) -> None:
-    """Name what could not be read, or refuse the source where the recipe is strict."""
-    names = [(one.name, one.reason) for one in samples.left_out] + [
-        (samples.names[row], reason) for row, reason in failures
-    ]
-    found, left = len(samples) + len(samples.left_out), len(names)
-    if not names:
-        job.observer.say(f"{found:,} pictures found, all of them used")
-        return
-    if job.recipe.strict:
-        raise InputError(
-            f"{samples.source}: {left:,} of {found:,} pictures cannot be used, the first is {names[0][0]} "
-            f"({names[0][1]}); mend them, or leave --strict away"
-        )
-    job.observer.warn(f"{found:,} pictures found = {found - left:,} used + {left:,} left out:")
-    for name, reason in names[:10]:
-        job.observer.warn(f"  {name}: {reason}")
-    if left > 10:
-        job.observer.warn(f"  and {left - 10:,} more; all are in metrics.json and in the report")
-
-
-def require_classes(samples: Samples) -> None:
-    counts = np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names))
-    missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
-    require(
-        not missing,
-        f"{samples.source}: no training picture of class '{missing[0] if missing else ''}' can be read; "
-        "striate inspect names the broken files",
-    )
 
 
 def _task(resolved: Resolved, samples: Samples) -> Classification:

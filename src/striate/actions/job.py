@@ -1,0 +1,114 @@
+"""What a run is carried out with and what it brings forth: plain values that the files of this room hand each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.data.samples import TRAIN, Samples
+from striate.data.store import PixelStore
+from striate.errors import InputError, require
+from striate.models.model import Model
+from striate.models.run import Run
+from striate.observer import Observer
+from striate.training.history import Row
+from striate.training.recipe import Recipe
+from striate.training.resolved import Resolved
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to be carried out: what was asked, and what was decided if it was decided before."""
+
+    run: Run
+    recipe: Recipe
+    resolved: Resolved | None
+    network: nn.Module | None
+    observer: Observer
+    started: float
+    resuming: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where the work is done, as plain values."""
+
+    device: str
+    threads: int
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """The pictures as training needed them. `samples` is without what could not be read."""
+
+    samples: Samples
+    held_back: dict[str, torch.Tensor]  # by split: (n, C, H, W) as the network takes them
+    checksums: np.ndarray  # (N,) uint64
+    store: PixelStore | None = None  # training, decoded; None where only prepared pictures were needed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained model and how it came to be."""
+
+    model: Model
+    described: Mapping[str, Any]  # {name, arguments}: how to build the network again
+    resolved: Resolved
+    material: Material
+    history: Sequence[Row]
+    best_epoch: int | None
+    weights_words: str
+    reasons: Sequence[str]
+    seconds: Mapping[str, float]
+    # Rows (n,) and their probabilities (n, K) by models that had not seen them (NaN where none had not).
+    out_of_fold: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def fingerprint(material: Material) -> str:
+    """A text that is equal for equal pictures with equal labels in equal splits, in the same order."""
+    samples = material.samples
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(np.ascontiguousarray(material.checksums).tobytes())
+    digest.update(samples.targets.astype(np.int64).tobytes())
+    digest.update("\n".join([*samples.class_names, *map(str, samples.splits)]).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]]) -> None:
+    """Name what could not be read, or refuse the source where the recipe is strict."""
+    names = [(one.name, one.reason) for one in samples.left_out] + [
+        (samples.names[row], reason) for row, reason in failures
+    ]
+    found, left = len(samples) + len(samples.left_out), len(names)
+    if not names:
+        job.observer.say(f"{found:,} pictures found, all of them used")
+        return
+    if job.recipe.strict:
+        raise InputError(
+            f"{samples.source}: {left:,} of {found:,} pictures cannot be used, the first is {names[0][0]} "
+            f"({names[0][1]}); mend them, or leave --strict away"
+        )
+    job.observer.warn(f"{found:,} pictures found = {found - left:,} used + {left:,} left out:")
+    for name, reason in names[:10]:
+        job.observer.warn(f"  {name}: {reason}")
+    if left > 10:
+        job.observer.warn(f"  and {left - 10:,} more; all are in metrics.json and in the report")
+
+
+def require_classes(samples: Samples) -> None:
+    counts = np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names))
+    missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
+    require(
+        not missing,
+        f"{samples.source}: no training picture of class '{missing[0] if missing else ''}' can be read; "
+        "striate inspect names the broken files",
+    )
