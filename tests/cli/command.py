@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from striate.cli.main import status
+from striate.machine.folders import REDIRECTED
 
 QUICK = ("--network", "linear", "--epochs", "1", "--threads", "1", "--precision", "float32")
 
@@ -64,7 +65,8 @@ def here(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Said:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a child: one thread, and this source tree."""
-    plain = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "TERM")}
+    apart = ("NO_COLOR", "FORCE_COLOR", "TERM", "STRIATE_CACHE", *REDIRECTED)
+    plain = {name: value for name, value in os.environ.items() if name not in apart}
     source = str(Path(__file__).resolve().parents[2] / "src")
     return {**plain, "PYTHONPATH": source, "OMP_NUM_THREADS": "1", **more}
 
@@ -84,16 +86,13 @@ def process(*arguments: str | Path, more: Mapping[str, str] | None = None, **opt
 def snapshot(place: Path, times: bool = True) -> dict[str, object]:
     """Everything in a folder: names, bytes, links, and when each was changed (folders, too, with `times`)."""
     found: dict[str, object] = {}
-    for folder, folders, files in os.walk(os.fsencode(place)):
-        for name in sorted(folders + files):
-            path = os.path.join(folder, name)
-            told = os.lstat(path)
-            if os.path.islink(path):
-                what: object = os.readlink(path)
-            elif os.path.isfile(path):
-                what = hashlib.sha256(Path(os.fsdecode(path)).read_bytes()).hexdigest()
-            else:
-                what = "folder"
-            is_file = not os.path.isdir(path)
-            found[repr(path)] = (what, told.st_mode, told.st_mtime_ns if times or is_file else None)
+    for path in sorted(Path(place).rglob("*")):
+        told = path.lstat()
+        if path.is_symlink():
+            what: object = path.readlink()
+        elif path.is_file():
+            what = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            what = "folder" if path.is_dir() else "other"
+        found[repr(path)] = (what, told.st_mode, told.st_mtime_ns if times or not path.is_dir() else None)
     return found

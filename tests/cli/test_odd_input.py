@@ -120,15 +120,7 @@ def test_fewer_pictures_than_a_batch(place: Path, capsys: pytest.CaptureFixture[
     assert here(capsys, "train", "pictures", "--out", "run", "--batch-size", "512", *QUICK).code == 0
 
 
-NAMES = (
-    "日本語",
-    "Ελληνικά",
-    "<script>alert(1)</script>".replace("/", "∕"),
-    "a,b;\"c'",
-    "=1+1",
-    "new\nline",
-    "e\u0301",
-)
+NAMES = ("日本語", "Ελληνικά", "<script>alert(1)", "a,b;\"c'", "=1+1", "new\nline", "e\u0301")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems keep no names that are no UTF-8")

@@ -112,6 +112,9 @@ def _run(arguments: list[str], started: float) -> int:
         parsed = parser.parse_strictly(arguments[1:])
     except SystemExit:  # how argparse leaves after --help
         return 0
+    from striate.machine.folders import redirect_caches
+
+    redirect_caches()
     code: int = module.run(parsed, started)
     return code
 

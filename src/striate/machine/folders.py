@@ -27,3 +27,25 @@ def cache_folder(*parts: str) -> Path:
             f"the cache folder {folder} cannot be made ({error.strerror}); name another in {VARIABLE}"
         ) from error
     return folder
+
+
+# What libraries call the places of their own caches, and where these lie in ours.
+REDIRECTED = {
+    "TORCHINDUCTOR_CACHE_DIR": "torchinductor",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCH_HOME": "torch",
+    "HF_HOME": "huggingface",
+}
+
+
+def redirect_caches() -> None:
+    """Let the libraries of this process keep their caches in ours, but for those that the user has placed.
+
+    For the owner of the process, before torch is imported. Where the cache folder cannot be made they keep theirs.
+    """
+    try:
+        root = cache_folder()
+    except InputError:
+        return
+    for variable, name in REDIRECTED.items():
+        os.environ.setdefault(variable, str(root / name))

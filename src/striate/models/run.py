@@ -70,8 +70,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end: its metrics are written last but the report."""
-        return _is_file(self.folder / METRICS)
+        """Whether the run came to its end: every file is there, the report (the last) too."""
+        return all(_is_file(self.folder / name) for name in FILES if name != PREDICTIONS)
 
     @property
     def report(self) -> Path:
@@ -85,10 +85,15 @@ class Run:
             _forget_given_up(self.folder)
 
     def checkpoints(self) -> Path:
-        """The folder of checkpoints, made where it is missing."""
+        """The folder of checkpoints, made where it is missing, for a training that begins or goes on.
+
+        From here on there is no way back: what --overwrite gave up goes, and the report of an earlier end, so
+        that a run that is trained further and stopped is not taken for a finished one.
+        """
         folder = self.folder / CHECKPOINTS
         _forget_given_up(self.folder)
         try:
+            (self.folder / REPORT).unlink(missing_ok=True)
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise refused(folder, error) from error
