@@ -183,8 +183,8 @@ def _usage(action: argparse.Action) -> str:
 
 def _metavar(action: argparse.Action) -> str:
     if action.metavar is None and action.choices:
-        return "|".join(map(str, action.choices))
-    return str(action.metavar or action.dest.upper())
+        return " or ".join(map(str, action.choices))
+    return str(action.metavar or action.dest.upper()).replace("|", " or ")  # no escape is the same everywhere
 
 
 def defaults_page() -> str:
@@ -215,7 +215,7 @@ def defaults_page() -> str:
     for source, facts in _examples(Facts):
         name, pretrained, why = choose_network(Recipe(), facts)
         frozen = pretrained and name == PRETRAINED
-        way = "a head on the features of the frozen network" if frozen else "by steps"
+        way = "a head on its features; fine-tuned where that is seen to help" if frozen else "by steps"
         weights = "pretrained" if pretrained else "fresh"
         lines.append(f"| {source} | {facts.pictures:,} | `{name}` | {weights} | {way} | {_cell(why)} |")
         if not frozen:
