@@ -83,6 +83,14 @@ def load_checkpoint(
         raise InputError(f"{path}: not a checkpoint of this training ({' '.join(str(error).split())[:200]})") from error
 
 
+def read_progress(path: Path) -> Progress:
+    """Where the training of a checkpoint stands, without its tensors. Raises InputError where it cannot be told."""
+    try:
+        return Progress(**_described(path)["progress"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a checkpoint of a training ({' '.join(str(error).split())[:200]})") from error
+
+
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
     """A safetensors file with JSON in its metadata, written under another name, flushed and renamed."""
     # Tensors that share memory are refused by the format: each gets its own.
@@ -92,14 +100,25 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], described: Ma
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """What `write_tensors` wrote. Raises InputError where the file is missing or broken."""
+    described = _described(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, described  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: the checkpoint is broken ({error})") from error
+
+
+def _described(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
             described = json.loads((file.metadata() or {}).get("striate", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, described  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: the checkpoint is broken ({error})") from error
+    if not isinstance(described, dict):
+        raise InputError(f"{path}: the checkpoint is broken (it does not say what it is)")
+    return described
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

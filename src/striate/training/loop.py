@@ -79,9 +79,7 @@ class Loop:
         self.optimizer = build_optimizer(self.network, plan.optimizer, plan.learning_rate)
         self.averaged = Averaged(self.network, plan.averaging) if plan.averaging else None
         self.schedule = schedule_named(plan.schedule)
-        self.progress = Progress(
-            plans=[[float(value) for value in entry] for entry in plan.plans] or [[0, 0.0, plan.steps]]
-        )
+        self.progress = Progress(plans=_first_plans(plan))
         self.best: dict[str, torch.Tensor] | None = None
         self._read_every = 1 if model.device == "cpu" else STEPS_BETWEEN_READS
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
@@ -376,6 +374,18 @@ class Loop:
         elif self.averaged is not None:
             self.network.load_state_dict(self.averaged.network.state_dict())
         self.network.eval()
+
+
+def is_done(progress: Progress, plan: Resolved) -> bool:
+    """Whether a training that stands at `progress` has come to the end that `plan` sets, or was stopped early."""
+    if progress.plans[0] != _first_plans(plan)[0]:
+        return False  # it was asked to go further since
+    stalled = plan.patience is not None and progress.epochs_without_better >= plan.patience
+    return stalled or progress.step >= progress.plans[-1][2]
+
+
+def _first_plans(plan: Resolved) -> list[list[float]]:
+    return [[float(value) for value in entry] for entry in plan.plans] or [[0, 0.0, plan.steps]]
 
 
 def _weighted(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
