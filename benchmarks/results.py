@@ -71,16 +71,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", action="store_true", help="run nothing, write the page")
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE", help="the page [docs/results.md]")
     given = parser.parse_args(arguments)
-    if not given.page:
-        shared = Path(os.environ.get("STRIATE_SHARED", REPOSITORY.parent / "shared")) / "data"
-        if not shared.is_dir():
-            print(f"{shared}: the data pack is not there; say where with STRIATE_SHARED=FOLDER", file=sys.stderr)
-            return 2
-        if given.minutes_curve:
-            run_curve(shared / CURVE_SET, given.seeds[0], again=given.again)
-        else:
-            run_sets(shared, given.sets, given.seeds, again=given.again)
-    given.out.write_text(page(read_records(ACCURACY), read_records(CURVE)), encoding="utf-8")
+    try:
+        if not given.page:
+            shared = Path(os.environ.get("STRIATE_SHARED", REPOSITORY.parent / "shared")) / "data"
+            if not shared.is_dir():
+                print(f"{shared}: the data pack is not there; say where with STRIATE_SHARED=FOLDER", file=sys.stderr)
+                return 2
+            if given.minutes_curve:
+                run_curve(shared / CURVE_SET, given.seeds[0], again=given.again)
+            else:
+                run_sets(shared, given.sets, given.seeds, again=given.again)
+    finally:
+        # Also where the work was interrupted: the page says what the records say.
+        given.out.write_text(page(read_records(ACCURACY), read_records(CURVE)), encoding="utf-8")
     print(f"wrote {given.out}")
     return 0
 
