@@ -13,10 +13,11 @@ from typing import TextIO
 
 from striate.cli.text import write_nowhere
 from striate.names import on_one_line
-from striate.observer import Observer, epoch_words, step_words
+from striate.observer import Observer, duration, epoch_words, step_words
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_DRAWS = 0.1
+SHORTEST_BAR, LONGEST_BAR = 8, 32  # characters
 
 
 class PlainLines(Observer):
@@ -69,7 +70,7 @@ class LiveDisplay(Observer):
         self._drawn = 0.0
 
     def say(self, text: str) -> None:
-        self._print(text, "default")
+        self._print(text)
 
     def warn(self, text: str) -> None:
         self._print(f"warning: {text}", "yellow")
@@ -81,16 +82,22 @@ class LiveDisplay(Observer):
             self._clear()
 
     def on_step(self, record: Mapping[str, float]) -> None:
-        self._draw(record["step"] / max(1.0, record["steps"]), step_words(record))
+        # What matters most comes first: a narrow terminal cuts the end off.
+        words = (
+            f"{duration(record['seconds_left'])} left · loss {record['loss']:.3f} · "
+            f"rate {record['learning_rate']:.3g} · {record['pictures_per_second']:,.0f} pictures/s · "
+            f"step {record['step']:,.0f} of {record['steps']:,.0f}"
+        )
+        self._draw(record["step"] / max(1.0, record["steps"]), words)
 
     def on_epoch(self, record: Mapping[str, float]) -> None:
-        self._print(epoch_words(record), "default")
+        self._print(epoch_words(record))
 
     def close(self) -> None:
         """Give the terminal back as it was."""
         self._live.stop()
 
-    def _print(self, text: str, style: str) -> None:
+    def _print(self, text: str, style: str = "") -> None:
         from rich.text import Text
 
         self.console.print(Text(on_one_line(text), style=style))
@@ -102,10 +109,13 @@ class LiveDisplay(Observer):
         self._drawn = now
         from rich.text import Text
 
-        filled = round(24 * min(1.0, share))
+        words = f" {100 * share:3.0f} %  {on_one_line(text)}"
+        # The bar gives way to the words before these are cut.
+        length = max(SHORTEST_BAR, min(LONGEST_BAR, self.console.width - 1 - len(words)))
+        filled = round(length * min(1.0, share))
         line = Text(overflow="ellipsis", no_wrap=True)
-        line.append("━" * filled, style="cyan").append("─" * (24 - filled), style="bright_black")
-        line.append(f" {100 * share:3.0f} %  ").append(on_one_line(text))
+        line.append("━" * filled, style="cyan").append("─" * (length - filled), style="bright_black")
+        line.append(words)
         self._live.update(line, refresh=True)
 
     def _clear(self) -> None:

@@ -31,7 +31,7 @@ class Command:
 
 # In the order in which a person meets them.
 COMMANDS: dict[str, Command] = {
-    "inspect": Command("data", "what is there, before training: counts, sizes, broken, equal pictures", "inspect"),
+    "inspect": Command("data", "what is there, before training: counts, sizes, broken and equal", "inspect"),
     "train": Command("train", "train a network on a folder of pictures; no option is needed", "train"),
     "resume": Command("train", "go on with a run that was stopped, or train it further", "resume"),
     "networks": Command("train", "the networks that can be trained", "networks"),
@@ -122,9 +122,9 @@ def _run(arguments: list[str], started: float) -> int:
 def help_text() -> str:
     """`striate --help`: the commands, grouped by what a person wants."""
     lines = [
-        "striate: from a folder of pictures to a trained network, an honest report and answers",
+        "striate: from a folder of pictures to a network, an honest report and answers",
         "",
-        "  striate train photos/                  train; the report is in the run folder it names",
+        "  striate train photos/                  train; it names the report to open",
         "  striate predict runs/photos-1 new.jpg  ask",
         "",
     ]

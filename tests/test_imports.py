@@ -1,0 +1,62 @@
+"""`import striate` and the help are light: no torch, and soon there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib", "PIL", "rich", "safetensors", "jinja2")
+COMMANDS = ("inspect", "train", "resume", "networks", "predict", "evaluate", "describe", "runs")
+
+
+def loaded(program: str) -> tuple[list[str], str]:
+    """The heavy packages that `program` has imported, and what else it printed."""
+    tail = f"\nimport sys\nprint()\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program + tail], capture_output=True, text=True, check=True, env=environment
+    )
+    printed, _, names = done.stdout.removesuffix("\n").rpartition("\n")
+    return names.split(), printed.strip()
+
+
+def test_importing_striate_imports_nothing_heavy() -> None:
+    assert loaded("import striate; dir(striate); striate.InputError") == ([], "")
+
+
+def test_every_help_imports_nothing_heavy_and_fits_eighty_columns() -> None:
+    words = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
+    names, printed = loaded(
+        "import os\nos.environ['COLUMNS'] = '80'\n"
+        f"from striate.cli.main import status\nassert [status(one) for one in {words!r}] == [0] * {len(words)}"
+    )
+    assert names == []
+    assert [line for line in printed.splitlines() if len(line) > 79] == []
+    assert all(f"usage: striate {name} " in printed for name in COMMANDS)
+
+
+def test_help_lists_every_command_in_groups() -> None:
+    from striate.cli.main import COMMANDS as TABLE
+    from striate.cli.main import HEADINGS, help_text
+
+    text = help_text()
+    assert tuple(sorted(TABLE)) == tuple(sorted(COMMANDS))
+    assert {one.group for one in TABLE.values()} == set(HEADINGS)
+    assert all(f"\n  {name} " in text for name in TABLE)
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["train", "--help"]])
+def test_help_is_there_in_half_a_second(asked: list[str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    seconds = []
+    for _ in range(5):  # the quickest of five: others may be at work on this machine
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "striate", *asked], env=environment, capture_output=True, check=True)
+        seconds.append(time.perf_counter() - started)
+        if seconds[-1] < 0.5:
+            break
+    assert min(seconds) < 0.5
