@@ -6,6 +6,7 @@ machine turned out faster or slower, and every plan is written under `[resolved]
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,16 +47,17 @@ def plan_steps(
 
     validation, test, training: numbers of pictures. At least one step, however short the time is.
     """
-    # The best weights answer validation and test once more, and up to 4,000 training pictures are compared.
-    reserve = SECONDS_FOR_RESULTS + speed.answer * (validation + test + min(training, 4000))
+    # In the end the best weights answer validation twice (to calibrate, and for the results) and test once, and up to
+    # 4,000 training pictures are compared.
+    reserve = SECONDS_FOR_RESULTS + speed.answer * (2 * validation + test + min(training, 4000))
     left = max(0.0, seconds - reserve)
     per_validation = speed.answer * validation
-    per_epoch = speed.step * steps_per_epoch
-    every = max(1, -(-int(1000 * per_validation) // max(1, int(1000 * VALIDATION_SHARE * per_epoch))))
-    steps = left / (speed.step + per_validation / (every * steps_per_epoch))
-    # The end is validated whatever the rhythm is.
-    steps -= per_validation / speed.step if steps < every * steps_per_epoch else 0.0
-    return TimePlan(steps=max(1, int(steps)), validate_every=every, reserve=reserve)
+    every = max(1, math.ceil(per_validation / (VALIDATION_SHARE * speed.step * steps_per_epoch)))
+    # Whole rounds of training and validation, then the steps that fit before the validation of the end.
+    rounds = int(left // (speed.step * every * steps_per_epoch + per_validation))
+    rest = left - rounds * (speed.step * every * steps_per_epoch + per_validation)
+    steps = rounds * every * steps_per_epoch + max(0, int((rest - per_validation) / speed.step))
+    return TimePlan(steps=max(1, steps), validate_every=every, reserve=reserve)
 
 
 def choose_width(name: str, epochs: Mapping[int, float]) -> int:
