@@ -15,9 +15,14 @@ from striate.data.augment import Augmentation
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.observer import Observer
-from striate.training.checkpoint import read_tensors
+from striate.training.checkpoint import read_progress, read_tensors
+from striate.training.diverged import Diverged
 from striate.training.history import history_text
-from striate.training.loop import Diverged
+from striate.training.loop import (
+    CHECKPOINT_SECONDS,
+    FIRST_CHECKPOINT_SECONDS,
+    seconds_to_next_checkpoint,
+)
 from striate.training.recipe import OptimizerSettings
 
 TIMES = ("seconds",)
@@ -291,6 +296,11 @@ def test_training_stops_after_so_many_epochs_without_a_better_one(make_loop, val
     assert len(progress.history) == epochs
 
 
+def test_where_no_figure_is_a_number_no_epoch_is_the_best(make_loop):
+    progress = scripted(make_loop(epochs=3), [math.nan] * 3).run()
+    assert progress.best_epoch == -1
+
+
 def test_the_best_weights_are_those_of_the_best_epoch(make_loop):
     short = scripted(make_loop(epochs=2, steps=36), [3.0, 1.0])
     short.plan_anew(12)
@@ -380,20 +390,20 @@ def test_a_layer_that_overflows_with_sound_weights_is_named(make_loop):
         loop.run()
 
 
-def test_weights_that_break_in_the_last_step_are_not_kept(make_loop, tmp_path):
+@pytest.mark.parametrize("step", [9, 12], ids=["in the middle of an epoch", "in the last step"])
+def test_weights_that_break_in_a_step_are_not_kept(make_loop, tmp_path, step):
     loop = make_loop(epochs=2, loop={"checkpoints": tmp_path, "checkpoint_seconds": 0})
 
     class Break(Observer):
         def on_step(self, record):
-            if record["step"] == 12:
+            if record["step"] == step:
                 with torch.no_grad():
                     loop.network[3].bias[0] = math.nan
 
     loop.observer = Break()
-    with pytest.raises(Diverged, match="the weights of layer 3 are no numbers any more after step 12"):
+    with pytest.raises(Diverged, match=f"the weights of layer 3 are no numbers any more after step {step}"):
         loop.run()
-    _, described = read_tensors(tmp_path / "last.safetensors")
-    assert described["progress"]["step"] == 11
+    assert read_progress(tmp_path / "last.safetensors").step == step - 1
 
 
 # -- stopping and going on ----------------------------------------------------------------------
@@ -478,8 +488,53 @@ def test_restoring_without_a_checkpoint_or_from_another_network_is_refused(make_
         other.restore()
 
 
-def test_the_first_checkpoint_comes_early_and_a_slow_one_is_written_rarely(make_loop, tmp_path):
-    loop = make_loop(loop={"checkpoints": tmp_path, "checkpoint_seconds": 3600})
-    loop.run()
-    _, described = read_tensors(tmp_path / "last.safetensors")
-    assert described["progress"]["step"] == 24  # the end is always kept
+def test_the_end_is_always_kept(make_loop, tmp_path):
+    make_loop(loop={"checkpoints": tmp_path, "checkpoint_seconds": 3600}).run()
+    assert read_progress(tmp_path / "last.safetensors").step == 24
+
+
+def test_a_kill_loses_little_and_checkpoints_cost_little():
+    assert FIRST_CHECKPOINT_SECONDS <= 10
+    assert seconds_to_next_checkpoint(0.1, CHECKPOINT_SECONDS) == CHECKPOINT_SECONDS
+    for cost in np.linspace(0, 1.5, 20):
+        assert cost <= 0.04 * (cost + seconds_to_next_checkpoint(cost, CHECKPOINT_SECONDS))
+    # However slow the disk is: at least one a minute.
+    assert 60 > seconds_to_next_checkpoint(100.0, CHECKPOINT_SECONDS) >= 45
+    assert seconds_to_next_checkpoint(5.0, 0.0) == 0
+
+
+# -- networks that do not fit -------------------------------------------------------------------
+
+
+class Gives(nn.Module):
+    def __init__(self, give) -> None:
+        super().__init__()
+        self.head, self.give = nn.Linear(64, 3), give
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.give(self.head(x.flatten(1)))
+
+
+@pytest.mark.parametrize(
+    ("give", "words"),
+    [
+        (lambda x: torch.cat([x, x], 1), "must give 8x3 numbers for 8 pictures, it gives 8x6"),
+        (lambda x: x[:, :2], "it gives 8x2"),
+        (lambda x: x[:4], "it gives 4x3"),
+        (lambda x: x.sum(1), "it gives 8$"),
+        (lambda x: (x, x), "it gives tuple"),
+    ],
+)
+def test_a_network_whose_outputs_do_not_fit_the_task_is_refused(make_loop, give, words):
+    with pytest.raises(InputError, match=words):
+        make_loop(network=Gives(give)).run()
+
+
+def test_breaking_is_noticed_where_losses_are_read_rarely(make_loop):
+    """As on an accelerator, where reading each loss would wait for it."""
+    loop = make_loop()
+    loop._read_every = 20
+    with torch.no_grad():
+        loop.network[8].weight[0, 0] = math.nan
+    with pytest.raises(Diverged, match=r"at step 6 or in the 19 before it \(learning rate"):
+        loop.run()

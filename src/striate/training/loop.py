@@ -22,9 +22,9 @@ from striate.errors import InputError
 from striate.machine.precision import autocast
 from striate.models.model import Model
 from striate.observer import SILENT, Observer
-from striate.taps.finite import INPUT, first_not_finite
 from striate.training.averaging import Averaged
 from striate.training.checkpoint import Progress, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from striate.training.diverged import after_step, before_step, require_finite
 from striate.training.history import Row
 from striate.training.optimizers import build_optimizer, set_rate
 from striate.training.pace import Pace
@@ -47,10 +47,6 @@ class Validation:
 
     pictures: torch.Tensor
     targets: np.ndarray
-
-
-class Diverged(InputError):
-    """The loss is no number any more. The last good checkpoint is kept."""
 
 
 class Loop:
@@ -129,7 +125,7 @@ class Loop:
                 progress.seconds = now - self._started
                 self._pace.stepped(now)
                 if last or progress.step % self._read_every == 0:
-                    self._read(loss, rate, batch)
+                    self._read(loss, rate)
                 if last:
                     return rate, self._update_ratios(before)
                 self._save_if_due()
@@ -146,12 +142,13 @@ class Loop:
             self._seed_step()
             self.optimizer.zero_grad(set_to_none=True)
             with autocast(self.plan.precision, device):
-                outputs = self.network(inputs)
+                outputs = self._checked(self.network(inputs), len(inputs))
             losses = self.model.task.loss(outputs.float(), targets)
             loss = losses.mean() if weights is None else _weighted(losses, weights)
             if self._read_every == 1 and not math.isfinite(float(loss.detach())):
                 # Before the step, while the weights still show where it came from.
-                raise self._diverged(self.progress.step + 1, inputs)
+                self._seed_step()
+                raise before_step(self.network, self.plan, self.progress.step + 1, inputs)
             loss.backward()  # type: ignore[no-untyped-call]
             if self.plan.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
@@ -162,6 +159,14 @@ class Loop:
         if self.averaged is not None:
             self.averaged.update(self.progress.step + 1)
         return loss
+
+    def _checked(self, outputs: object, count: int) -> torch.Tensor:
+        """What the network gave for `count` pictures. Raises InputError where it is not what the task needs."""
+        wanted = self.model.task.num_outputs
+        got = "x".join(map(str, outputs.shape)) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        if isinstance(outputs, torch.Tensor) and outputs.ndim >= 2 and tuple(outputs.shape[:2]) == (count, wanted):
+            return outputs
+        raise InputError(f"the network must give {count}x{wanted} numbers for {count} pictures, it gives {got}")
 
     def _seed_step(self) -> None:
         # Dropout is drawn from (seed, step), whatever was drawn before.
@@ -189,10 +194,10 @@ class Loop:
 
     # -- looking --------------------------------------------------------------------------------
 
-    def _read(self, loss: torch.Tensor, rate: float, batch: Batch) -> None:
+    def _read(self, loss: torch.Tensor, rate: float) -> None:
         value, progress = float(loss), self.progress
         if not math.isfinite(value):
-            raise self._diverged(progress.step, self.model.inputs(batch.pictures.to(self.model.device)))
+            raise after_step(self.network, self.plan, progress.step, self._read_every - 1)
         progress.loss_sum += value
         progress.loss_count += 1
         self.observer.on_step(
@@ -222,35 +227,6 @@ class Loop:
         # After each whole `every` epochs, and at the end.
         return end // every - progress.epoch // every + (end % every != 0)
 
-    def _diverged(self, step: int, inputs: torch.Tensor) -> Diverged:
-        """At which step and in which layer the numbers broke."""
-        self._seed_step()
-        broken = self._broken_weight() or first_not_finite(self.network, inputs)
-        where = "" if broken is None else f" in {broken}" if broken == INPUT else f" in layer {broken}"
-        return Diverged(
-            f"the loss is no number any more at step {step}{where} "
-            f"(learning rate {self.plan.learning_rate:g}); try --learning-rate {self.plan.learning_rate / 10:g}"
-            + (", --clip 1" if self.plan.clip is None else "")
-            + (" or --precision float32" if self.plan.precision != "float32" else "")
-        )
-
-    def _broken_weight(self) -> str | None:
-        """The first layer whose weights are not all finite."""
-        for name, weight in self.network.named_parameters():
-            if not bool(weight.detach().isfinite().all()):
-                return name.rpartition(".")[0] or name
-        return None
-
-    def _require_finite(self) -> None:
-        """Weights can break in a step whose own loss was still a number: they are neither judged nor kept."""
-        layer = self._broken_weight()
-        if layer is not None:
-            raise Diverged(
-                f"the weights of layer {layer} are no numbers any more after step {self.progress.step} "
-                f"(learning rate {self.plan.learning_rate:g}); try --learning-rate {self.plan.learning_rate / 10:g}"
-                + (" or --clip 1" if self.plan.clip is None else "")
-            )
-
     def _weights(self) -> dict[str, torch.Tensor]:
         named = self.network.named_parameters()
         return {name: weight.detach().clone() for name, weight in named if weight.ndim > 1 and weight.requires_grad}
@@ -270,7 +246,7 @@ class Loop:
 
     def _end_epoch(self, rate: float, ratios: Row) -> bool:
         """Validate, note, keep the best. True where training should stop."""
-        self._require_finite()
+        require_finite(self.network, self.plan, self.progress.step)
         progress = self.progress
         finished = progress.step >= self.total_steps
         row: Row = {
@@ -331,7 +307,7 @@ class Loop:
         """
         if self.checkpoints is None:
             return
-        self._require_finite()
+        require_finite(self.network, self.plan, self.progress.step)
         if self.best is not None:
             write_tensors(self.checkpoints / "best.safetensors", self.best, {"epoch": self.progress.best_epoch})
         average = self.averaged.network if self.averaged is not None else None
@@ -343,10 +319,7 @@ class Loop:
             return
         self.save()
         now = time.monotonic()
-        wait = self._checkpoint_seconds
-        if wait > 0:
-            wait = max(wait, min((now - began) / CHECKPOINT_SHARE, LONGEST_WITHOUT_CHECKPOINT))
-        self._next_save = now + wait
+        self._next_save = now + seconds_to_next_checkpoint(now - began, self._checkpoint_seconds)
 
     def restore(self) -> None:
         """Go back to the last checkpoint. Raises InputError where there is none that fits.
@@ -374,6 +347,12 @@ class Loop:
         elif self.averaged is not None:
             self.network.load_state_dict(self.averaged.network.state_dict())
         self.network.eval()
+
+
+def seconds_to_next_checkpoint(cost: float, wanted: float) -> float:
+    """`wanted`, or longer where writing one took `cost` seconds, so that it is CHECKPOINT_SHARE of the time; at most
+    LONGEST_WITHOUT_CHECKPOINT. 0 where `wanted` is 0: after every step."""
+    return max(wanted, min(cost / CHECKPOINT_SHARE, LONGEST_WITHOUT_CHECKPOINT)) if wanted > 0 else 0.0
 
 
 def is_done(progress: Progress, plan: Resolved) -> bool:
