@@ -56,7 +56,7 @@ def _summary(run: Run) -> RunSummary:
     """A broken run is listed as such: one bad folder must not hide the others."""
     try:
         network, source = _recipe_words(run)
-        if not run.finished:
+        if not os.path.isfile(run.folder / METRICS):  # noqa: PTH113
             return RunSummary(run=str(run), state="unfinished", network=network, source=source)
         metrics = run.metrics
         evaluation = _table(metrics, "test") or _table(metrics, "validation")
@@ -64,7 +64,8 @@ def _summary(run: Run) -> RunSummary:
         pictures = _number(evaluation, "n")
         return RunSummary(
             run=str(run),
-            state="finished",
+            # A run that was trained further and stopped has the figures of its earlier end.
+            state="finished" if run.finished else "unfinished",
             network=network,
             source=source,
             accuracy=_number(accuracy, "value", 1.0),

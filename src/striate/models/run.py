@@ -40,6 +40,7 @@ METRICS, PREDICTIONS, CARD, REPORT, CHECKPOINTS = (
 FILES = (MODEL, CONFIG, RECIPE, HISTORY, LOG, METRICS, PREDICTIONS, CARD, REPORT)
 BEGUN = (LOG, RECIPE)  # what is there before anything has been learned
 CHECKPOINT_FILES = ("last.safetensors", "best.safetensors")
+OWN_FILES = (*FILES, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
 # What a run had before it was given up with --overwrite; kept until the new one has begun to learn.
 GIVEN_UP = ".given-up"
 LARGEST_CONFIG, LARGEST_METRICS = 16 * 2**20, 64 * 2**20  # bytes
@@ -102,12 +103,13 @@ class Run:
     def give_up_if_empty(self) -> None:
         """Where nothing but the beginning of a log and a recipe was written, leave everything as it was found."""
         try:
-            held = {entry.name for entry in self.folder.iterdir()} - {GIVEN_UP}
-            if not held <= set(BEGUN):
+            aside = self.folder / GIVEN_UP
+            learned = [name for name in OWN_FILES if name not in BEGUN and (self.folder / name).exists()]
+            if learned or ((self.folder / CHECKPOINTS).exists() and not aside.exists()):
                 return
-            for name in held:
-                (self.folder / name).unlink()
-            _move_own(self.folder / GIVEN_UP, self.folder)
+            for name in BEGUN:
+                (self.folder / name).unlink(missing_ok=True)
+            _move_own(aside, self.folder)
         except OSError as error:
             raise refused(self.folder, error) from error
         for folder in self.made:
@@ -241,12 +243,11 @@ def _check_writable(folder: Path) -> None:
         raise refused(folder, error) from error
 
 
-OWN_FILES = (*FILES, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
-
-
 def _set_aside(folder: Path) -> None:
     """Move a run's own files, and nothing else, where they wait until the new run has begun to learn."""
     aside = folder / GIVEN_UP
+    if aside.is_symlink():
+        raise InputError(f"{aside}: is a link, which striate never makes there; remove it, or name another place")
     try:
         if aside.exists():  # an earlier --overwrite was killed: what it had begun is worth less than what it set aside
             for name in BEGUN:
