@@ -81,13 +81,15 @@ def carry_out(job: Job, samples: Samples) -> None:
         longer_side=longer_side,
         grey=grey,
     )
-    say(f"training on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
     name, pretrained, _ = choose_network(recipe, facts)
     frozen = (
         job.network is None and name == PRETRAINED and pretrained and recipe.epochs is None and recipe.weights is None
     )
     if job.resolved is not None:
         frozen = job.resolved.method == "frozen"
+    if frozen:
+        precision, why = "float32", "features are answers"
+    say(f"working on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
     way = train_frozen if frozen else train_by_steps
     write_results(job, way(job, samples, facts, machine))
 
