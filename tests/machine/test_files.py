@@ -24,6 +24,14 @@ def test_the_new_content_replaces_the_old(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
+def test_who_has_the_old_file_open_keeps_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with path.open("rb") as old:
+        write_atomically(path, b"new and longer")
+        assert old.read() == b"old"
+
+
 def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     write_atomically(tmp_path / "ours", b"")
     (tmp_path / "plain").write_bytes(b"")
