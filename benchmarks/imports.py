@@ -66,9 +66,6 @@ CORE: dict[str, Entry] = {
         "safetensors", "Apache-2.0", "weights on disk, without code in them", "pickle: runs code on load"
     ),
     "jinja2": Entry("jinja2", "BSD-3-Clause", "pages, with every name escaped", "text put together by hand"),
-    "matplotlib": Entry(
-        "matplotlib", "PSF-based", "nothing at present: charts are drawn as SVG by `reports/figures.py`"
-    ),
     "rich": Entry("rich.live", "MIT", "the live line on a terminal", "tqdm: bars only"),
     "tomli-w": Entry("tomli_w", "MIT", "writes `recipe.toml`; Python's own `tomllib` reads it", "JSON: no comments"),
     "platformdirs": Entry("platformdirs", "MIT", "where this system keeps caches"),

@@ -20,6 +20,8 @@ SMALL_SIDE = 64
 # Below this many, small colour pictures are enlarged for the pretrained network: CIFAR with 20 a class is answered
 # twice as well by its features as by a network that starts from nothing.
 FEW_SMALL_COLOUR = 5000
+# Below this many, small grey pictures are varied more.
+FEW_SMALL_GREY = 2000
 PRETRAINED = "efficientnet-lite0"
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
 OURS_FOR_SMALL = (SMALL_GREY, SMALL_COLOUR)
@@ -61,7 +63,7 @@ def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
     """Values of `Resolved` for training by steps, for networks that were tuned and for those that were not."""
     pictures = facts.pictures
     if name == SMALL_GREY:
-        batch = 128 if pictures >= 10_000 else 64 if pictures >= 2_000 else 32
+        batch = 128 if pictures >= 10_000 else 64 if pictures >= 2_000 else 32 if pictures >= 1_000 else 16
         return {
             "batch_size": batch,
             "learning_rate": 0.2 * math.sqrt(batch / 128),
@@ -69,8 +71,8 @@ def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
             "schedule": ScheduleSettings(name="one-cycle", warmup=0.2),
             "label_smoothing": 0.1,
             "averaging": 0.99,
-            # 12 at 50,000 pictures; fewer pictures are seen more often, by the root.
-            "epochs": round(min(25, max(8, 12 * math.sqrt(51_000 / pictures)))),
+            # 12 at 50,000 pictures; fewer pictures are seen more often, by the root, and in about 1,000 steps at least.
+            "epochs": round(min(100, max(8, min(25, 12 * math.sqrt(51_000 / pictures)), 1_000 * batch / pictures))),
         }
     if name == SMALL_COLOUR:
         batch = 256 if pictures >= 10_000 else 128 if pictures >= 2_000 else 32
@@ -102,7 +104,9 @@ def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputS
     if asked.name != "none":
         side = min(spec.height, spec.width)
         if max(spec.height, spec.width) <= SMALL_SIDE:
-            if facts.grey:
+            if facts.grey and facts.pictures < FEW_SMALL_GREY:
+                chosen = {"rotation": 8.0, "scale": 1.1, "shear": 6.0, "translation": 0.07}
+            elif facts.grey:
                 chosen = {"rotation": 5.0, "scale": 1.05, "translation": 0.05}
             else:
                 chosen = {"pad_crop": max(1, round(side / 16))}
