@@ -286,6 +286,7 @@ def scripted(loop, values, *, larger=False):
         ([3.0, 2.0, 2.5, 2.4, 1.0], False, 1, 4),  # two without a better one: stopped before it came
         ([0.1, 0.5, 0.4, 0.6, 0.5, 0.5], True, 3, 6),
         ([1.0, 1.0, 1.0, 1.0, 1.0, 1.0], False, 5, 6),  # of equals the later is better
+        ([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], True, 5, 6),
         ([math.nan, 2.0, math.nan, math.nan, 1.0, 1.0], False, 1, 4),  # what is no number is never better
     ],
 )
@@ -460,7 +461,8 @@ def test_a_finished_run_goes_further_when_more_epochs_are_planned(make_loop, tmp
     assert watch.steps[0]["learning_rate"] == pytest.approx(0.1 * 0.75)
 
 
-def test_plans_that_were_made_before_the_kill_are_followed(make_loop, tmp_path):
+@pytest.mark.parametrize("stop", [4, 15], ids=["a checkpoint before the plan", "a checkpoint after it"])
+def test_plans_that_were_made_before_the_kill_are_followed(make_loop, tmp_path, stop):
     def replan(loop):
         if loop.progress.epoch == 1:
             loop.plan_anew(20)
@@ -468,7 +470,7 @@ def test_plans_that_were_made_before_the_kill_are_followed(make_loop, tmp_path):
     keep = {"checkpoints": tmp_path, "checkpoint_seconds": 0}
     whole = make_loop(epochs=6, loop={"replan": replan})
     whole.run()
-    stopped = make_loop(epochs=6, loop={**keep, "replan": replan, "observer": Watch(15)})
+    stopped = make_loop(epochs=6, loop={**keep, "replan": replan, "observer": Watch(stop)})
     with pytest.raises(KeyboardInterrupt):
         stopped.run()
     # The recipe holds the plan; on resuming nothing is planned anew.
