@@ -146,10 +146,13 @@ def resolve_steps(
     if name != default.name:
         default = OptimizerSettings(name=name, weight_decay=0.05 if name == "adamw" else 5e-4)
         chosen["learning_rate"] = 1e-3 if name == "adamw" else 0.05
-    decay = recipe.optimizer.weight_decay
-    untouched_optimizer = replace(recipe.optimizer, name=None, weight_decay=None) == OptimizerSettings()
-    base = default if untouched_optimizer else recipe.optimizer
-    optimizer = replace(base, name=name, weight_decay=default.weight_decay if decay is None else decay)
+    # What is said changes what is said; the rest stays as the network was tuned.
+    said = {
+        field.name: getattr(recipe.optimizer, field.name)
+        for field in fields(OptimizerSettings)
+        if getattr(recipe.optimizer, field.name) != field.default
+    }
+    optimizer = replace(default, **said)
     untouched = recipe.schedule == ScheduleSettings()
     schedule = (
         chosen["schedule"]
