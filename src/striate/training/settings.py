@@ -133,7 +133,10 @@ def from_mapping(settings: type[T], values: Mapping[str, Any], where: str, prefi
             require(isinstance(value, Mapping), f"{where}: {prefix}{key} must be a table, [{prefix}{key}]")
             value = from_mapping(typing.cast(type, kind), value, where, f"{prefix}{key}.")
         given[key] = value
-    return settings(**given)
+    try:
+        return settings(**given)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def to_mapping(settings: Any) -> dict[str, Any]:
