@@ -122,13 +122,17 @@ def test_nobody_reads_the_progress_and_the_training_ends_well(place: Path) -> No
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+ALL_CLOSED = ">&- 2>&- <&-"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ALL_CLOSED])
 def test_closed_streams(closed: str, run: Path) -> None:
-    for asked in ("predict run pictures --format csv", "runs ."):
-        command = f"'{sys.executable}' -m striate {asked} {closed}"
-        shell = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, check=False)
-        assert shell.returncode == 0, shell.stderr
-        assert shell.stderr == b""
+    # Answers once with all of them closed, for torch takes seconds to start; the light command with each.
+    asked = "predict run pictures --format csv" if closed == ALL_CLOSED else "runs ."
+    command = f"'{sys.executable}' -m striate {asked} {closed}"
+    shell = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, check=False)
+    assert shell.returncode == 0, shell.stderr
+    assert shell.stderr == b""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems keep no names that are no UTF-8")
@@ -137,9 +141,6 @@ def test_names_that_the_output_cannot_hold(more: dict[str, str], run: Path) -> N
     odd = [os.fsencode("pictures/日本 é.png"), b"pictures/\xff\xfe.png"]
     for name in odd:
         shutil.copy("pictures/a/0.png", name)
-    done = process("predict", "run", "pictures", more=more)
-    assert done.code == 0, done.err
-    assert len(done.out.splitlines()) == 15
     listed = b"\n".join(odd) + b"\n"
     done = process("predict", "run", "-", "--format", "csv", more=more, input=listed)
     assert done.code == 0, done.err
@@ -147,8 +148,8 @@ def test_names_that_the_output_cannot_hold(more: dict[str, str], run: Path) -> N
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert len(rows) == 2
     assert rows[1]["path"] == r"pictures/\xff\xfe.png"
-    done = process("predict", "run", "-", "--json", more=more, input=listed)
-    assert len([json.loads(line) for line in done.out.splitlines()]) == 2
+    done = process("runs", "日本", more=more)
+    assert "there is no such folder" in done.sentence
 
 
 def on_a_terminal(*arguments: str, more: dict[str, str]) -> tuple[int, str, str]:
