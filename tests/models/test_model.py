@@ -192,8 +192,9 @@ def test_the_mode_of_every_part_is_as_it_was_afterwards():
 
 def test_answers_are_plain_tensors():
     weight = torch.ones(2, requires_grad=True)
-    answers = model().answer(torch.zeros(2, 3, 12, 14, dtype=torch.uint8))
-    (answers * weight).sum().backward()
+    asked = model()
+    pictures = torch.zeros(2, 3, 12, 14, dtype=torch.uint8)
+    (asked.outputs(pictures, asked.network) * weight).sum().backward()
     assert weight.grad is not None
 
 

@@ -12,10 +12,10 @@ EACH = 50  # steps between validations
 
 
 def told(*, steps: int, until: int, first: float = 1.5, spread: float = 0.0, held_back: int = 0) -> tuple[Pace, float]:
-    """A pace that has seen `until` of `steps` steps of 0.1 s (the first slow), and the seconds that are really left."""
+    """A pace that has seen `until` of `steps` steps of 0.1 s (the first two slow), and the seconds that are really left."""
     rng = np.random.default_rng(0)
     durations = 0.1 * (1 + spread * rng.uniform(-1, 1, steps))
-    durations[0] = first
+    durations[:2] = first
     pace, now = Pace(100.0, pictures=32, held_back=held_back), 100.0
     for step in range(until):
         now += durations[step]
@@ -40,7 +40,7 @@ def test_before_the_first_validation_its_cost_is_guessed_from_the_steps():
     assert pace.seconds_left(0, 1) == pytest.approx(10 * 0.1 / 3)
 
 
-def test_the_slow_first_step_does_not_count():
+def test_slow_first_steps_do_not_count():
     pace, _ = told(steps=100, until=5, first=60.0)
     assert pace.seconds_per_step == pytest.approx(0.1)
     assert pace.pictures_per_second == pytest.approx(320)
