@@ -12,7 +12,7 @@ EACH = 50  # steps between validations
 
 
 def told(*, steps: int, until: int, first: float = 1.5, spread: float = 0.0, held_back: int = 0) -> tuple[Pace, float]:
-    """A pace that has seen `until` of `steps` steps of 0.1 s (the first two slow), and the seconds that are really left."""
+    """A pace that has seen `until` of `steps` steps of 0.1 s (the first two slow), and the seconds really left."""
     rng = np.random.default_rng(0)
     durations = 0.1 * (1 + spread * rng.uniform(-1, 1, steps))
     durations[:2] = first
