@@ -16,7 +16,16 @@ from functools import partial
 import numpy as np
 import torch
 
-from striate.actions.job import Job, Machine, Material, Trained, fingerprint, report_left_out, require_classes
+from striate.actions.job import (
+    Job,
+    Machine,
+    Material,
+    Trained,
+    fingerprint,
+    report_left_out,
+    require_classes,
+    require_same_pictures,
+)
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
@@ -32,7 +41,7 @@ from striate.training.defaults import PRETRAINED, Facts
 from striate.training.frozen import FittedHead, fit_head, paired_difference
 from striate.training.history import Row
 from striate.training.loop import Loop, Validation
-from striate.training.recipe import OptimizerSettings, ScheduleSettings, recipe_text
+from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings, recipe_text
 from striate.training.resolved import Resolved
 
 # Sides of the input: more pixels helped up to 320 on photographs of 400, and cost in proportion.
@@ -46,6 +55,20 @@ FEWEST_TO_TUNE, FEWEST_HELD_BACK = 1000, 150
 TUNED_FROM = 4  # of the seven stages
 PASSES, MOST_EPOCHS = 8000, 6  # pictures that pass in all, in at most so many epochs
 SECONDS_A_PICTURE = 0.05  # at 320 pixels on one slow core, before it is measured
+# Settings of training by steps, which play no part here; who gives them is told.
+FOR_STEPS = (
+    "width",
+    "patience",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "schedule",
+    "label_smoothing",
+    "class_weights",
+    "clip",
+    "averaging",
+    "augment",
+)
 SIGNIFICANT = 2.0  # standard errors of the paired difference of log losses
 
 
@@ -102,6 +125,11 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         f"({spec.fit})"
     )
     observer.say(why)
+    idle = [name for name in FOR_STEPS if getattr(recipe, name) != getattr(Recipe(), name)]
+    if idle:
+        observer.warn(
+            f"{', '.join(idle)}: no part in fitting a head on the pretrained network; name --epochs to train all of it"
+        )
     began = time.monotonic()
     prepared = prepare_all(
         samples, np.arange(len(samples)), spec.prepare, threads=machine.threads, observer=observer, what="reading"
@@ -144,15 +172,16 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         if len(used.rows(split))
     }
     material = Material(samples=used, held_back=held_back, checksums=prepared.checksums)
+    require_same_pictures(job, material)
     resolved = replace(resolved, fingerprint=fingerprint(material))
-    resolved, words = _whether_to_tune(job, resolved, material, per_picture)
+    resolved, words = _whether_to_tune(job, resolved, material, machine, per_picture)
     observer.say(words)
     reasons = [why]
     if resolved.fine_tune:
         assert isinstance(network, EfficientNetLite0)
         job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
         _put_head(network, fitted_on(np.flatnonzero(used.splits[known] == TRAIN)))
-        tuned, history, gain = _fine_tuned(job, model, resolved, material, machine)
+        tuned, history, gain = _fine_tuned(job, model, resolved, material)
         observer.say(gain)
         if tuned is not None:
             return Trained(
@@ -202,7 +231,9 @@ def _put_head(network: torch.nn.Module, fitted: FittedHead) -> None:
     network.get_submodule("head").load_state_dict(fitted.linear().state_dict())
 
 
-def _whether_to_tune(job: Job, resolved: Resolved, material: Material, per_picture: float) -> tuple[Resolved, str]:
+def _whether_to_tune(
+    job: Job, resolved: Resolved, material: Material, machine: Machine, per_picture: float
+) -> tuple[Resolved, str]:
     """Whether fine-tuning is tried, for how many epochs, and why."""
     training, validation = (len(material.samples.rows(split)) for split in (TRAIN, VALIDATION))
     if job.resolved is not None:
@@ -233,14 +264,13 @@ def _whether_to_tune(job: Job, resolved: Resolved, material: Material, per_pictu
             schedule=ScheduleSettings(name="one-cycle", warmup=0.2),
             augment={"random_resized_crop": 0.5, "flip_horizontal": True},
             averaging=0.99,
+            precision=machine.precision,
         ),
         f"fine-tuning of the last stages: {epochs} epochs of {training:,} pictures, kept if validation gains by it",
     )
 
 
-def _fine_tuned(
-    job: Job, frozen: Model, resolved: Resolved, material: Material, machine: Machine
-) -> tuple[Model | None, list[Row], str]:
+def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material) -> tuple[Model | None, list[Row], str]:
     """The model with its last stages fine-tuned, or None where validation does not gain by it; history; in words."""
     used = material.samples
     validation = Validation(material.held_back[VALIDATION], used.targets[used.rows(VALIDATION)])
@@ -260,8 +290,7 @@ def _fine_tuned(
         weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
     )
     checkpoints = job.run.checkpoints()
-    tuning = replace(resolved, precision=machine.precision)
-    loop = Loop(model, batches, validation, tuning, checkpoints=checkpoints, observer=job.observer)
+    loop = Loop(model, batches, validation, resolved, checkpoints=checkpoints, observer=job.observer)
     if job.resuming and (checkpoints / "last.safetensors").is_file():
         loop.restore()
     progress = loop.run()

@@ -83,6 +83,16 @@ def fingerprint(material: Material) -> str:
     return digest.hexdigest()
 
 
+def require_same_pictures(job: Job, material: Material) -> None:
+    """Refuse to repeat, or to go on with, what was decided and learned of other pictures. Raises InputError."""
+    began = "" if job.resolved is None else job.resolved.fingerprint
+    what = f"{job.run} began with; train anew" if job.resuming else "the recipe has resolved; leave [resolved] out"
+    require(
+        not began or began == fingerprint(material),
+        f"{material.samples.source}: the pictures, labels or splits are not those that {what}",
+    )
+
+
 def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]]) -> None:
     """Name what could not be read, or refuse the source where the recipe is strict."""
     names = [(one.name, one.reason) for one in samples.left_out] + [

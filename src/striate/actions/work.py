@@ -13,7 +13,16 @@ import numpy as np
 import torch
 
 from striate.actions.few import train_frozen
-from striate.actions.job import Job, Machine, Material, Trained, fingerprint, report_left_out, require_classes
+from striate.actions.job import (
+    Job,
+    Machine,
+    Material,
+    Trained,
+    fingerprint,
+    report_left_out,
+    require_classes,
+    require_same_pictures,
+)
 from striate.actions.results import write_results
 from striate.actions.timing import Replanner, plan_for_time
 from striate.data.augment import Augmentation
@@ -125,6 +134,7 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
             observer.say(note)
     observer.say(spec_words)
     material = hold_back(job, samples, spec, reading, machine)
+    require_same_pictures(job, material)
     used, train_rows = material.samples, material.samples.rows(TRAIN)
     mirrors_words = ""
     if resolved is None:
@@ -157,11 +167,6 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch, fingerprint=fingerprint(material))
         if recipe.minutes is not None:
             resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
-    elif resolved.fingerprint:
-        require(
-            resolved.fingerprint == fingerprint(material),
-            f"{used.source}: the pictures, labels or splits are not those that {job.run} began with; train anew",
-        )
     job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), used.source))
     _fit_stem(network, spec, store)
     network = network.to(machine.device).to(memory_format=torch.channels_last)
