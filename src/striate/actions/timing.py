@@ -89,8 +89,10 @@ def plan_for_time(
         )
 
     def speed_of(arguments: dict[str, Any]) -> Speed:
-        network = build(arguments).to(resolved.device).to(memory_format=torch.channels_last)
-        model = Model(network, spec, task, resolved.device)
+        network = build(arguments).to(resolved.device)
+        if job.network is None:
+            network = network.to(memory_format=torch.channels_last)
+        model = Model(network, spec, task, resolved.device, channels_last=job.network is None)
         return measure(model, batches, resolved, material, MEASURING_SHARE * whole)
 
     arguments = dict(resolved.arguments)

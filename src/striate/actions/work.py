@@ -169,8 +169,12 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
             resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
     job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), used.source))
     _fit_stem(network, spec, store)
-    network = network.to(machine.device).to(memory_format=torch.channels_last)
-    model = Model(network, spec, task, machine.device)
+    # A network of the user's own may look at its memory (`view`), so its layout is left alone.
+    ours = job.network is None
+    network = network.to(machine.device)
+    if ours:
+        network = network.to(memory_format=torch.channels_last)
+    model = Model(network, spec, task, machine.device, channels_last=ours)
     observer.say(
         f"{resolved.epochs} epochs of {batches.steps_per_epoch} steps, batches of {resolved.batch_size}, "
         f"{resolved.optimizer.name} at {resolved.learning_rate:.3g} ({resolved.schedule.name}), "

@@ -368,11 +368,12 @@ def load_model(folder: str | Path, *, network: nn.Module | None = None, device: 
         spec = InputSpec.from_json(config["input"])
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+    ours = network is None
     if network is None:
         network = _build(config["network"], task.num_outputs, spec, where, folder / MODEL)
     place = pick_device(device)
     _load_weights(network, folder / MODEL)
-    return Model(network.eval().to(place), spec, task, place)
+    return Model(network.eval().to(place), spec, task, place, channels_last=ours)
 
 
 def _build(described: Mapping[str, Any], num_outputs: int, spec: Any, where: str, weights: Path) -> nn.Module:
