@@ -33,11 +33,3 @@ def test_a_network_that_calls_view_trains_loads_and_predicts(tmp_path: Path) -> 
     model = striate.load(run, network=Viewing())
     answers = model.predict(list(pictures[:3]))
     assert [len(one.probabilities) for one in answers] == [2, 2, 2]
-
-
-def test_a_recipe_of_one_source_may_be_used_on_another(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    pictures = generator.integers(0, 255, (40, 8, 8), dtype=np.uint8)
-    first = striate.train((pictures, np.arange(40) % 2), out=tmp_path / "a", network="linear", epochs=1, threads=1)
-    other = striate.train((255 - pictures, np.arange(40) % 2), out=tmp_path / "b", recipe=first.folder / "recipe.toml")
-    assert other.finished
