@@ -63,7 +63,8 @@ def gradient_features(pictures: Tensor) -> Tensor:
 
 
 def mirror_evidence(pictures: Tensor, targets: np.ndarray, *, grey: bool) -> MirrorEvidence:
-    """pictures (N, C, H, W) of one size from the training split, targets (N,) class numbers."""
+    """pictures (N, C, H, W) of one size from the training split, in random order (the folds go by it), targets (N,)
+    class numbers."""
     classes, numbers = np.unique(np.asarray(targets), return_inverse=True)
     labels = torch.from_numpy(numbers)
     number = len(pictures)
