@@ -36,11 +36,12 @@ from striate.errors import InputError, require
 from striate.machine.allocator import keep_large_blocks
 from striate.machine.devices import pick_device
 from striate.machine.precision import pick_precision
-from striate.machine.threads import usable_cores
+from striate.machine.threads import threads_for, usable_cores
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.model import Model
 from striate.models.run import OWN_NETWORK, RECIPE
 from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
+from striate.networks.describe import describe
 from striate.networks.small_resnet import SmallResNet
 from striate.tasks.classification import Classification
 from striate.training.defaults import (
@@ -163,6 +164,10 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
         weights=None if used.weights is None else used.weights[train_rows],
     )
     replan = None
+    if job.resolved is None and recipe.threads is None and machine.device == "cpu" and job.network is None:
+        step = describe(network, spec.channels, (spec.height, spec.width)).multiply_adds * resolved.batch_size
+        resolved = replace(resolved, threads=threads_for(step, machine.threads))
+    torch.set_num_threads(resolved.threads)
     if job.resolved is None:
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch, fingerprint=fingerprint(material))
         if recipe.minutes is not None:

@@ -71,8 +71,8 @@ def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
             "schedule": ScheduleSettings(name="one-cycle", warmup=0.2),
             "label_smoothing": 0.1,
             "averaging": 0.99,
-            # 12 at 50,000 pictures; fewer pictures are seen more often, by the root, and in about 1,000 steps at least.
-            "epochs": round(min(100, max(8, min(25, 12 * math.sqrt(51_000 / pictures)), 1_000 * batch / pictures))),
+            # 8 at 50,000 pictures; fewer pictures are seen more often, by the root, and in about 1,000 steps at least.
+            "epochs": round(min(100, max(8, min(25, 8 * math.sqrt(51_000 / pictures)), 1_000 * batch / pictures))),
         }
     if name == SMALL_COLOUR:
         batch = 256 if pictures >= 10_000 else 128 if pictures >= 2_000 else 32
