@@ -199,3 +199,16 @@ def test_three_kills_change_no_bit(pictures, tmp_path):
 @pytest.mark.long
 def test_twenty_kills_change_no_bit(pictures, tmp_path):
     kill_and_resume(pictures, tmp_path, epochs=600, kills=20, seed=1, longest=0.4)
+
+
+def test_a_run_planned_for_minutes_goes_further_in_whole_epochs(pictures, whole, tmp_path):
+    run = striate.train(
+        pictures, out=tmp_path / "run", network="lenet5", batch_size=8, threads=1, device="cpu", minutes=0.04
+    )
+    with (run.folder / "history.csv").open(newline="") as file:
+        done = len(list(csv.DictReader(file)))
+    with (whole.folder / "history.csv").open(newline="") as file:  # the same pictures in the same batches
+        per_epoch = int(next(csv.DictReader(file))["step"])
+    striate.resume(run, epochs=done + 2)
+    with (run.folder / "history.csv").open(newline="") as file:
+        assert int(list(csv.DictReader(file))[-1]["step"]) == (done + 2) * per_epoch

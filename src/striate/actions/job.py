@@ -35,6 +35,7 @@ class Job:
     observer: Observer
     started: float
     resuming: bool = False
+    further: bool = False  # than the run was planned for: to the epochs that `resolved` now names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,13 +44,14 @@ def resume(
     recipe, values = read_recipe(run.folder / RECIPE)
     source = read_source(run.folder / RECIPE)
     resolved = Resolved.from_mapping(values, str(run.folder / RECIPE)) if values else None
+    further = False
     if epochs is not None:
         require(resolved is not None and resolved.method == "steps", f"{run}: there are no epochs to go on with")
         assert resolved is not None
         if epochs != resolved.epochs or _came_to_its_end(run, resolved):
             require(epochs > resolved.epochs, f"{run}: has {resolved.epochs} epochs; name more than that, got {epochs}")
-            per_epoch = max(1, resolved.steps // resolved.epochs)
-            resolved = replace(resolved, epochs=epochs, steps=epochs * per_epoch, plans=())
+            resolved = replace(resolved, epochs=epochs, plans=())
+            further = True
     elif _came_to_its_end(run, resolved):
         raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
     samples = open_dataset(source, labels=recipe.labels, root=recipe.root)
@@ -64,6 +65,7 @@ def resume(
         observer=watch,
         started=started,
         resuming=True,
+        further=further,
     )
     try:
         carry_out(job, samples)

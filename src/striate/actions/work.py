@@ -172,6 +172,8 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch, fingerprint=fingerprint(material))
         if recipe.minutes is not None:
             resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
+    elif job.further:
+        resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
     job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), used.source))
     _fit_stem(network, spec, store)
     # A network of the user's own may look at its memory (`view`), so its layout is left alone.

@@ -23,6 +23,7 @@ FEW_SMALL_COLOUR = 5000
 # Below this many, small grey pictures are varied more.
 FEW_SMALL_GREY = 2000
 PRETRAINED = "efficientnet-lite0"
+MOMENTUM = 0.9  # of SGD where the network was not tuned with another
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
 OURS_FOR_SMALL = (SMALL_GREY, SMALL_COLOUR)
 
@@ -67,7 +68,7 @@ def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
         return {
             "batch_size": batch,
             "learning_rate": 0.2 * math.sqrt(batch / 128),
-            "optimizer": OptimizerSettings(name="sgd", weight_decay=5e-4),
+            "optimizer": OptimizerSettings(name="sgd", momentum=MOMENTUM, weight_decay=5e-4),
             "schedule": ScheduleSettings(name="one-cycle", warmup=0.2),
             "label_smoothing": 0.1,
             "averaging": 0.99,
@@ -144,7 +145,10 @@ def resolve_steps(
     default: OptimizerSettings = chosen["optimizer"]
     name = recipe.optimizer.name or default.name
     if name != default.name:
-        default = OptimizerSettings(name=name, weight_decay=0.05 if name == "adamw" else 5e-4)
+        adamw = name == "adamw"
+        default = OptimizerSettings(
+            name=name, momentum=None if adamw else MOMENTUM, weight_decay=0.05 if adamw else 5e-4
+        )
         chosen["learning_rate"] = 1e-3 if name == "adamw" else 0.05
     # What is said changes what is said; the rest stays as the network was tuned.
     said = {

@@ -29,8 +29,8 @@ def weight_groups(network: nn.Module, weight_decay: float) -> Groups:
 
 def sgd(groups: Groups, rate: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum (Sutskever et al. 2013 for Nesterov's)."""
-    nesterov = settings.nesterov and settings.momentum > 0
-    return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, nesterov=nesterov, fused=True)
+    momentum = settings.momentum or 0.0
+    return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=settings.nesterov and momentum > 0, fused=True)
 
 
 def adamw(groups: Groups, rate: float, settings: OptimizerSettings) -> torch.optim.Optimizer:

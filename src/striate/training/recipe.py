@@ -27,7 +27,7 @@ class OptimizerSettings:
     """How a gradient becomes a step."""
 
     name: str | None = setting(None, "the rule: sgd (momentum) or adamw", choices=("sgd", "adamw"))
-    momentum: float = setting(0.9, "share of the last step that is kept (sgd)", at_least=0, at_most=0.9999)
+    momentum: float | None = setting(None, "share of the last step that is kept (sgd)", at_least=0, at_most=0.9999)
     nesterov: bool = setting(True, "look ahead by the momentum (Nesterov, sgd)")
     weight_decay: float | None = setting(None, "L2 on weights, not on biases and norms", at_least=0)
     beta1: float = setting(0.9, "decay of the mean of gradients (adamw)", at_least=0, at_most=0.9999)

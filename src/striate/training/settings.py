@@ -7,6 +7,7 @@ docs are all read off the fields.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -51,9 +52,15 @@ def describe(field_: dataclasses.Field[Any]) -> Described:
     return described
 
 
+@functools.cache
+def _hints(settings: type) -> dict[str, Any]:
+    """Resolving annotations that are text costs a millisecond a class: once is enough."""
+    return typing.get_type_hints(settings)
+
+
 def kinds(settings: type, name: str) -> tuple[type, bool]:
     """The plain type of a field, and whether None is allowed."""
-    hint = typing.get_type_hints(settings)[name]
+    hint = _hints(settings)[name]
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         plain = [kind for kind in typing.get_args(hint) if kind is not type(None)]
         return typing.get_origin(plain[0]) or plain[0], True
