@@ -120,6 +120,16 @@ def test_evaluate_takes_the_test_split_and_what_is_asked(run: Path, place: Path,
     assert "it has train, test" in here(capsys, "evaluate", "run", "splits", "--split", "validation").sentence
 
 
+def test_evaluate_says_where_the_pictures_are_those_of_the_training(run: Path, capsys: Capture) -> None:
+    said = here(capsys, "evaluate", "run", "pictures")
+    assert said.out.splitlines()[-1].startswith("the run was trained on these pictures, so the figures are too good")
+    assert "trained on these" in json.loads(here(capsys, "evaluate", "run", "pictures", "--json").out)["notes"][0]
+    write_pictures(Path("others"), count=5)
+    assert "trained on these" not in here(capsys, "evaluate", "run", "others").out
+    (run / "recipe.toml").unlink()
+    assert here(capsys, "evaluate", "run", "pictures").code == 0
+
+
 def test_evaluate_names_and_counts_what_it_leaves_out(run: Path, capsys: Capture) -> None:
     Path("pictures/a/zero.png").write_bytes(b"")
     said = here(capsys, "evaluate", "run", "pictures", "--json")
