@@ -130,6 +130,23 @@ def test_evaluate_says_where_the_pictures_are_those_of_the_training(run: Path, c
     assert here(capsys, "evaluate", "run", "pictures").code == 0
 
 
+def test_evaluate_gives_no_interval_where_resampling_finds_no_spread(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, run: Path
+) -> None:
+    model = striate.load(run)
+    monkeypatch.chdir(run.parent)
+    answers = {one.name: one.label for one in model.predict(["pictures"])}
+    for number, (name, label) in enumerate(sorted(answers.items())):
+        place = Path("right") / label / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, place)
+    lines = here(capsys, "evaluate", "run", "right").out.splitlines()
+    accuracy = next(line for line in lines if line.startswith("accuracy"))
+    balanced = next(line for line in lines if line.startswith("balanced"))
+    assert "100.00 % (95 % interval" in accuracy  # Wilson's has a width always
+    assert balanced.split()[-2:] == ["100.00", "%"]
+
+
 def test_evaluate_names_and_counts_what_it_leaves_out(run: Path, capsys: Capture) -> None:
     Path("pictures/a/zero.png").write_bytes(b"")
     said = here(capsys, "evaluate", "run", "pictures", "--json")

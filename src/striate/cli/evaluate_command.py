@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.cli.flags import Parser
-from striate.cli.text import percent_with_interval, print_json, table
+from striate.cli.text import has_interval, percent_with_interval, print_json, table
 from striate.names import on_one_line
 
 # How a figure of `Evaluation` is called and whether it is a share of pictures.
@@ -86,10 +86,12 @@ def run(arguments: argparse.Namespace, started: float) -> int:
 def _figure(figure: Mapping[str, Any], is_share: bool) -> str:
     if is_share:
         return percent_with_interval(figure)
-    return f"{figure['value']:.4f} (95 % interval {figure['low']:.4f} to {figure['high']:.4f})"
+    text = f"{figure['value']:.4f}"
+    return f"{text} (95 % interval {figure['low']:.4f} to {figure['high']:.4f})" if has_interval(figure) else text
 
 
 def _share(figure: Mapping[str, Any] | None) -> str:
     if figure is None:
         return "-"
-    return f"{100 * figure['value']:.1f} % ({100 * figure['low']:.0f}-{100 * figure['high']:.0f})"
+    text = f"{100 * figure['value']:.1f} %"
+    return f"{text} ({100 * figure['low']:.0f}-{100 * figure['high']:.0f})" if has_interval(figure) else text

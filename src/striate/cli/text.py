@@ -42,12 +42,18 @@ def print_json(values: Any) -> None:
     print(json.dumps(without_nan(values), allow_nan=False))
 
 
+def has_interval(figure: Mapping[str, Any]) -> bool:
+    """Whether a figure has an interval. One of no width is none: without a mistake resampling finds no spread."""
+    low, high = figure.get("low"), figure.get("high")
+    return low is not None and high is not None and low < high
+
+
 def percent_with_interval(figure: Mapping[str, Any]) -> str:
     """ "97.50 % (95 % interval 94.3 to 98.9)" of a figure {"value", "low", "high"} in [0, 1]."""
     if figure.get("value") is None:
         return "-"
     text = f"{100 * figure['value']:.2f} %"
-    if figure.get("low") is None or figure.get("high") is None:
+    if not has_interval(figure):
         return text
     return f"{text} (95 % interval {100 * figure['low']:.1f} to {100 * figure['high']:.1f})"
 
