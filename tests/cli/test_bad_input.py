@@ -120,6 +120,8 @@ SOURCES = [
         ("gone.png", "--strict"),
     ),
     Row("labels table that is not there", pictures, TRAIN + " --labels lables.csv", ("lables.csv", "no such table")),
+    Row("page in the source", pictures, "inspect pictures --out pictures/page.html", ("inside the source", "--out")),
+    Row("page in the source, by default", pictures, "inspect .", ("inside the source", "--out")),
     Row("inspect a missing path", nothing, "inspect photos", ("photos: no such file or folder",)),
 ]
 

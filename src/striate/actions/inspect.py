@@ -36,17 +36,21 @@ def inspect(
 ) -> Survey:
     """Read every picture of `source` once and tell everything about it.
 
-    The page goes to `out` (a file; a page of ours that lies there is replaced, anything else refused); None:
-    `inspect-<name>.html` in the current folder, with a number where that name is taken. `augment`: it also shows
-    what training will see of a few pictures. `labels`, `root`: as in `open_dataset`. `seed` draws the splits.
+    The page goes to `out` (a file; a page of ours that lies there is replaced, anything else refused), never into
+    `source`; None: `inspect-<name>.html` in the current folder, with a number where that name is taken.
+    `augment`: it also shows what training will see of a few pictures. `labels`, `root`: as in `open_dataset`.
+    `seed` draws the splits.
 
-    Raises InputError where the source cannot be understood or holds no readable picture; if `strict`, where any
-    picture cannot be read.
+    Raises InputError where the source cannot be understood or holds no readable picture, and where the page cannot
+    go there; if `strict`, where any picture cannot be read.
     """
     from striate.data.sources import open_dataset
     from striate.machine.files import write_atomically
+    from striate.models.run import check_outside
 
     place = _place(source, out)
+    if isinstance(source, (str, Path)):
+        check_outside(place, str(source), "the page would lie")
     samples = open_dataset(source, labels=labels, root=root)
     observer.say(samples.how)
     found, thumbnails, kept = survey(samples, seed=seed, observer=observer, strict=strict)

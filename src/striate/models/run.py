@@ -150,10 +150,10 @@ def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False
     only a run's own files), and where the place cannot be written.
     """
     if out is None:
-        _check_outside(Path("runs"), source, "the folder runs/ would lie")
+        check_outside(Path("runs"), source, "the folder runs/ would lie")
         return _next_free(Path("runs"), _plain_name(source))
     folder = Path(out)
-    _check_outside(folder, source, "it would lie")
+    check_outside(folder, source, "it would lie")
     try:
         if folder.is_symlink() and not folder.exists():
             raise InputError(f"{folder}: a link that leads nowhere; name another place with --out")
@@ -184,8 +184,11 @@ def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False
     return run
 
 
-def _check_outside(folder: Path, source: str, what: str) -> None:
-    """Nothing is ever written into the source."""
+def check_outside(folder: Path, source: str, what: str) -> None:
+    """Refuse a place inside the folder `source`: nothing is ever written there. `what` is the sentence's middle.
+
+    Raises InputError.
+    """
     try:
         inside = os.path.isdir(source) and folder.resolve().is_relative_to(Path(source).resolve())  # noqa: PTH112
     except (OSError, ValueError, RuntimeError):
