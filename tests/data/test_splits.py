@@ -199,6 +199,7 @@ class TestFindEqual:
         assert found.across == ((2, 5), (3, 4))
         assert found.conflicting == ((3, 4),)
         assert found.leaked() == (2,)
+        assert found.leaked((TRAIN, VALIDATION)) == (2, 3)  # d equals e, of validation
         assert found
 
     def test_a_group_can_be_of_all_kinds(self):
@@ -208,7 +209,8 @@ class TestFindEqual:
     def test_sentences_and_json(self):
         found = self.duplicates()
         assert found.sentences() == (
-            "2 pictures occur in more than one split, so that what is tested was seen before (4 files, such as c = f)",
+            "2 pictures occur in more than one split, so that what is measured was seen before "
+            "(4 files, such as c = f)",
             "1 picture occurs under different classes (2 files, such as d = e)",
             "1 picture occurs more than once in a split (2 files, such as a = b)",
         )

@@ -202,9 +202,13 @@ def _trust(
         said.append("There is no test split: these are validation pictures, on which the best epoch was chosen.")
     if number < 100:
         said.append(f"Only {number} pictures were held back for this, so the interval is wide.")
-    leaked = [row for row in duplicates.leaked() if samples.splits[row] == shown]
+    # A head is fitted on validation pictures too; what is shown of those is then out of fold.
+    both = trained.out_of_fold is not None and shown == TEST
+    learned = (TRAIN, VALIDATION) if both else (TRAIN,)
+    leaked = [row for row in duplicates.leaked(learned) if samples.splits[row] == shown]
     if leaked:
-        said.append(f"{len(leaked)} of the {shown} pictures equal a training picture: the figure is too good.")
+        equal = "equals" if len(leaked) == 1 else "equal"
+        said.append(f"{len(leaked)} of the {shown} pictures {equal} one that was learned from: the figure is too good.")
     counts = samples.counts()[TRAIN]
     if counts.max() >= 4 * counts.min():
         rarest = samples.class_names[int(counts.argmin())]

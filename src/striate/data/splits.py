@@ -7,7 +7,7 @@ whatever order they are read. Legend: N rows, K classes, G groups, S splits.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -219,15 +219,15 @@ class Duplicates:
     def __bool__(self) -> bool:
         return bool(self.inside or self.across or self.conflicting)
 
-    def leaked(self) -> tuple[int, ...]:
-        """Rows of validation and test that equal a training picture, ascending."""
+    def leaked(self, learned: Collection[str] = (TRAIN,)) -> tuple[int, ...]:
+        """Rows of other splits that equal a picture of the splits `learned`, ascending."""
         return tuple(
             sorted(
                 row
                 for group in self.across
-                if any(self.splits[other] == TRAIN for other in group)
+                if any(self.splits[other] in learned for other in group)
                 for row in group
-                if self.splits[row] != TRAIN
+                if self.splits[row] not in learned
             )
         )
 
@@ -235,7 +235,7 @@ class Duplicates:
         """A line for the log for each kind that was found."""
         said = []
         for groups, what in (
-            (self.across, "occur in more than one split, so that what is tested was seen before"),
+            (self.across, "occur in more than one split, so that what is measured was seen before"),
             (self.conflicting, "occur under different classes"),
             (self.inside, "occur more than once in a split"),
         ):

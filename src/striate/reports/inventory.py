@@ -87,7 +87,7 @@ class Inventory:
         told = []
         if self.leaks:
             told.append(
-                f"Equal pictures lie in more than one split ({_groups(self.leaks)}): the test will look too good."
+                f"Equal pictures lie in more than one split ({_groups(self.leaks)}): figures will look too good."
             )
         if self.conflicts:
             told.append(
