@@ -71,7 +71,7 @@ def test_splits_and_groups(photos):
     groups = samples.groups.tolist()
     assert groups[:4] == ["p1", "p1", "p2", "p3"]
     assert len(set(groups)) == 5  # a picture without a group is alone
-    assert "'split', 'group'" in samples.how
+    assert "(columns 'path', 'label', 'split' and 'group')" in samples.how
 
 
 def test_splits_of_the_folders_in_the_paths(tmp_path):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Of the page that shows what training will see.
 AUGMENTED_PICTURES = 8
-AUGMENTED_TIMES = 8
+AUGMENTED_TIMES = 7  # with the picture itself, a row of the page
 # Pictures that the network's input is fitted on, for that page only.
 FITTED_ON = 64
 

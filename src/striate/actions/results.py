@@ -16,6 +16,7 @@ import torch
 
 from striate.actions.job import Job, Trained, fingerprint
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.data.sources.listing import counted
 from striate.data.splits import Duplicates, find_equal
 from striate.data.store import load_pixels
 from striate.evaluation import evaluate_classification
@@ -180,7 +181,7 @@ def _summary(trained: Trained, seconds: Mapping[str, float]) -> tuple[str, ...]:
             f"{resolved.network} (pretrained), its head fitted on the features of {len(trained.out_of_fold[0]):,} "
             f"pictures of {len(samples.class_names)} classes, with a penalty chosen by cross-validation{tested}.",
         )
-    how = "its last stages fine-tuned" if resolved.method == "frozen" else f"{len(trained.history)} epochs"
+    how = "its last stages fine-tuned" if resolved.method == "frozen" else counted(len(trained.history), "epoch")
     parts = ", ".join(f"{counts[name]:,} for {name}" for name in (VALIDATION, TEST) if name in counts)
     return (
         f"{resolved.network}{' (pretrained)' if resolved.pretrained else ''}, {how}, learned "

@@ -30,6 +30,7 @@ from striate.data.batches import Batches
 from striate.data.decode import probe
 from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.data.sources.listing import counted
 from striate.data.splits import assign_splits
 from striate.data.store import PixelStore, StoreResult, build_store, load_pixels, prepare_all
 from striate.errors import InputError, require
@@ -183,7 +184,8 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
         network = network.to(memory_format=torch.channels_last)
     model = Model(network, spec, task, machine.device, channels_last=ours)
     observer.say(
-        f"{resolved.epochs} epochs of {batches.steps_per_epoch} steps, batches of {resolved.batch_size}, "
+        f"{counted(resolved.epochs, 'epoch')} of {counted(batches.steps_per_epoch, 'step')}, "
+        f"batches of {resolved.batch_size}, "
         f"{resolved.optimizer.name} at {resolved.learning_rate:.3g} ({resolved.schedule.name}), "
         f"varied by {augmentation.in_words()}{mirrors_words}"
     )

@@ -261,7 +261,7 @@ def _why_no_folder(path: Path) -> str:
             f"{counted(len(top.pictures), 'picture')}, but nothing says their classes; "
             "move them into one folder a class, or put a table beside them (labels.csv with the columns path and label)"
         )
-    there = f"; it holds {some([*top.folders, *top.others])}" if top.folders or top.others else ", it is empty"
+    there = f"; it holds {some([*top.folders, *top.others])}" if top.folders or top.others else "; it is empty"
     return (
         "no labelled pictures found (looked for class folders, also under train, val and test; a table with the "
         f"columns path and label; IDX files; tars){there}"

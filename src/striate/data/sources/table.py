@@ -122,8 +122,9 @@ def read(path: Path, root: Path | None = None) -> Samples:
         f"table {shown(file.name)}: {counted(len(class_names), 'class', 'classes')}",
         counted(len(keep), "picture"),
     ]
-    sentence = ", ".join(notes) + f" (columns '{header[columns.path].strip()}' and '{header[columns.label].strip()}'"
-    sentence += "".join(f", '{header[at].strip()}'" for at in (columns.split, columns.group) if at >= 0) + ")"
+    places = (columns.path, columns.label, columns.split, columns.group)
+    told = [f"'{header[at].strip()}'" for at in places if at >= 0]
+    sentence = ", ".join(notes) + f" (columns {', '.join(told[:-1])} and {told[-1]})"
     if encoding not in ("utf-8", "utf-8-sig"):
         sentence += f"; read as {encoding}, since it is no UTF-8"
     if columns.split < 0 and any(rows.splits):
