@@ -109,6 +109,7 @@ def plan_for_time(
         speed = speed_of(arguments)
     planned = plan(speed)
     most = MOST_EPOCHS.get(resolved.network)
+    early = most is not None and planned.steps > int(most * batches.steps_per_epoch)
     if most is not None:
         planned = replace(planned, steps=min(planned.steps, int(most * batches.steps_per_epoch)))
     epochs_planned = planned.steps / batches.steps_per_epoch
@@ -116,8 +117,9 @@ def plan_for_time(
     job.observer.say(
         f"{minutes:g} minutes: "
         + (f"width {arguments['width']}, " if "width" in arguments else "")
-        + f"{per_second:,.0f} pictures a second measured, so {epochs_planned:.1f} epochs; "
-        f"{planned.reserve:.0f} s are kept for the results"
+        + f"{per_second:,.0f} pictures a second measured, so {epochs_planned:.1f} epochs"
+        + (f", the most that {resolved.network} is given: the time will not be used up" if early else "")
+        + f"; {planned.reserve:.0f} s are kept for the results"
     )
     return (
         replace(
