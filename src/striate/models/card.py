@@ -73,7 +73,8 @@ def model_card(facts: CardFacts) -> str:
         "from. It always answers with one of them: it cannot say that a picture shows something else.\n",
         _classes(facts.class_names),
         "## How to use it\n",
-        _code("bash", "pip install striate\nstriate predict . picture.jpg"),
+        "With Striate installed, in this folder:\n",
+        _code("bash", "striate predict . picture.jpg"),
         _code(
             "python",
             'import striate\n\nmodel = striate.load(".")  # the folder of this file\n'
