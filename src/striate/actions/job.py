@@ -116,6 +116,7 @@ def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]])
 
 
 def require_classes(samples: Samples) -> None:
+    """Refuse a source where a class has no training picture left that can be read. Raises InputError."""
     counts = np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names))
     missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
     require(

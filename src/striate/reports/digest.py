@@ -79,6 +79,7 @@ _MEANINGS = (
 
 
 def overview(evaluation: Mapping[str, Any]) -> list[Shown]:
+    """The figures beside the accuracy, in the order in which they are shown; those that are not given are left out."""
     shown = []
     for key, name, as_percent, meaning in _MEANINGS:
         if evaluation.get(key) is None:
@@ -104,6 +105,7 @@ class Headline:
 
 
 def headline(report: TrainingReport) -> Headline | None:
+    """The share of pictures that were answered right; None where no answers were counted."""
     if not report.evaluation or report.evaluation.get("accuracy") is None:
         return None
     figure = Figure.of(report.evaluation["accuracy"])
@@ -289,6 +291,7 @@ class Reliability:
 
 
 def reliability(evaluation: Mapping[str, Any]) -> Reliability | None:
+    """The diagram, its rows and its sentence; None where there are no bins."""
     rows = []
     for given in evaluation.get("bins") or ():
         number = round(text.finite(given.get("count")) or 0)

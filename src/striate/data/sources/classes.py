@@ -38,7 +38,10 @@ def encode_numbers(numbers: np.ndarray, names: Sequence[str] | None) -> tuple[np
 
 
 def listed_names(folder: Path) -> tuple[str, ...] | None:
-    """The lines of `classes.txt` in a folder: name of class 0, of class 1, ...; None where there is no such file."""
+    """The lines of `classes.txt` in a folder: name of class 0, of class 1, ...; None where there is no such file.
+
+    Raises InputError where it is no UTF-8 text, or too large.
+    """
     path = folder / LIST_NAME
     if not path.is_file():
         return None
