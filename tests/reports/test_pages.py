@@ -19,6 +19,7 @@ from PIL import Image
 from striate.data.sources import open_dataset
 from striate.data.survey import Thumbnail, survey
 from striate.evaluation import evaluate_classification
+from striate.reports.digest import reliability
 from striate.reports.figures import thumbnail
 from striate.reports.pages import (
     Answer,
@@ -470,3 +471,14 @@ def test_survey_is_told_with_what_stands_in_the_way() -> None:
     assert "x.png empty" in page.text
     assert len([tag for tag, _ in page.tags if tag == "img"]) == 4
     assert "Nothing stands in the way" in Page(inspect_page({"counts": {"": [50]}, "class_names": ["a"]})).text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.40, 0.90, "chance alone can make of 40 pictures"), (0.62, 0.78, "10.0 points too sure of itself")],
+)
+def test_certainty_is_called_wrong_only_beyond_what_chance_can_make(low: float, high: float, said: str) -> None:
+    bins = [{"low": 0.7, "high": 0.9, "count": 40, "confidence": 0.8, "accuracy": {"value": 0.7, "low": 0, "high": 1}}]
+    found = reliability({"accuracy": {"value": 0.7, "low": low, "high": high}, "bins": bins})
+    assert found is not None
+    assert said in found.sentence.replace("\u00a0", " ")

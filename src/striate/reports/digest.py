@@ -310,9 +310,11 @@ def reliability(evaluation: Mapping[str, Any]) -> Reliability | None:
     sure = sum(row[2].count * row[2].confidence for row in rows) / total
     right = sum(row[2].count * row[2].accuracy for row in rows) / total
     told = f"On average it was {text.percent(sure)} sure and {text.percent(right)} right"
-    gap = 100 * (sure - right)
+    gap, overall = 100 * (sure - right), Figure.of(evaluation.get("accuracy"))
     if abs(gap) < 1:
         sentence = f"{told}: by and large its certainty is what it should be."
+    elif overall.low is not None and overall.high is not None and overall.low <= sure <= overall.high:
+        sentence = f"{told}: {abs(gap):.1f} points apart, which chance alone can make of {text.count(total)} pictures."
     else:
         sentence = f"{told}: {abs(gap):.1f} points too {'sure of itself' if gap > 0 else 'modest'}."
     return Reliability(chart=chart, rows=rows, sentence=sentence)
