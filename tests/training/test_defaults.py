@@ -65,6 +65,9 @@ def resolve(recipe: Recipe, facts: Facts, side: int = 32) -> Resolved:
         (DIGITS, Recipe(pretrained=True), ("efficientnet-lite0", True)),
         (PHOTOS, Recipe(network="lenet5"), ("lenet5", False)),
         (DIGITS, Recipe(network="efficientnet-lite0", pretrained=True), ("efficientnet-lite0", True)),
+        (PHOTOS, Recipe(network="efficientnet-lite0"), ("efficientnet-lite0", True)),
+        (PHOTOS, Recipe(network="efficientnet-lite0", pretrained=False), ("efficientnet-lite0", False)),
+        (PHOTOS, Recipe(network="efficientnet-lite0", weights="mine.pth"), ("efficientnet-lite0", False)),
     ],
 )
 def test_the_network_for_each_kind_of_source(facts, recipe, chosen):

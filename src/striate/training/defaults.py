@@ -25,7 +25,6 @@ FEW_SMALL_GREY = 2000
 PRETRAINED = "efficientnet-lite0"
 MOMENTUM = 0.9  # of SGD where the network was not tuned with another
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
-OURS_FOR_SMALL = (SMALL_GREY, SMALL_COLOUR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,9 @@ class Facts:
 def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
     """Name of the network, whether it is pretrained, and why."""
     if recipe.network is not None:
-        pretrained = bool(recipe.pretrained)
+        # The one network whose published weights are at hand starts from them unless it is told not to.
+        at_hand = recipe.network == PRETRAINED and recipe.weights is None
+        pretrained = at_hand if recipe.pretrained is None else recipe.pretrained
         return recipe.network, pretrained, "as asked"
     small = facts.longer_side <= SMALL_SIDE
     few = not facts.grey and facts.pictures < FEW_SMALL_COLOUR
