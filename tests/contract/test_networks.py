@@ -13,7 +13,7 @@ from torch import nn
 from striate.networks import NETWORKS, BuiltNetwork, build_network, network_names, own_input
 
 FOREIGN = (
-    "resnet18",
+    "torchvision/resnet18",
     "mobilenet_v3_small",
     "squeezenet1_0",
     "shufflenet_v2_x0_5",
@@ -45,7 +45,7 @@ def pictures(built_network: BuiltNetwork, batch: int, channels: int = 3) -> torc
 
 @pytest.mark.parametrize("name", ALL)
 def test_outputs_are_finite_and_shaped_in_both_modes_at_every_size(name: str) -> None:
-    for size, channels in INPUTS if name in (*NETWORKS, "resnet18") else FEWER_INPUTS:
+    for size, channels in INPUTS if name in (*NETWORKS, "torchvision/resnet18") else FEWER_INPUTS:
         made = built(name, channels, size)
         assert made.size == (size, size) or (made.input_defaults and made.input_defaults.size == made.size)
         for training, batch in ((True, 4), (False, 4), (False, 1)):
@@ -121,7 +121,7 @@ def test_ours_take_pictures_that_are_not_square(name: str) -> None:
 def test_each_row_of_the_table_says_what_and_where_from(name: str) -> None:
     row = NETWORKS[name]
     assert importlib.util.find_spec(row.module) is not None
-    assert issubclass(row.load(), nn.Module)
+    assert callable(row.load())
     assert row.sentence
     assert row.source
     assert name == name.lower()
@@ -134,7 +134,9 @@ def test_names_hold_ours_first_then_the_others() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "resnet18", "timm/test_vit", "googlenet"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet-lite0", "resnet18", "torchvision/resnet18", "timm/test_vit", "googlenet"]
+)
 def test_published_weights_say_what_input_they_want(name: str) -> None:
     wanted = own_input(name)
     assert wanted is not None

@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import rankdata
 
 from striate.errors import InputError
-from striate.evaluation import Evaluation, bootstrap, evaluate_classification
+from striate.evaluation import bootstrap
+from striate.evaluation.evaluation import Evaluation, evaluate_classification
 
 Answers = Callable[..., tuple[np.ndarray, np.ndarray]]
 

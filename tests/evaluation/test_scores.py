@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from striate.evaluation import Figure, calibration, evaluate_classification, ranking, scores, wilson
+from striate.evaluation import calibration, ranking, scores
+from striate.evaluation.evaluation import evaluate_classification
+from striate.evaluation.figure import Figure, wilson
 
 Answers = Callable[..., tuple[np.ndarray, np.ndarray]]
 

@@ -65,8 +65,8 @@ def test_unknown_names_get_the_nearest(name: str, message: str) -> None:
         ("small-conv", {"width": "a"}, "cannot be built with"),
         ("small-conv", {"width": -3}, "small-conv"),
         ("small-conv", {"width": 10**7}, "weights"),
-        ("resnet18", {"widht_per_group": 32}, "did you mean 'width_per_group'"),
-        ("resnet18", {"width_per_group": "a"}, "resnet18"),
+        ("torchvision/resnet18", {"widht_per_group": 32}, "did you mean 'width_per_group'"),
+        ("torchvision/resnet18", {"width_per_group": "a"}, "resnet18"),
         ("timm/test_resnet", {"nonsense": 1}, "no argument 'nonsense'"),
         ("timm/test_resnet", {"pretrained": True}, "no argument 'pretrained'"),
         ("timm/test_resnet", {"checkpoint_path": "x"}, "no argument 'checkpoint_path'"),
@@ -91,13 +91,17 @@ def test_impossible_shapes_are_refused(changes: dict[str, Any]) -> None:
 def test_arguments_reach_the_network() -> None:
     layers = [layer for layer in build("mlp", arguments={"hidden": [7, 5]}).network.modules() if hasattr(layer, "bias")]
     assert [layer.out_features for layer in layers] == [7, 5, 4]
-    assert build("resnet18", arguments={"norm_layer": nn.InstanceNorm2d}).network.bn1.__class__ is nn.InstanceNorm2d
+    assert (
+        build("torchvision/resnet18", arguments={"norm_layer": nn.InstanceNorm2d}).network.bn1.__class__
+        is nn.InstanceNorm2d
+    )
 
 
 def test_ours_come_first_and_prefixes_say_whose() -> None:
+    assert type(build("resnet18").network).__module__.startswith("striate")
     assert type(build("torchvision/resnet18").network).__module__.startswith("torchvision")
     assert type(build("timm/test_resnet").network).__module__.startswith("timm")
-    assert type(build("resnet18").network).__module__.startswith("torchvision")
+    assert type(build("resnet101").network).__module__.startswith("torchvision")
     assert type(build("test_resnet").network).__module__.startswith("timm")
 
 
@@ -109,7 +113,7 @@ def test_lenet5_has_the_published_size() -> None:
 
 
 def test_small_pictures_get_a_small_stem_and_the_notes_say_so() -> None:
-    large, small = build("resnet18", size=64), build("resnet18", size=32)
+    large, small = build("torchvision/resnet18", size=64), build("torchvision/resnet18", size=32)
     assert (large.network.conv1.kernel_size, large.network.conv1.stride) == ((7, 7), (2, 2))
     assert large.notes == ()
     assert (small.network.conv1.kernel_size, small.network.conv1.stride) == ((3, 3), (1, 1))
@@ -142,7 +146,7 @@ def test_networks_of_one_size_are_built_for_it_or_say_their_own() -> None:
 
 
 def test_large_pictures_are_checked_by_their_shapes() -> None:
-    made = build("resnet18", size=4096)
+    made = build("torchvision/resnet18", size=4096)
     assert (made.size, made.notes) == ((4096, 4096), ())
 
 
@@ -152,7 +156,7 @@ def test_outputs_for_training_alone_are_left_out() -> None:
 
 
 def test_a_run_without_values_leaves_the_network_as_it_was() -> None:
-    for name in ("small-resnet", "resnet18"):
+    for name in ("small-resnet", "torchvision/resnet18"):
         network = build(name).network
         before = {key: value.clone() for key, value in network.state_dict().items()}
         assert on_meta(network.train(), (2, 3, 32, 32)).device.type == "meta"
@@ -166,7 +170,7 @@ def test_published_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch: 
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", offline)
-    for name in ("resnet18", "timm/test_resnet"):
+    for name in ("resnet18", "torchvision/resnet18", "timm/test_resnet"):
         with pytest.raises(InputError, match=r"could not be fetched.*no network here.*--weights"):
             build(name, pretrained=True)
     with pytest.raises(InputError, match="no published weights of lenet5"):
@@ -175,21 +179,21 @@ def test_published_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch: 
 
 def test_nothing_is_fetched_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("a request"))
-    build("resnet18")
+    build("torchvision/resnet18")
 
 
 def test_torchvisions_published_weights_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The download stands in for: weights of a network of 1,000 classes at its own size."""
-    published = build("resnet18", num_outputs=1000, size=224, seed=5).network.state_dict()
+    published = build("torchvision/resnet18", num_outputs=1000, size=224, seed=5).network.state_dict()
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: dict(published))
-    made = build("resnet18", channels=1, size=224, pretrained=True)
+    made = build("torchvision/resnet18", channels=1, size=224, pretrained=True)
     state = made.network.state_dict()
     assert torch.equal(state["layer1.0.conv1.weight"], published["layer1.0.conv1.weight"])
     assert state["fc.weight"].shape == (4, 512)
     assert made.input_defaults.mean == pytest.approx((0.449,))
     assert any("fc" in note and "fresh" in note for note in made.notes)
     grey = torch.rand(2, 1, 224, 224)
-    colour = build("resnet18", size=224, pretrained=True).network.eval()
+    colour = build("torchvision/resnet18", size=224, pretrained=True).network.eval()
     colour.fc = made.network.eval().fc
     with torch.no_grad():
         assert torch.allclose(made.network(grey), colour(grey.expand(-1, 3, -1, -1)), atol=1e-3)
@@ -197,9 +201,9 @@ def test_torchvisions_published_weights_are_fitted(monkeypatch: pytest.MonkeyPat
 
 def test_structure_does_not_depend_on_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a run can be loaded without fetching anything."""
-    published = build("resnet18", num_outputs=1000, size=224).network.state_dict()
+    published = build("torchvision/resnet18", num_outputs=1000, size=224).network.state_dict()
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: dict(published))
-    for name in ("resnet18", "efficientnet-lite0"):
+    for name in ("resnet18", "torchvision/resnet18", "efficientnet-lite0"):
         given = build(name, channels=1, size=16, pretrained=True).network
         fresh = build(name, channels=1, size=16).network
         assert str(given) == str(fresh)
@@ -208,9 +212,9 @@ def test_structure_does_not_depend_on_weights(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_resampled_filters_answer_an_even_picture_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    published = build("resnet18", num_outputs=1000, size=224).network.state_dict()
+    published = build("torchvision/resnet18", num_outputs=1000, size=224).network.state_dict()
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: dict(published))
-    small = build("resnet18", size=32, pretrained=True).network.conv1.weight
+    small = build("torchvision/resnet18", size=32, pretrained=True).network.conv1.weight
     assert torch.allclose(small.sum(dim=(2, 3)), published["conv1.weight"].sum(dim=(2, 3)), atol=1e-4)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from striate.data.sources import open_dataset
 from striate.data.survey import Thumbnail, survey
-from striate.evaluation import evaluate_classification
+from striate.evaluation.evaluation import evaluate_classification
 from striate.reports.digest import reliability
 from striate.reports.figures import thumbnail
 from striate.reports.pages import (

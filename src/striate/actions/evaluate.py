@@ -21,7 +21,7 @@ from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:
     from striate.data.store import PreparedResult
-    from striate.evaluation import Evaluation
+    from striate.evaluation.evaluation import Evaluation
 
 LEARNED_FROM = (
     "the run was trained on these pictures, so the figures are too good; "
@@ -74,7 +74,7 @@ def evaluate(
     """
     import torch
 
-    from striate.evaluation import evaluate_classification
+    from striate.evaluation.evaluation import evaluate_classification
 
     samples = open_dataset(source, labels=labels, root=root)
     observer.say(samples.how)

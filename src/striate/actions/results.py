@@ -19,7 +19,7 @@ from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources.listing import counted
 from striate.data.splits import Duplicates, find_equal
 from striate.data.store import load_pixels
-from striate.evaluation import evaluate_classification
+from striate.evaluation.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
 from striate.models.run import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, json_text, write_model
 from striate.training.history import history_text

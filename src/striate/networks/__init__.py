@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,10 @@ __all__ = ["NETWORKS", "BuiltNetwork", "InputDefaults", "Part", "build_network",
 
 @dataclass(frozen=True)
 class Part:
-    """A network of our own: where its class is, one sentence on what it is for, and the paper.
+    """A network of our own: where what makes it is, one sentence on what it is for, and the paper.
 
-    The class takes `num_outputs`, `channels`, mostly `size` (rows, columns), and its own arguments with
-    defaults; it has `features` ((B, C, H, W) -> (B, num_features)), `num_features` and `head`.
+    `factory` (a class or a function) takes `num_outputs`, `channels`, mostly `size` (rows, columns), and its own arguments with
+    defaults; the network has `features` ((B, C, H, W) -> (B, num_features)), `num_features` and `head`.
     """
 
     module: str
@@ -32,9 +32,9 @@ class Part:
     sentence: str
     source: str
 
-    def load(self) -> type[nn.Module]:
-        """The class itself; imports torch."""
-        found: type[nn.Module] = getattr(importlib.import_module(self.module), self.factory)
+    def load(self) -> Callable[..., nn.Module]:
+        """What makes the network; imports torch."""
+        found: Callable[..., nn.Module] = getattr(importlib.import_module(self.module), self.factory)
         return found
 
 
@@ -74,6 +74,24 @@ NETWORKS: dict[str, Part] = {
         "EfficientNetLite0",
         "a light network for photographs, whose ImageNet weights come with the installation",
         "Tan and Le 2019 (arXiv:1905.11946)",
+    ),
+    "resnet18": Part(
+        "striate.networks.resnet",
+        "resnet18",
+        "a residual network of 18 layers for photographs",
+        "He, Zhang, Ren, Sun 2016 (arXiv:1512.03385)",
+    ),
+    "resnet34": Part(
+        "striate.networks.resnet",
+        "resnet34",
+        "a residual network of 34 layers for photographs",
+        "He, Zhang, Ren, Sun 2016 (arXiv:1512.03385)",
+    ),
+    "resnet50": Part(
+        "striate.networks.resnet",
+        "resnet50",
+        "a residual network of 50 layers, with bottlenecks, for photographs",
+        "He, Zhang, Ren, Sun 2016 (arXiv:1512.03385)",
     ),
 }
 

@@ -87,12 +87,26 @@ class OwnNetwork:
     takes_channels = True
 
     @property
+    def _is_resnet(self) -> bool:
+        return NETWORKS[self.name].module == "striate.networks.resnet"
+
+    @property
     def fits_size(self) -> bool:
-        """All but efficientnet-lite0 do."""
+        """Those for small pictures do."""
         return "size" in inspect.signature(NETWORKS[self.name].load()).parameters
 
     def own_input(self) -> InputDefaults | None:
-        """Of efficientnet-lite0's weights; the others have none."""
+        """Of efficientnet-lite0's weights and of torchvision's for residual networks; the others have none."""
+        if self._is_resnet:
+            from striate.networks import resnet
+
+            return InputDefaults(
+                size=(resnet.INPUT_SIZE, resnet.INPUT_SIZE),
+                mean=resnet.INPUT_MEAN,
+                deviation=resnet.INPUT_DEVIATION,
+                interpolation=resnet.INPUT_INTERPOLATION,
+                crop_share=resnet.INPUT_CROP_SHARES[self.name],
+            )
         if self.name != "efficientnet-lite0":
             return None
         from striate.networks import efficientnet_lite as lite
@@ -129,7 +143,15 @@ class OwnNetwork:
         arguments: Mapping[str, Any],
         cache: Path | None,
     ) -> tuple[nn.Module, list[str]]:
-        """efficientnet-lite0 with ImageNet weights from the installation; InputError for the others."""
+        """efficientnet-lite0 with ImageNet weights from the installation, residual networks with torchvision's;
+        InputError for the others."""
+        if self._is_resnet:
+            from striate.networks.torchvision_networks import published_state
+
+            network = self.build(num_outputs=num_outputs, channels=3, size=size, arguments=arguments)
+            state, best = published_state(self.name, cache)
+            notes = load_into(network, self.adapted(network, state), "head", f"torchvision's {best}")
+            return network, [f"{self.name} starts from torchvision's weights {best}", *notes]
         network = self.build(num_outputs=num_outputs, channels=channels, size=size, arguments=arguments)
         from striate.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 
@@ -142,7 +164,11 @@ class OwnNetwork:
         return network, [f"{self.name} starts from ImageNet weights (of the package that was installed along){head}"]
 
     def adapted(self, network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As they are."""
+        """As they are; torchvision's of residual networks under our names."""
+        if self._is_resnet:
+            from striate.networks.resnet import renamed
+
+            return renamed(state)
         return state
 
 
@@ -207,7 +233,7 @@ def build(
             else:
                 network, notes = _from_state(found, num_outputs, channels, taken, arguments, state, str(weights))
             notes += _fit(found, network, channels, taken, has_weights=True)
-            _try(network, channels, taken, num_outputs)
+            _try(found, network, channels, taken, num_outputs)
     own = found.own_input()
     defaults = None
     if (pretrained or weights is not None) and own is not None:
@@ -234,7 +260,7 @@ def _of_random_weights(
             first = channels if found.takes_channels else 3
             network = found.build(num_outputs=num_outputs, channels=first, size=size, arguments=arguments)
             notes = _fit(found, network, channels, size, has_weights=False)
-            _try(network, channels, size, num_outputs)
+            _try(found, network, channels, size, num_outputs)
         except IMPOSSIBLE as error:
             if isinstance(found, OwnNetwork) and not arguments:
                 raise  # ours take every size: this is a defect
@@ -261,6 +287,7 @@ def _from_state(
     first = 3
     probe = found.build(num_outputs=num_outputs, channels=channels, size=size, arguments=arguments)
     stem = first_convolution(probe)
+    state = found.adapted(probe, state)
     if stem is not None:
         in_file = state.get(f"{stem[0]}.weight")
         first = in_file.shape[1] if in_file is not None and in_file.dim() == 4 else stem[1].in_channels
@@ -269,7 +296,7 @@ def _from_state(
     network = found.build(num_outputs=num_outputs, channels=first, size=size, arguments=arguments)
     fit_channels(network, first, has_weights=False)
     head = find_head(network).name
-    notes = load_into(network, found.adapted(network, state), head, origin, AUXILIARY)
+    notes = load_into(network, state, head, origin, AUXILIARY)
     return network, [f"{found.name} starts from the weights in {origin}", *notes]
 
 
@@ -281,8 +308,10 @@ def _fit(found: Found, network: nn.Module, channels: int, size: tuple[int, int],
     return [note for note in notes if note is not None]
 
 
-def _try(network: nn.Module, channels: int, size: tuple[int, int], num_outputs: int) -> None:
+def _try(found: Found, network: nn.Module, channels: int, size: tuple[int, int], num_outputs: int) -> None:
     """One picture in evaluation mode, and the shapes of two in training mode. Raises one of `IMPOSSIBLE`."""
+    if isinstance(found, OwnNetwork):
+        return  # made for every size, which the contract tests hold them to; torch's meta kernels cost a second to load
     stem = first_convolution(network)
     if stem is not None and stem[1].kernel_size == stem[1].stride and stem[1].stride[0] >= LARGE_PATCH:
         patch = stem[1].stride[0]

@@ -60,9 +60,6 @@ def fit_size(network: nn.Module, size: tuple[int, int], channels: int, has_weigh
     if found is None or min(size) >= SMALL:
         return None
     name, convolution = found
-    factor = reduction(network, channels)
-    if factor is None:
-        return None
     pool = next((name for name, module in network.named_modules() if isinstance(module, nn.MaxPool2d)), None)
     done: list[str] = []
     kernel, stride = convolution.kernel_size[0], convolution.stride[0]
@@ -71,6 +68,8 @@ def fit_size(network: nn.Module, size: tuple[int, int], channels: int, has_weigh
         _set_kernel(convolution, 3, 1, has_weights)
         put(network, pool, nn.Identity())
         done = [f"{name} is 3x3 with stride 1 (was {kernel}x{kernel}, {stride})", f"{pool} is left out"]
+    elif (factor := reduction(network, channels)) is None:
+        return None
     elif patches:
         new = stride
         # A network that reduces in its patches only (a vision transformer) has its positions tied to them.

@@ -27,6 +27,25 @@ def names() -> tuple[str, ...]:
     return tuple(models.list_models(module=models))
 
 
+def published_state(name: str, cache: Path | None) -> tuple[dict[str, Tensor], str]:
+    """torchvision's best published weights of `name`, fetched over the network into `cache`, and what they are called.
+
+    Raises InputError where they cannot be fetched.
+    """
+    import http.client
+
+    best = models.get_model_weights(name).DEFAULT
+    where = {} if cache is None else {"model_dir": str(cache)}
+    try:
+        state: dict[str, Tensor] = best.get_state_dict(progress=False, check_hash=True, weights_only=True, **where)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise InputError(
+            f"the weights of {name} could not be fetched from {best.url} ({error}); "
+            "give a file with --weights, or use efficientnet-lite0, whose weights are here"
+        ) from error
+    return state, str(best)
+
+
 @dataclass(frozen=True)
 class TorchvisionNetwork:
     """One of them."""
@@ -81,18 +100,8 @@ class TorchvisionNetwork:
         cache: Path | None,
     ) -> tuple[nn.Module, list[str]]:
         """The same with its best published weights, fetched over the network; and sentences for the log."""
-        import http.client
-
         network = self.build(num_outputs=num_outputs, channels=channels, size=size, arguments=arguments)
-        best = models.get_model_weights(self.name).DEFAULT
-        where = {} if cache is None else {"model_dir": str(cache)}
-        try:
-            state: dict[str, Tensor] = best.get_state_dict(progress=False, check_hash=True, weights_only=True, **where)
-        except (OSError, RuntimeError, http.client.HTTPException) as error:
-            raise InputError(
-                f"the weights of {self.name} could not be fetched from {best.url} ({error}); "
-                "give a file with --weights, or use efficientnet-lite0, whose weights are here"
-            ) from error
+        state, best = published_state(self.name, cache)
         head = find_head(network).name
         notes = load_into(network, self.adapted(network, state), head, f"torchvision's {best}", AUXILIARY)
         return network, [f"{self.name} starts from torchvision's weights {best}", *notes]
