@@ -233,9 +233,9 @@ class TestRefusals:
         make(tmp_path, name)
         assert said in refused(tmp_path / name)
 
-    @pytest.mark.parametrize("source", ["https://example.org/photos", "s3://bucket/photos"])
-    def test_addresses(self, source):
-        assert "download it first" in refused(source)
+    def test_addresses(self):
+        assert "download it first" in refused("https://example.org/photos")
+        assert "name it as text" in refused(Path("s3://bucket/photos"))
 
     def test_odd_paths(self, tmp_path):
         assert "no file can have this name" in refused("a\0b")

@@ -54,7 +54,8 @@ def resume(
             further = True
     elif _came_to_its_end(run, resolved):
         raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
-    samples = open_dataset(source, labels=recipe.labels, root=recipe.root)
+    stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
+    samples = open_dataset(source, labels=recipe.labels, root=recipe.root, stream=stream)
     watch = Observers(LogFile(run), observer)
     watch.say("resumed")
     job = Job(

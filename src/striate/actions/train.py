@@ -34,7 +34,7 @@ def train(
     """Train a network on the pictures of `source` and write a run folder.
 
     source: a folder of class folders (also under train / validation / test), a folder with a table, IDX
-    files, WebDataset tars, or arrays: `(pictures, labels)`, `{"train": (pictures, labels), "test": ...}`.
+    files, WebDataset tars or their address, or arrays: `(pictures, labels)`, `{"train": (pictures, labels), ...}`.
     out: the folder of the run; `runs/<source>-<n>` where None. recipe: a `Recipe` or a TOML file, in whose
     `[resolved]` nothing is decided anew; `settings` (fields of `Recipe`) stand above it. network: a name, or
     a module of your own that takes (B, C, H, W) and gives (B, classes). started: `time.monotonic()` at which
@@ -53,7 +53,8 @@ def train(
         require(resolved_values.get("network") == OWN_NETWORK, "the recipe is that of a named network, not of your own")
     resolved = Resolved.from_mapping(resolved_values, str(recipe)) if resolved_values else None
     _check_early(asked)
-    samples = open_dataset(source, labels=asked.labels, root=asked.root)
+    stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
+    samples = open_dataset(source, labels=asked.labels, root=asked.root, stream=stream)
     run = claim_folder(out, samples.source, overwrite=overwrite)
     try:
         log = LogFile(run)

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from striate.actions.job import (
     require_same_pictures,
 )
 from striate.actions.results import write_results
+from striate.actions.streamed import Telling, asked_to_stream, identities, must_stream, without_failures
 from striate.actions.timing import Replanner, plan_for_time
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
@@ -32,7 +34,8 @@ from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources.listing import counted
 from striate.data.splits import assign_splits
-from striate.data.store import PixelStore, StoreResult, build_store, load_pixels, prepare_all
+from striate.data.store import PixelStore, StoreResult, build_store, decoded, prepare_all
+from striate.data.streaming import Streamed, buffer_for, first_pictures, first_rows, in_turn
 from striate.errors import InputError, require
 from striate.machine.allocator import keep_large_blocks
 from striate.machine.devices import pick_device
@@ -44,6 +47,7 @@ from striate.models.run import OWN_NETWORK, RECIPE
 from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
 from striate.networks.describe import describe
 from striate.networks.small_resnet import SmallResNet
+from striate.observer import Observers
 from striate.tasks.classification import Classification
 from striate.training.defaults import (
     PRETRAINED,
@@ -84,7 +88,11 @@ def carry_out(job: Job, samples: Samples) -> None:
     samples, split_words = assign_splits(samples, seed=recipe.seed)
     say(split_words)
     require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training pictures")
-    longer_side, grey = _first_look(samples)
+    asked = asked_to_stream(job, samples)
+    longer_side, grey, picture_bytes = _first_look(job, samples, forward=asked is not None and asked[0])
+    stream, why_stream = asked or must_stream(samples, picture_bytes)
+    if stream:
+        say(f"the training pictures are streamed ({why_stream})")
     facts = Facts(
         pictures=len(samples.rows(TRAIN)),
         classes=len(samples.class_names),
@@ -96,30 +104,32 @@ def carry_out(job: Job, samples: Samples) -> None:
     frozen = (
         job.network is None and name == PRETRAINED and pretrained and recipe.epochs is None and recipe.weights is None
     )
+    frozen = frozen and not stream
     if job.resolved is not None:
         frozen = job.resolved.method == "frozen"
     if frozen:
         precision, why = "float32", "features are answers"
     say(f"working on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
-    way = train_frozen if frozen else train_by_steps
+    way = train_frozen if frozen else partial(train_by_steps, stream=stream)
     write_results(job, way(job, samples, facts, machine))
 
 
-def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
-    """Decode once, fit the input, build the network, decide what is open, and run the loop."""
+def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *, stream: bool = False) -> Trained:
+    """Decode once (or stream), fit the input, build the network, decide what is open, and run the loop."""
     recipe, observer, resolved = job.recipe, job.observer, job.resolved
     began = time.monotonic()
     size = _known_size(job, facts)
-    reading = build_store(
-        samples,
-        samples.rows(TRAIN),
-        threads=machine.threads,
-        shrink=None if size is None else 2 * size,
-        observer=observer,
-    )
+    shrink = None if size is None else 2 * size
+    if stream:
+        reading = first_pictures(
+            samples, samples.rows(TRAIN), seed=recipe.seed, threads=machine.threads, shrink=shrink, observer=observer
+        )
+    else:
+        reading = build_store(samples, samples.rows(TRAIN), threads=machine.threads, shrink=shrink, observer=observer)
     store = reading.store
     require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
-    facts = replace(facts, pictures=len(store), grey=bool((store.shapes[:, 2] == 1).all()))
+    pictures = len(samples.rows(TRAIN)) - len(reading.failures)
+    facts = replace(facts, pictures=pictures, grey=bool((store.shapes[:, 2] == 1).all()))
     name, pretrained, why = choose_network(recipe, facts)
     arguments: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
     if resolved is not None:
@@ -135,12 +145,16 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
         for note in built.notes:
             observer.say(note)
     observer.say(spec_words)
-    material = hold_back(job, samples, spec, reading, machine)
+    if stream:
+        observer.say(
+            f"that, and all else that depends on pixels, was decided by the first {counted(len(store), 'picture')}"
+        )
+    material = hold_back(job, samples, spec, reading, machine, stream=stream)
     require_same_pictures(job, material)
     used, train_rows = material.samples, material.samples.rows(TRAIN)
     mirrors_words = ""
     if resolved is None:
-        facts, mirrors_words = _ask_mirrors(recipe, facts, spec, material)
+        facts, mirrors_words = _ask_mirrors(recipe, facts, spec, store, samples.targets[reading.rows])
         resolved = resolve_steps(
             recipe,
             facts,
@@ -153,10 +167,24 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
             precision=machine.precision,
             threads=machine.threads,
         )
+        if stream:
+            resolved = replace(resolved, buffer=buffer_for(used, train_rows))
         observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
     task, augmentation = _task(resolved, used), Augmentation(**resolved.augment)
+    streamed = None
+    if resolved.buffer is not None:
+        streamed = Streamed(
+            used,
+            train_rows,
+            buffer=resolved.buffer,
+            threads=machine.threads,
+            like=tuple(store.shapes[0].tolist()) if store.uniform else None,
+            shrink=shrink,
+            strict=recipe.strict,
+        )
+        observer = Observers(observer, Telling(streamed, observer))
     batches = Batches(
-        store,
+        store if streamed is None else streamed,
         task=task,
         frame=spec,
         batch_size=resolved.batch_size,
@@ -203,6 +231,8 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine) -
         observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
     reading_seconds, began = time.monotonic() - began, time.monotonic()
     progress = loop.run()
+    if streamed is not None:
+        material = without_failures(material, streamed.failures)
     return Trained(
         model=_calibrated(model, material),
         described={"name": resolved.network, "arguments": resolved.arguments},
@@ -244,16 +274,16 @@ def _plan_minutes(
     return planned, network, Replanner(job, time_plan.reserve, most, write)
 
 
-def _ask_mirrors(recipe: Recipe, facts: Facts, spec: InputSpec, material: Material) -> tuple[Facts, str]:
+def _ask_mirrors(
+    recipe: Recipe, facts: Facts, spec: InputSpec, store: PixelStore, targets: np.ndarray
+) -> tuple[Facts, str]:
     """Whether mirrored training pictures keep their label, where that is not said in the recipe."""
-    store = material.store
-    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none" or store is None:
+    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none":
         return facts, ""
     chosen = sample_rows(len(store), recipe.seed)
     side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash")
     pictures = torch.stack([side.prepare(store.pixels(int(index))) for index in chosen])
-    targets = material.samples.targets[material.samples.rows(TRAIN)][chosen]
-    evidence = mirror_evidence(pictures, targets, grey=bool(facts.grey))
+    evidence = mirror_evidence(pictures, targets[chosen], grey=bool(facts.grey))
     words = "keep their label" if evidence.harmless else "do not keep their label"
     return replace(facts, mirrors=evidence.harmless), f" (mirrored pictures {words}: t = {evidence.t:.1f})"
 
@@ -282,27 +312,39 @@ def _weights_words(resolved: Resolved, best_epoch: int, monitor: str) -> str:
     return f"{averaged}, of epoch {best_epoch + 1}, the best by validation {monitor.replace('_', ' ')}"
 
 
-def _first_look(samples: Samples) -> tuple[float, bool]:
-    """Median of the longer sides of up to PROBED training pictures, from their headers, and whether all of up to
-    LOOKED_AT of them are grey."""
+def _first_look(job: Job, samples: Samples, *, forward: bool) -> tuple[float, bool, float]:
+    """Median of the longer sides of up to PROBED training pictures, from their headers; whether all of up to
+    LOOKED_AT of them are grey; and the mean of the bytes of one that is decoded. `forward`: of those that are read
+    first, where looking further would mean reading all."""
     rows = samples.rows(TRAIN)
     chosen = rows[np.linspace(0, len(rows) - 1, min(PROBED, len(rows))).astype(np.int64)]
-    sides: list[int] = []
+    if forward:
+        chosen = first_rows(samples, rows, job.recipe.seed, PROBED)
+    sides: list[tuple[int, int]] = []
     colours: list[bool] = []
-    for row in chosen:
-        try:
-            data = samples.pictures.load(int(samples.index[row]))
-            if isinstance(data, np.ndarray):
-                sides.append(max(data.shape[:2]))
-            else:
-                header = probe(data)
-                sides.append(max(header.width, header.height))
-            if len(colours) < LOOKED_AT:
-                colours.append(load_pixels(samples, int(row)).shape[2] > 1)
-        except InputError:
-            continue  # it is named when it is decoded
+    with in_turn(samples, chosen) as turned:
+        for row in chosen:
+            try:
+                data = turned.pictures.load(int(samples.index[row]))
+                if isinstance(data, np.ndarray):
+                    sides.append((data.shape[0], data.shape[1]))
+                else:
+                    header = probe(data)
+                    sides.append((header.height, header.width))
+                if len(colours) < LOOKED_AT:
+                    colours.append(decoded(data).shape[2] > 1)
+            except InputError:
+                continue  # it is named when it is decoded
     require(bool(sides), f"{samples.source}: none of its pictures can be read; striate inspect names them")
-    return float(np.median(sides)), not any(colours)
+    longer = float(np.median([max(pair) for pair in sides]))
+    return longer, not any(colours), _decoded_bytes(job, longer, np.array(sides), grey=not any(colours))
+
+
+def _decoded_bytes(job: Job, longer: float, sides: np.ndarray, *, grey: bool) -> float:
+    """Mean bytes of pictures of these sides (n, 2) as the store would keep them."""
+    size = job.recipe.size or (None if longer <= SMALL_SIDE else SIDE_FROM_NOTHING)
+    factor = 1 if size is None else np.maximum(1, sides.min(axis=1) // (2 * size))
+    return float((sides.prod(axis=1) / factor**2).mean()) * (1 if grey else 3)
 
 
 def _known_size(job: Job, facts: Facts) -> int | None:
@@ -360,17 +402,22 @@ def _build(
     )
 
 
-def hold_back(job: Job, samples: Samples, spec: InputSpec, reading: StoreResult, machine: Machine) -> Material:
+def hold_back(
+    job: Job, samples: Samples, spec: InputSpec, reading: StoreResult, machine: Machine, *, stream: bool = False
+) -> Material:
     """Validation and test as the network takes them, and the table without what could not be read."""
     failures = list(reading.failures)
     checksums = np.zeros(len(samples), dtype=np.uint64)
+    if stream:
+        checksums[samples.rows(TRAIN)] = identities(samples, samples.rows(TRAIN))
     checksums[reading.rows] = reading.checksums
     held_back: dict[str, torch.Tensor] = {}
     for split in (VALIDATION, TEST):
         rows = samples.rows(split)
-        prepared = prepare_all(
-            samples, rows, spec.prepare, threads=machine.threads, observer=job.observer, what=f"reading {split}"
-        )
+        with in_turn(samples, rows) as turned:
+            prepared = prepare_all(
+                turned, rows, spec.prepare, threads=machine.threads, observer=job.observer, what=f"reading {split}"
+            )
         checksums[prepared.rows] = prepared.checksums
         failures += prepared.failures
         if len(prepared.rows):
@@ -380,7 +427,9 @@ def hold_back(job: Job, samples: Samples, spec: InputSpec, reading: StoreResult,
     require_classes(used)
     kept = np.ones(len(samples), dtype=bool)
     kept[[row for row, _ in failures]] = False
-    return Material(samples=used, store=reading.store, held_back=held_back, checksums=checksums[kept])
+    return Material(
+        samples=used, store=None if stream else reading.store, held_back=held_back, checksums=checksums[kept]
+    )
 
 
 def _task(resolved: Resolved, samples: Samples) -> Classification:

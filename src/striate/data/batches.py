@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -19,7 +21,8 @@ from striate.data.augment import Augmentation, apply, draw
 from striate.data.draws import permutation
 from striate.data.placement import Placement
 from striate.data.resample import Frame
-from striate.errors import require
+from striate.data.streaming import Streamed
+from striate.errors import InputError, require
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +76,15 @@ class Batches:
     The order is random, so the pairs are; and a batch needs but one picture more, wherever it is cut.
     Weights are mixed as the pictures are.
 
+    Pictures that are streamed come in the order of their source (`shard_order`), of which each rank has its own part;
+    those that cannot be read are missing from their batch.
+
     Raises InputError without pictures and where `batch_size` cannot be shared among the ranks.
     """
 
     def __init__(
         self,
-        pictures: Pixels,
+        pictures: Pixels | Streamed,
         *,
         task: Targets,
         frame: Frame,
@@ -121,26 +127,64 @@ class Batches:
         return _ahead(made) if self.ahead else made
 
     def _made(self, epoch: int, start: int) -> Generator[Batch, None, None]:
+        if isinstance(self.pictures, Streamed):
+            yield from self._streamed(self.pictures, epoch, start)
+            return
         order = permutation(self.seed, epoch, len(self.rows), purpose=PURPOSE)
         for step in range(start, self.steps_per_epoch):
             first, last = step * self.batch_size, min((step + 1) * self.batch_size, len(order))
             here = np.array_split(np.arange(first, last), self.ranks)[self.rank]
-            yield self._batch(epoch, order, here)
+            yield self._looked_up(self.pictures, epoch, order, here)
 
-    def _batch(self, epoch: int, order: np.ndarray, here: np.ndarray) -> Batch:
+    def _looked_up(self, pictures: Pixels, epoch: int, order: np.ndarray, here: np.ndarray) -> Batch:
         """The pictures at these places (B,) of the order."""
+        chosen = order[np.append(here, (here[-1] + 1) % len(order)) if self.augmentation.mixes else here]
+        uniform = pictures.uniform
+        pixels = pictures.block(chosen) if uniform else [pictures.pixels(int(index)) for index in chosen]
+        return self._batch(epoch, chosen, len(here), pixels, pictures.shapes[chosen], uniform)
+
+    def _streamed(self, pictures: Streamed, epoch: int, start: int) -> Generator[Batch, None, None]:
+        """The batches of an epoch from step `start` on. Where no picture comes after the last that is mixed,
+        its partner is the first of its batch."""
+        size, order = self.batch_size // self.ranks, pictures.order(self.seed, epoch, self.rank, self.ranks)
+        with closing(pictures.pictures(order, start * size)) as coming:
+            before: list[tuple[int, np.ndarray | None]] = []  # the partner of the last batch
+            for _ in range(start, self.steps_per_epoch):
+                wanted = size + self.augmentation.mixes - len(before)
+                some = before + list(islice(coming, wanted))
+                before = some[size:]
+                read = [(place, pixels) for place, pixels in some[:size] if pixels is not None]
+                if not read:
+                    row = int(pictures.rows[some[0][0]])
+                    raise InputError(
+                        f"{pictures.samples.source}: no picture of a batch of {size} can be read "
+                        f"({pictures.samples.names[row]}: {pictures.failures[row]})"
+                    )
+                count = len(read)
+                if self.augmentation.mixes:
+                    read.append(next(((place, pixels) for place, pixels in before if pixels is not None), read[0]))
+                chosen = np.array([place for place, _ in read], dtype=np.int64)
+                shapes = np.array([pixels.shape for _, pixels in read], dtype=np.int64)
+                block, uniform = pictures.block([pixels for _, pixels in read])
+                yield self._batch(epoch, chosen, count, block, shapes, uniform)
+
+    def _batch(
+        self,
+        epoch: int,
+        chosen: np.ndarray,
+        count: int,
+        pixels: np.ndarray | Sequence[np.ndarray],
+        shapes: np.ndarray,
+        uniform: bool,
+    ) -> Batch:
+        """The first `count` of the `chosen` pictures; where they are mixed, one more is the partner of the last."""
         import torch
 
         from striate.data.mixing import mix
 
         mixes = self.augmentation.mixes
-        count = len(here)
-        chosen = order[np.append(here, (here[-1] + 1) % len(order)) if mixes else here]
         rows = self.rows[chosen]
-        shapes = self.pictures.shapes[chosen]
-        drawn = draw(self.augmentation, self.seed, epoch, rows, shapes, self.frame, uniform=self.pictures.uniform)
-        uniform = self.pictures.uniform
-        pixels = self.pictures.block(chosen) if uniform else [self.pictures.pixels(int(index)) for index in chosen]
+        drawn = draw(self.augmentation, self.seed, epoch, rows, shapes, self.frame, uniform=uniform)
         pictures = apply(pixels, drawn, self.frame)
         targets = self.task.targets(rows, drawn.placement)
         weights = None if self.weights is None else torch.from_numpy(self.weights[chosen])

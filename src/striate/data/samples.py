@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,32 @@ class Pictures(Protocol):
         (missing, unreadable), with the reason alone as its message (the caller knows the name).
         """
         ...
+
+
+@runtime_checkable
+class Sharded(Pictures, Protocol):
+    """Pictures that lie one after another in files, which are best read from their beginnings on."""
+
+    @property
+    def places(self) -> np.ndarray:
+        """(n, 3) int64: number of the file, offset in it, bytes; one line for each picture that `load` takes."""
+        ...
+
+    @property
+    def compressed(self) -> np.ndarray:
+        """(files,) bool: whether a file can only be read from its beginning on."""
+        ...
+
+    def forward(self) -> Forward:
+        """A reader of its own, for one thread at a time."""
+        ...
+
+
+class Forward(Protocol):
+    """Loads pictures that are asked for in the order in which they lie; else it goes back to a file's beginning."""
+
+    def load(self, index: int) -> bytes: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

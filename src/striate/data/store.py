@@ -76,7 +76,11 @@ class PreparedResult:
 
 def load_pixels(samples: Samples, row: int, limits: Limits | None = None) -> np.ndarray:
     """The picture of one row (H, W, C), fully decoded. Raises InputError with the reason alone."""
-    loaded = samples.pictures.load(int(samples.index[row]))
+    return decoded(samples.pictures.load(int(samples.index[row])), limits)
+
+
+def decoded(loaded: bytes | np.ndarray, limits: Limits | None = None) -> np.ndarray:
+    """What `Pictures.load` gave as pixels (H, W, C). Raises InputError with the reason alone."""
     if isinstance(loaded, np.ndarray):
         pixels = as_pixels(loaded)
         return pixels if pixels.flags.writeable else pixels.copy()

@@ -120,6 +120,9 @@ class Recipe:
     )
     labels: str | None = setting(None, "where the labels are: folders, or a table FILE")
     root: str | None = setting(None, "folder to which the paths of a table are relative")
+    stream: bool | None = setting(
+        None, "read the training pictures again in every epoch, for sets that memory and disk cannot hold decoded"
+    )
     strict: bool = setting(False, "refuse a source with pictures that cannot be read")
     seed: int = setting(0, "number from which everything random is drawn", at_least=0, at_most=2**63 - 1)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")

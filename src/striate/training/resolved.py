@@ -50,6 +50,8 @@ class Resolved:
     threads: int = setting(1, "", at_least=1)
     seed: int = setting(0, "", at_least=0, at_most=2**63 - 1)
     validate_every: int = setting(1, "", at_least=1)  # epochs
+    # Pictures of the shuffle buffer where the training pictures are streamed; None: they are decoded once.
+    buffer: int | None = setting(None, "", at_least=1)
     # Of the pictures, labels and splits that the run began with; "": not looked at.
     fingerprint: str = ""
     # Of a run that was planned anew for time: [first step, progress there, steps in all].

@@ -17,9 +17,10 @@ from striate.data.samples import Samples
 from striate.data.sources.classes import refuse_unknown_classes
 from striate.data.sources.listing import counted, listing, shown, some
 from striate.data.sources.pictures import find_pictures
+from striate.data.sources.remote import is_address
 from striate.errors import InputError, did_you_mean
 
-__all__ = ["SOURCES", "find_pictures", "open_dataset"]
+__all__ = ["SOURCES", "find_pictures", "is_address", "open_dataset"]
 
 # name -> module, from the form that cannot be mistaken to the one that takes nearly everything
 SOURCES = {
@@ -44,14 +45,18 @@ class Source(Protocol):
         ...
 
 
-def open_dataset(source: Any, *, labels: str | Path | None = None, root: str | Path | None = None) -> Samples:
+def open_dataset(
+    source: Any, *, labels: str | Path | None = None, root: str | Path | None = None, stream: bool = False
+) -> Samples:
     """The table of a labelled source, with the splits that it has itself ("" where it has none).
 
     source: a folder of class folders (also under train / val / test), a folder with a table of
     labels or the table itself, IDX files or the folder of them, WebDataset tars or the folder of
-    them; or arrays: (pictures, labels), or {"train": (pictures, labels), "test": ...}.
+    them, or the address of such tars (s3://bucket/train-{000..009}.tar); or arrays: (pictures, labels), or
+    {"train": (pictures, labels), "test": ...}.
     labels: "folders", or the table that counts, where a folder holds both or several.
     root: the folder that the paths of a table start from (default: the table's own).
+    stream: the pictures are to be read again in every epoch, so nothing of them is kept in memory.
     `Samples.how` says how it was recognised. Raises InputError.
     """
     if not isinstance(source, (str, os.PathLike)):
@@ -60,13 +65,22 @@ def open_dataset(source: Any, *, labels: str | Path | None = None, root: str | P
         from striate.data.sources import arrays
 
         samples = arrays.read(source)
+    elif is_address(source):
+        _check_address(str(source))
+        if labels is not None or root is not None:
+            raise InputError(
+                f"{shown(str(source))}: the labels of tars are in the tars; leave --labels and --root away"
+            )
+        from striate.data.sources import tars
+
+        samples = tars.read_address(str(source))
     else:
-        samples = _open_path(Path(source), labels, None if root is None else Path(root))
+        samples = _open_path(Path(source), labels, None if root is None else Path(root), stream)
     refuse_unknown_classes(samples)
     return samples
 
 
-def _open_path(path: Path, labels: str | Path | None, root: Path | None) -> Samples:
+def _open_path(path: Path, labels: str | Path | None, root: Path | None, stream: bool) -> Samples:
     _check_there(path)
     if root is not None and not root.is_dir():
         raise InputError(f"{shown(str(root))}: no such folder (--root)")
@@ -76,10 +90,10 @@ def _open_path(path: Path, labels: str | Path | None, root: Path | None) -> Samp
         name = next((name for name in SOURCES if name != FOLDERS and _module(name).recognises(path)), None)
         if name is None:
             raise InputError(f"{shown(str(path))}: {_why_no_source(path)}")
-        return _read_table(path, root) if name == "table" else _module(name).read(path)
+        return _read(name, path, root, stream)
     opened, via = path, ""
     for _ in range(DEEPEST):
-        samples = _open_folder(opened, root)
+        samples = _open_folder(opened, root, stream)
         if samples is not None:
             return replace(samples, source=str(path), how=samples.how + via)
         inner = _only_folder(opened)
@@ -89,7 +103,7 @@ def _open_path(path: Path, labels: str | Path | None, root: Path | None) -> Samp
     raise InputError(f"{shown(str(path))}: {_why_no_folder(opened)}")
 
 
-def _open_folder(path: Path, root: Path | None) -> Samples | None:
+def _open_folder(path: Path, root: Path | None, stream: bool) -> Samples | None:
     """What the folder itself holds, or None where that is nothing, or nothing but one folder of it all."""
     found = [name for name in SOURCES if _module(name).recognises(path)]
     if not found:
@@ -100,7 +114,7 @@ def _open_folder(path: Path, root: Path | None) -> Samples | None:
         return _agreed(_read_table(path, root), path)
     if found == [FOLDERS]:
         return _beside_tables(_module(FOLDERS).read(path), path)
-    samples = _read_table(path, root) if found[0] == "table" else _module(found[0]).read(path)
+    samples = _read(found[0], path, root, stream)
     ignored = [name for name in found[1:] if name != FOLDERS]
     return replace(samples, how=f"{samples.how}; {some(ignored)} also there, not used") if ignored else samples
 
@@ -120,6 +134,16 @@ def _open_as_told(path: Path, labels: str | Path, root: Path | None) -> Samples:
         inside = table.resolve().is_relative_to(path.resolve())
         root = table.parent if inside else path
     return replace(_read_table(table, root), source=str(path))
+
+
+def _read(name: str, path: Path, root: Path | None, stream: bool) -> Samples:
+    if name == "table":
+        return _read_table(path, root)
+    if name == "webdataset":
+        from striate.data.sources import tars
+
+        return tars.read(path, stream=stream)
+    return _module(name).read(path)
 
 
 def _read_table(path: Path, root: Path | None) -> Samples:
@@ -200,13 +224,17 @@ def _module(name: str) -> Source:
     return cast(Source, importlib.import_module(SOURCES[name]))
 
 
+def _check_address(address: str) -> None:
+    """Refuse a page of the web, which is no folder that could be looked into. Raises InputError."""
+    if address.startswith(("http:", "https:")) and not re.search(r"\.(tar|tar\.gz|tgz)\W*$", address.lower()):
+        raise InputError(f"{shown(address)} is the address of no tar (.tar, .tar.gz, .tgz); download it first")
+
+
 def _check_there(path: Path) -> None:
     text = str(path)
     # a Path has made one slash of two; a single letter before the colon is a drive
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", text):
-        raise InputError(
-            f"{shown(text)} is an address; download it first, a source is a file or folder on this machine"
-        )
+        raise InputError(f"{shown(text)} is an address as a Path, which loses a slash; name it as text")
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -51,11 +51,16 @@ def listed_names(folder: Path) -> tuple[str, ...] | None:
         raise InputError(f"{path}: not UTF-8 text") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    return names_in(text, str(path))
+
+
+def names_in(text: str, where: str) -> tuple[str, ...]:
+    """The class names in the text of a `classes.txt`, one a line. Raises InputError, naming `where`."""
     names = tuple(class_name(line.strip()) for line in text.splitlines())
     while names and not names[-1]:
         names = names[:-1]
     if not names or "" in names or len(set(names)) != len(names):
-        raise InputError(f"{path}: must hold one class name a line, each once, without empty lines")
+        raise InputError(f"{where}: must hold one class name a line, each once, without empty lines")
     return names
 
 

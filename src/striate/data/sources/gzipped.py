@@ -11,9 +11,12 @@ import io
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from striate.errors import InputError
+
+if TYPE_CHECKING:
+    from striate.data.sources.remote import RemoteFile
 
 SPARE = 64 << 20
 TIMES = 100
@@ -41,15 +44,15 @@ class _Unpacked(io.RawIOBase):
 
 
 class Stream:
-    """Reads forward. Every error is an InputError with the reason alone."""
+    """Reads forward, `buffer` bytes of the file at once. Every error is an InputError with the reason alone."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | RemoteFile, buffer: int = -1) -> None:
         try:
-            self._file = path.open("rb")
+            self._file = cast(io.BufferedReader, path.open("rb", buffer))
             size = path.stat().st_size
             self.compressed = self._file.peek(2)[:2] == MAGIC
         except OSError as error:
-            raise InputError(f"cannot be read ({error.strerror})") from error
+            raise InputError(f"cannot be read ({error.strerror or error})") from error
         self.position = 0
         self.most = SPARE + TIMES * size if self.compressed else size
         self._bytes: BinaryIO = self._file
@@ -61,6 +64,10 @@ class Stream:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._bytes.close()
         self._file.close()
 
