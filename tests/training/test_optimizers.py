@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +70,74 @@ def test_adamw_is_algorithm_2_of_its_paper():
             weight = weight - rate * decay * weight
             weight = weight - rate * unbiased / (np.sqrt(spread) + 1e-8)
         assert np.allclose(weight, after[index], rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("settings", "theirs"),
+    [
+        (
+            OptimizerSettings(name="sgd", momentum=0.9, weight_decay=0.05),
+            lambda groups: torch.optim.SGD(groups, lr=0.02, momentum=0.9, nesterov=True, fused=True),
+        ),
+        (
+            OptimizerSettings(name="sgd", momentum=0.0, weight_decay=0.05),
+            lambda groups: torch.optim.SGD(groups, lr=0.02, fused=True),
+        ),
+        (
+            OptimizerSettings(name="adamw", beta1=0.8, beta2=0.95, weight_decay=0.3),
+            lambda groups: torch.optim.AdamW(groups, lr=0.02, betas=(0.8, 0.95), fused=True),
+        ),
+    ],
+)
+@pytest.mark.parametrize("skipped", [None, 1])
+def test_every_bit_is_that_of_torchs_own_optimizer(settings, theirs, skipped):
+    """Also where a weight has no gradient in some steps, and after the state went through a checkpoint's form."""
+    modules = [network().float().to(memory_format=torch.channels_last) for _ in range(2)]
+    ours = build_optimizer(modules[0], settings, 0.02)
+    other = theirs(weight_groups(modules[1], settings.weight_decay))
+    for step in range(STEPS):
+        for module in modules:
+            for index, weight in enumerate(module.parameters()):
+                slope = torch.from_numpy(gradient(step, index, tuple(weight.shape))).float()
+                skip = index == skipped and step % 2 == 1
+                weight.grad = None if skip else torch.empty_like(weight).copy_(slope)
+        for optimizer in (ours, other):
+            set_rate(optimizer, RATES[step])
+            optimizer.step()
+        if step == 3:
+            again = build_optimizer(modules[0], settings, 0.02)
+            again.load_state_dict(ours.state_dict())
+            ours = again
+    for mine, reference in zip(modules[0].parameters(), modules[1].parameters(), strict=True):
+        assert torch.equal(mine, reference)
+    state, expected = ours.state_dict()["state"], other.state_dict()["state"]
+    for number, values in state.items():
+        for name, value in values.items():
+            assert torch.equal(value, expected[number][name]), (number, name)
+
+
+def test_the_state_of_other_weights_or_of_another_rule_is_refused():
+    ours = build_optimizer(network(), OptimizerSettings(name="sgd", momentum=0.9), 0.1)
+    for weight in ours.param_groups[0]["params"]:
+        weight.grad = torch.ones_like(weight)
+    ours.step()
+    with pytest.raises(ValueError, match="another optimizer"):
+        build_optimizer(network(), OptimizerSettings(name="adamw"), 0.1).load_state_dict(ours.state_dict())
+    other = build_optimizer(nn.Linear(2, 2), OptimizerSettings(name="sgd", momentum=0.9), 0.1)
+    with pytest.raises(ValueError, match="other weights"):
+        other.load_state_dict(ours.state_dict())
+
+
+def test_an_optimizer_does_not_import_torchs_compiler():
+    code = (
+        "import sys, torch; from striate.training.optimizers import build_optimizer; "
+        "from striate.training.recipe import OptimizerSettings; "
+        "module = torch.nn.Linear(2, 2); "
+        "optimizer = build_optimizer(module, OptimizerSettings(name='adamw'), 0.1); "
+        "optimizer.zero_grad(); optimizer.step(lambda: module(torch.ones(1, 2)).sum().backward()); "
+        "optimizer.state_dict(); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_biases_and_norms_do_not_decay():

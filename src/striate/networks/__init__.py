@@ -23,8 +23,8 @@ __all__ = ["NETWORKS", "BuiltNetwork", "InputDefaults", "Part", "build_network",
 class Part:
     """A network of our own: where what makes it is, one sentence on what it is for, and the paper.
 
-    `factory` (a class or a function) takes `num_outputs`, `channels`, mostly `size` (rows, columns), and its own arguments with
-    defaults; the network has `features` ((B, C, H, W) -> (B, num_features)), `num_features` and `head`.
+    `factory` (a class or a function) takes `num_outputs`, `channels`, mostly `size` (rows, columns), and its own
+    arguments with defaults; the network has `features` ((B, C, H, W) -> (B, num_features)), `num_features` and `head`.
     """
 
     module: str

@@ -20,6 +20,7 @@ from torch import nn
 from striate.errors import InputError
 from striate.machine.files import write_atomically
 from striate.training.history import Row
+from striate.training.optimizers import Optimizer
 
 SCHEMA = 1
 
@@ -46,7 +47,7 @@ def save_checkpoint(
     progress: Progress,
     network: nn.Module,
     average: nn.Module | None,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
 ) -> None:
     """Write everything that resuming needs. Raises InputError where the disk refuses; what was there stays."""
     tensors: dict[str, torch.Tensor] = {f"network/{name}": value for name, value in network.state_dict().items()}
@@ -59,9 +60,7 @@ def save_checkpoint(
     write_tensors(path, tensors, {"schema": SCHEMA, "progress": asdict(progress), "optimizer": kept})
 
 
-def load_checkpoint(
-    path: Path, network: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer
-) -> Progress:
+def load_checkpoint(path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> Progress:
     """Put a saved state back, in place. Raises InputError where the file is none of this network's."""
     tensors, described = read_tensors(path)
     try:

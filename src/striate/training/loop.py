@@ -154,8 +154,7 @@ class Loop:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
             return loss.detach()
 
-        # torch types the loss as a float; what the closure returns comes back as it is.
-        loss: torch.Tensor = self.optimizer.step(evaluate)  # type: ignore[arg-type, assignment]
+        loss: torch.Tensor = self.optimizer.step(evaluate)
         if self.averaged is not None:
             self.averaged.update(self.progress.step + 1)
         return loss
