@@ -45,9 +45,9 @@ from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.model import Model
 from striate.models.run import OWN_NETWORK, RECIPE
 from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
-from striate.networks.describe import describe
 from striate.networks.small_resnet import SmallResNet
 from striate.observer import Observers
+from striate.taps.multiply_adds import multiply_adds
 from striate.tasks.classification import Classification
 from striate.training.defaults import (
     PRETRAINED,
@@ -194,7 +194,8 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     )
     replan = None
     if job.resolved is None and recipe.threads is None and machine.device == "cpu" and job.network is None:
-        step = describe(network, spec.channels, (spec.height, spec.width)).multiply_adds * resolved.batch_size
+        one = torch.zeros(1, spec.channels, spec.height, spec.width)
+        step = multiply_adds(network, one) * resolved.batch_size
         resolved = replace(resolved, threads=threads_for(step, machine.threads))
     torch.set_num_threads(resolved.threads)
     if job.resolved is None:
