@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := .peers
+PEERS_INSTALLED := $(PEERS)/.installed
 NAME ?=
 
 .PHONY: help install demo test check check-all lint types contract docs bench lock clean
@@ -13,7 +15,7 @@ help:
 	@echo "make check      lint, types, import contract"
 	@echo "make check-all  everything, long tests and full fuzzing included"
 	@echo "make docs       the documentation, into site/"
-	@echo "make bench NAME=results   a benchmark of benchmarks/"
+	@echo "make bench NAME=startup   a benchmark of benchmarks/, against its peers; run_all for all"
 
 install: $(INSTALLED)
 
@@ -52,11 +54,18 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@test -n "$(NAME)" || { echo "say which: make bench NAME=<a program of benchmarks/>"; exit 2; }
+	@case "$(NAME)" in results|imports) ;; *) test -n "$(STRIATE_PEERS)" || $(MAKE) --no-print-directory $(PEERS_INSTALLED) ;; esac
 	$(BIN)/python benchmarks/$(NAME).py
+
+# The libraries that Striate is measured against, in an environment of their own; STRIATE_PEERS names another python.
+$(PEERS_INSTALLED): benchmarks/peers.txt $(INSTALLED)
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(PEERS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/uv pip install --quiet --python $(PEERS)/bin/python --compile-bytecode --requirement benchmarks/peers.txt
+	@touch $@
 
 # Everything that is installed, with hashes and without any index address.
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
