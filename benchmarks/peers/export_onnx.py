@@ -4,12 +4,12 @@ import json
 import sys
 
 import torch
-from safetensors.torch import load_file
 from torchvision import models
+from weights import torchvision_state
 
 if __name__ == "__main__":
     network = models.resnet18(num_classes=int(sys.argv[2])).eval()
-    network.load_state_dict(load_file(sys.argv[1]))
+    network.load_state_dict(torchvision_state(sys.argv[1]))
     shapes = ({0: torch.export.Dim("pictures", min=1, max=4096)},)
     program = torch.onnx.export(network, (torch.rand(2, 3, 224, 224),), dynamo=True, dynamic_shapes=shapes)
     program.save(sys.argv[3])

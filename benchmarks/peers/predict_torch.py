@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 from torchvision import models, transforms
+from weights import torchvision_state
 
 TRANSFORM = transforms.Compose(
     [
@@ -38,7 +38,7 @@ class Files(Dataset):
 def main(folder: str, weights: str, classes: int, single: bool, best: bool) -> None:
     layout = torch.channels_last if best else torch.contiguous_format
     model = models.resnet18(num_classes=classes)
-    model.load_state_dict(load_file(weights))
+    model.load_state_dict(torchvision_state(weights))
     model = model.eval().to(memory_format=layout)
     data = Files(folder)
     batches = (one[None] for one in data) if single else DataLoader(data, batch_size=32, num_workers=2)
