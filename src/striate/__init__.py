@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import InputError
 
 if TYPE_CHECKING:
+    from striate.actions.cache import cache
     from striate.actions.evaluate import evaluate
     from striate.actions.inspect import inspect
     from striate.actions.load import load
@@ -34,6 +35,7 @@ _LAZY = {
     "Recipe": "striate.training.recipe",
     "Run": "striate.models.run",
     "Samples": "striate.data.samples",
+    "cache": "striate.actions.cache",
     "evaluate": "striate.actions.evaluate",
     "inspect": "striate.actions.inspect",
     "load": "striate.actions.load",
@@ -52,6 +54,7 @@ __all__ = [
     "Run",
     "Samples",
     "__version__",
+    "cache",
     "evaluate",
     "inspect",
     "load",

@@ -13,8 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from striate.data.in_order import in_order
+from striate.data.preparing import prepare_all
+from striate.data.reading import checksum, read_pictures, reduced
 from striate.data.samples import Samples
-from striate.data.store import build_store, checksum, in_order, prepare_all, read_pictures, reduced
+from striate.data.store import build_store
 from striate.errors import InputError
 from striate.observer import Observer
 
@@ -273,7 +276,7 @@ MEASURE = """
 import resource, sys
 import numpy as np, torch
 from striate.data.samples import Samples
-from striate.data.store import prepare_all
+from striate.data.preparing import prepare_all
 
 class Made:
     def load(self, index):
@@ -313,7 +316,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
         os.close(descriptor)
         return opened(os.open("/dev/full", os.O_RDWR), *arguments, **options)
 
-    monkeypatch.setattr("striate.data.store.os.fdopen", full)
+    monkeypatch.setattr("striate.data.store_files.os.fdopen", full)
     with pytest.raises(InputError, match=r"its disk is full.*STRIATE_CACHE"):
         build_store(table([colour(300, 300)] * 40), range(40), room=0)
     assert list((tmp_path / "stores").iterdir()) == []

@@ -14,10 +14,11 @@ import torch
 from shards import CLASSES, encoded, picture, tar_of, write_shards
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
+from striate.data.reading import decoded
 from striate.data.samples import Samples
 from striate.data.shard_order import LANES
 from striate.data.sources import open_dataset
-from striate.data.store import build_store, decoded
+from striate.data.store import build_store
 from striate.data.streaming import TASK, Streamed, buffer_for, first_rows, in_turn
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec

@@ -12,9 +12,10 @@ import striate
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.decode import decode
+from striate.data.preparing import prepare_all
 from striate.data.samples import TRAIN, VALIDATION, natural_key
 from striate.data.sources import open_dataset
-from striate.data.store import build_store, prepare_all
+from striate.data.store import build_store
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.models.model import MOST_AT_ONCE, Model

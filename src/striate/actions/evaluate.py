@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.data.preparing import prepare_all
 from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
 from striate.data.splits import assign_splits
-from striate.data.store import prepare_all
 from striate.errors import InputError, require
 from striate.machine.threads import usable_cores
 from striate.models.model import Model
@@ -20,7 +20,7 @@ from striate.models.run import RECIPE, Run, load_model
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:
-    from striate.data.store import PreparedResult
+    from striate.data.preparing import PreparedResult
     from striate.evaluation.evaluation import Evaluation
 
 LEARNED_FROM = (

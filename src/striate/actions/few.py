@@ -28,8 +28,8 @@ from striate.actions.job import (
 )
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
+from striate.data.preparing import prepare_all
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
-from striate.data.store import prepare_all
 from striate.errors import require
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model

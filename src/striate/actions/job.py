@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from striate.data.pixel_store import PixelStore
 from striate.data.samples import TRAIN, Samples
-from striate.data.store import PixelStore
 from striate.errors import InputError, require
 from striate.models.model import Model
 from striate.models.run import Run

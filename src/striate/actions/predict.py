@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
-from striate.data.store import prepare_all
 from striate.errors import InputError
 from striate.machine.threads import usable_cores
 from striate.models.model import Model, Prediction

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from striate.actions.job import Job, Trained, fingerprint
+from striate.data.reading import load_pixels
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources.listing import counted
 from striate.data.splits import Duplicates, find_equal
-from striate.data.store import load_pixels
 from striate.evaluation.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
 from striate.models.run import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, json_text, write_model

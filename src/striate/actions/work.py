@@ -31,10 +31,13 @@ from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.decode import probe
 from striate.data.mirrors import mirror_evidence, sample_rows
+from striate.data.pixel_store import PixelStore
+from striate.data.preparing import prepare_all
+from striate.data.reading import decoded
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources.listing import counted
 from striate.data.splits import assign_splits
-from striate.data.store import PixelStore, StoreResult, build_store, decoded, prepare_all
+from striate.data.store import StoreResult, build_store
 from striate.data.streaming import Streamed, buffer_for, first_pictures, first_rows, in_turn
 from striate.errors import InputError, require
 from striate.machine.allocator import keep_large_blocks
@@ -71,6 +74,7 @@ SIDE_FROM_NOTHING = 128
 STEM_PICTURES = 2000
 LOOKED_AT = 32  # pictures that are decoded to see whether they are grey
 PROBED = 200  # pictures whose headers tell how large pictures are
+KEEP_FROM = 1.0  # seconds of decoding from which the pictures are kept for the next run
 
 
 def carry_out(job: Job, samples: Samples) -> None:
@@ -118,14 +122,21 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     """Decode once (or stream), fit the input, build the network, decide what is open, and run the loop."""
     recipe, observer, resolved = job.recipe, job.observer, job.resolved
     began = time.monotonic()
-    size = _known_size(job, facts)
-    shrink = None if size is None else 2 * size
+    size, shrink = _known_size(job, facts), _shrink(job, facts)
     if stream:
         reading = first_pictures(
             samples, samples.rows(TRAIN), seed=recipe.seed, threads=machine.threads, shrink=shrink, observer=observer
         )
     else:
-        reading = build_store(samples, samples.rows(TRAIN), threads=machine.threads, shrink=shrink, observer=observer)
+        reading = build_store(
+            samples,
+            samples.rows(TRAIN),
+            threads=machine.threads,
+            shrink=shrink,
+            scaled=recipe.augment.name != "none",
+            keep_from=KEEP_FROM,
+            observer=observer,
+        )
     store = reading.store
     require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
     pictures = len(samples.rows(TRAIN)) - len(reading.failures)
@@ -332,7 +343,7 @@ def _first_look(job: Job, samples: Samples, *, forward: bool) -> tuple[float, bo
                 else:
                     header = probe(data)
                     sides.append((header.height, header.width))
-                if len(colours) < LOOKED_AT:
+                if len(colours) < LOOKED_AT and not any(colours):
                     colours.append(decoded(data).shape[2] > 1)
             except InputError:
                 continue  # it is named when it is decoded
@@ -346,6 +357,19 @@ def _decoded_bytes(job: Job, longer: float, sides: np.ndarray, *, grey: bool) ->
     size = job.recipe.size or (None if longer <= SMALL_SIDE else SIDE_FROM_NOTHING)
     factor = 1 if size is None else np.maximum(1, sides.min(axis=1) // (2 * size))
     return float((sides.prod(axis=1) / factor**2).mean()) * (1 if grey else 3)
+
+
+def _shrink(job: Job, facts: Facts) -> int | None:
+    """What training can use of a picture's shorter side, twice the side of the input; None: all of it.
+
+    It follows from what was asked and from the pictures alone, so that a run which goes on reads the same pixels.
+    """
+    side = job.recipe.size
+    if side is None:
+        name, pretrained, _ = choose_network(job.recipe, facts)
+        own = own_input(name) if job.network is None and (pretrained or job.recipe.weights is not None) else None
+        side = max(own.size) if own is not None else None if facts.longer_side <= SMALL_SIDE else SIDE_FROM_NOTHING
+    return None if side is None else 2 * side
 
 
 def _known_size(job: Job, facts: Facts) -> int | None:

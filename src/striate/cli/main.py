@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("use", "how well a run answers labelled pictures, with intervals", "evaluate"),
     "describe": Command("look inside", "the layers, weights and multiply-adds of a network or a run", "describe"),
     "runs": Command("runs", "the runs that are here, side by side", "runs"),
+    "cache": Command("runs", "decoded pictures that are kept for the next run, and their removal", "cache"),
 }
 
 HEADINGS = {

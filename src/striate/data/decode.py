@@ -5,19 +5,13 @@ channel has more than 8 bits (16-bit values are divided by 257). The EXIF orient
 composited on white, of an animation the first frame is taken; colour profiles are not applied.
 
 Limits: an allow-list of formats, pixels (checked in the header, before anything is decoded), bytes of the file.
-Pillow decodes; what its colour modes lose (the low byte of 16-bit colour) is read here.
+Pillow decodes; what its colour modes lose is read in `modes.py`.
 """
 
 from __future__ import annotations
 
 import io
-import re
-import struct
-import threading
-import warnings
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +28,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from striate.data.pnm import read_binary, read_plain
+from striate.data.damaged import DAMAGED, quiet, readable
+from striate.data.modes import BITS_PER_SAMPLE, pixels_of
 from striate.errors import InputError, require
 
 FORMATS: dict[str, type[ImageFile.ImageFile]] = {
@@ -51,30 +46,10 @@ FORMATS: dict[str, type[ImageFile.ImageFile]] = {
 OPTIONAL = ("AVIF", "HEIF")
 KNOWN = "JPEG, PNG, WebP, GIF, BMP, TIFF, PNM, AVIF"
 
-# What Pillow and its codecs are known to raise on files that are damaged or hostile (found by fuzzing).
-DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    OverflowError,
-    ZeroDivisionError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
 ORIENTATION = 0x0112
-BITS_PER_SAMPLE, PHOTOMETRIC, TILE_SIDES = 258, 262, (322, 323)
-WHITE_IS_ZERO = 0
+TILE_SIDES = (322, 323)
+SCALES = (8, 4, 2)  # at which Pillow lets a JPEG be decoded, the smallest picture first
 EXIF_KEYS = ("exif", "Raw profile type exif", "Raw profile type APP1")
-DEEP_COLOUR = {name: bands for bands in ("RGB", "RGBA", "RGBa", "RGBX") for name in (f"{bands};16L", f"{bands};16B")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +78,7 @@ class Header:
 
 def probe(data: bytes, limits: Limits | None = None) -> Header:
     """The header alone; pixels are not decoded. Raises InputError with the reason alone."""
-    with _quiet():
+    with quiet():
         image = _open(data, limits or Limits())
         orientation = _orientation(image)
         width, height = image.size
@@ -120,15 +95,19 @@ def probe(data: bytes, limits: Limits | None = None) -> Header:
         )
 
 
-def decode(data: bytes, limits: Limits | None = None) -> np.ndarray:
+def decode(data: bytes, limits: Limits | None = None, *, at_least: int | None = None) -> np.ndarray:
     """The picture (H, W, C) that these bytes encode; C is 1 or 3, `uint8`, or `float32` in [0, 255].
 
+    `at_least`: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, whichever is the smallest that leaves the shorter side
+    so long; a point (x, y) then lies at (x / k, y / k). Other formats are not changed by it.
     Raises InputError with the reason alone: unknown format, damaged or cut short, over the limits.
     May be called from several threads at once.
     """
-    with _quiet():
+    with quiet():
         image = _open(data, limits or Limits())
-        pixels = _pixels(image, data)
+        if at_least is not None:
+            _choose_scale(image, at_least)
+        pixels = pixels_of(image, data)
         if image.format != "TIFF":  # Pillow turns a TIFF by itself
             pixels = turned(pixels, _orientation(image))
     pixels = grey_if_grey(np.ascontiguousarray(pixels))
@@ -189,7 +168,7 @@ def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
     )
     for name, kind in _formats():
         if _accepts(name, data):
-            with _readable():
+            with readable():
                 image: ImageFile.ImageFile = kind(io.BytesIO(data))
             width, height = image.size
             require(width > 0 and height > 0, "the picture has no pixels")
@@ -204,6 +183,15 @@ def _open(data: bytes, limits: Limits) -> ImageFile.ImageFile:
             _check_tiles(image, limits)
             return image
     raise InputError(f"not a picture in a known format ({KNOWN})")
+
+
+def _choose_scale(image: ImageFile.ImageFile, at_least: int) -> None:
+    """Let a JPEG decoder leave out what a smaller picture does not show: most of the inverse transform."""
+    width, height = image.size
+    if image.format == "JPEG":
+        scale = next((k for k in SCALES if min(width, height) // k >= max(1, at_least)), 1)
+        if scale > 1:
+            image.draft(None, (width // scale, height // scale))
 
 
 def _check_tiles(image: ImageFile.ImageFile, limits: Limits) -> None:
@@ -265,233 +253,3 @@ def _bits(image: ImageFile.ImageFile, data: bytes) -> int:
     if image.format == "PPM" and image.mode == "I":
         return 16
     return {"1": 1, "F": 32, "I": 32}.get(image.mode, 16 if image.mode.startswith("I;16") else 8)
-
-
-def _pixels(image: ImageFile.ImageFile, data: bytes) -> np.ndarray:
-    """(H, W, C) before it is turned."""
-    decoder = image.tile[0].codec_name if image.tile else ""
-    if image.format == "PPM" and decoder in ("ppm", "ppm_plain"):
-        return _netpbm(image, data)
-    raw = _rawmode(image)
-    if image.format in ("PNG", "TIFF"):
-        if raw == "LA;16B":
-            return _deep_grey_with_alpha(image)
-        if raw.replace("16N", "16L") in DEEP_COLOUR:
-            return _deep_colour(image, data, raw)
-    stored = _loaded(image)
-    mode = image.mode
-    if mode in ("L", "RGB") and "transparency" not in image.info:
-        return stored
-    if mode == "1":
-        return _keyed(_converted(image, "L"), image.info.get("transparency"))
-    if mode in ("L", "RGB"):
-        return _keyed(stored, _key(image, data))
-    if mode in ("P", "PA"):
-        # Pillow gives each entry of the palette its own opacity, or makes one entry clear.
-        return on_white(_converted(image, "RGBA"))
-    if mode in ("LA", "RGBA"):
-        return on_white(stored)
-    if mode in ("La", "RGBa"):
-        pixels = stored.astype(np.uint16)
-        return np.asarray(np.minimum(pixels[..., :-1] + (255 - pixels[..., -1:]), 255), dtype=np.uint8)
-    if mode.startswith("I;16"):
-        return _deep_grey(image, stored)
-    if mode in ("I", "F"):
-        return _numbers(image, stored)
-    if mode == "LAB":
-        return _lab_to_rgb(stored)
-    if mode in ("CMYK", "YCbCr", "HSV", "RGBX"):
-        return _converted(image, "RGB")
-    raise InputError(f"its colour mode {mode} is not known")
-
-
-def _loaded(image: ImageFile.ImageFile) -> np.ndarray:
-    with _readable():
-        image.load()
-        return _as_array(image)
-
-
-def _converted(image: ImageFile.ImageFile, mode: str) -> np.ndarray:
-    with _readable():
-        return _as_array(image.convert(mode))
-
-
-def _as_array(image: Image.Image) -> np.ndarray:
-    pixels: np.ndarray = np.asarray(image)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def on_white(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, C + 1), the last channel opacity, `uint8` or `uint16` -> (H, W, C), over white, exactly rounded."""
-    largest = int(np.iinfo(pixels.dtype).max)
-    if bool((pixels[..., -1] == largest).all()):
-        return pixels[..., :-1]
-    wide: np.ndarray = pixels.astype(np.uint32 if largest == 255 else np.uint64)
-    colour, opacity = wide[..., :-1], wide[..., -1:]
-    # Half of an odd number is never reached, so that adding its floor rounds exactly.
-    mixed: np.ndarray = (colour * opacity + largest * (largest - opacity) + largest // 2) // largest
-    return mixed.astype(pixels.dtype)
-
-
-def _key(image: ImageFile.ImageFile, data: bytes) -> Any:
-    """The transparent grey or colour in the units of the decoded pixels; PNG gives it in those of the file."""
-    key = image.info.get("transparency")
-    if image.format == "PNG" and isinstance(key, int) and data[24] < 8:
-        return key * 255 // ((1 << data[24]) - 1)
-    return key
-
-
-def _keyed(pixels: np.ndarray, key: Any) -> np.ndarray:
-    """The pixels that equal the transparent grey or colour become white."""
-    values = (key,) if isinstance(key, int) else key
-    if not isinstance(values, tuple) or len(values) != pixels.shape[2]:
-        return pixels
-    clear = (pixels == np.array(values)).all(axis=2)
-    white = int(np.iinfo(pixels.dtype).max)
-    return np.asarray(np.where(clear[..., None], white, pixels), dtype=pixels.dtype)
-
-
-def _scaled(pixels: np.ndarray, largest: int = 65535) -> np.ndarray:
-    """Integers in [0, largest] -> `float32` in [0, 255]."""
-    scaled: np.ndarray = pixels.astype(np.float32)
-    scaled /= np.float32(largest / 255)
-    return scaled
-
-
-def _deep_grey(image: ImageFile.ImageFile, stored: np.ndarray) -> np.ndarray:
-    pixels = stored.astype(np.uint16, copy=False)
-    largest = 65535
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(BITS_PER_SAMPLE, (16,))[0]
-        largest = (1 << bits) - 1 if 8 < bits <= 16 else 65535
-        if image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
-            pixels = largest - pixels
-    return _scaled(_keyed(pixels, image.info.get("transparency")), largest)
-
-
-def _deep_grey_with_alpha(image: ImageFile.ImageFile) -> np.ndarray:
-    """A PNG of 16-bit grey and opacity: its four bytes a pixel, read as if they were four channels."""
-    _set_rawmode(image, "RGBA")
-    parts = _loaded(image).astype(np.uint16)
-    return _scaled(on_white(parts[..., 0::2] << 8 | parts[..., 1::2]))
-
-
-def _deep_colour(image: ImageFile.ImageFile, data: bytes, raw: str) -> np.ndarray:
-    """16 bits a channel, of which Pillow keeps the high byte: decoded twice, as if in either byte order."""
-    bands, order = raw.split(";16")
-    little = order == "L" or (order == "N" and np.little_endian)
-    # Premultiplied colour is taken as it is: dividing each byte by the opacity would mean nothing.
-    stored = {"RGBa": "RGBA"}.get(bands, bands)
-    with _readable():
-        low_image = type(image)(io.BytesIO(data))
-    _set_rawmode(image, f"{stored};16{'L' if little else 'B'}")
-    _set_rawmode(low_image, f"{stored};16{'B' if little else 'L'}")
-    pixels = _loaded(image).astype(np.uint16) << 8 | _loaded(low_image)
-    if bands == "RGBa":
-        wide = pixels.astype(np.uint32)
-        return _scaled(np.minimum(wide[..., :-1] + (65535 - wide[..., -1:]), 65535))
-    if pixels.shape[2] == 4:
-        pixels = on_white(pixels)
-    return _scaled(_keyed(pixels, image.info.get("transparency")))
-
-
-def _rawmode(image: ImageFile.ImageFile) -> str:
-    """How the first tile lies in the file ("RGB;16B"), or ""."""
-    if not image.tile:
-        return ""
-    arguments = image.tile[0].args
-    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return first if isinstance(first, str) else ""
-
-
-def _set_rawmode(image: ImageFile.ImageFile, raw: str) -> None:
-    image.tile = [
-        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw) for tile in image.tile
-    ]
-
-
-def _numbers(image: ImageFile.ImageFile, pixels: np.ndarray) -> np.ndarray:
-    """Modes I and F. Whole numbers are 16-bit values in a wider type; fractions are in [0, 1] or in [0, 255]."""
-    low, high = float(pixels.min()), float(pixels.max())
-    if image.mode == "I":
-        require(low >= 0 and high <= 65535, f"its whole numbers, {low:g} to {high:g}, are not in [0, 65535]")
-        return _scaled(pixels)
-    largest = 1 if low >= 0 and high <= 1 else 255
-    require(low >= 0 and high <= largest, f"its numbers, {low:g} to {high:g}, are neither in [0, 1] nor in [0, 255]")
-    return pixels * np.float32(255 / largest)
-
-
-def _netpbm(image: ImageFile.ImageFile, data: bytes) -> np.ndarray:
-    tile = image.tile[0]
-    width, height = image.size
-    plain = tile.codec_name == "ppm_plain"
-    channels = 3 if image.mode == "RGB" else 1
-    largest = 1 if image.mode == "1" else int(tile.args[-1])  # type: ignore[index]
-    read = read_plain if plain else read_binary
-    with _readable():
-        values = read(data[tile.offset :], height, width, channels, largest)
-    if image.mode == "1":
-        return ((1 - values) * 255).astype(np.uint8)  # a 1 is black
-    if largest > 255:
-        return _scaled(values, largest)
-    return ((values.astype(np.uint32) * 510 + largest) // (2 * largest)).astype(np.uint8)  # rounded, halves up
-
-
-def _lab_to_rgb(pixels: np.ndarray) -> np.ndarray:
-    """CIE L*a*b* under D50 (TIFF: L in 0-255 for 0-100, a and b signed) -> sRGB, both of them rounded.
-
-    CIE 15:2004; D50 to D65 by Bradford and sRGB by IEC 61966-2-1, as one matrix (Lindbloom).
-    """
-    lightness = pixels[..., 0] * (100 / 255)
-    a, b = (pixels[..., i].view(np.int8).astype(np.float64) for i in (1, 2))
-    y = (lightness + 16) / 116
-    f = np.stack([y + a / 500, y, y - b / 200], axis=-1)
-    white = np.array([0.96422, 1.0, 0.82521])
-    xyz = white * np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
-    matrix = np.array(
-        [[3.1338561, -1.6168667, -0.4906146], [-0.9787684, 1.9161415, 0.0334540], [0.0719453, -0.2289914, 1.4052427]]
-    )
-    linear = np.clip(xyz @ matrix.T, 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.asarray(np.rint(255 * encoded), dtype=np.uint8)
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """What a damaged file makes Pillow raise, as InputError."""
-    try:
-        yield
-    except MemoryError as error:
-        raise InputError("there is not enough memory to decode it") from error
-    except DAMAGED as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the picture is damaged or cut short ({reason or type(error).__name__})") from error
-
-
-# Pillow warns of damaged metadata, which is no concern of a person who trains a network, and of sizes below our own
-# limit. `warnings.catch_warnings` is not safe in threads: these filters are put in front while any thread decodes, and
-# taken away after the last.
-_FILTERS = [
-    ("ignore", None, category, re.compile(r"PIL\."), 0) for category in (UserWarning, Image.DecompressionBombWarning)
-]
-_lock = threading.Lock()
-_decoding = 0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    global _decoding
-    filters: Any = warnings.filters
-    with _lock:
-        _decoding += 1
-        # Someone else's `catch_warnings` may have put another list in place meanwhile.
-        if _FILTERS[0] not in filters:
-            filters[:0] = _FILTERS
-    try:
-        yield
-    finally:
-        with _lock:
-            _decoding -= 1
-            if _decoding == 0 and _FILTERS[0] in filters:
-                for one in _FILTERS:
-                    filters.remove(one)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.data.in_order import in_order
+from striate.data.reading import load_pixels
 from striate.data.samples import Samples
-from striate.data.store import in_order, load_pixels
 from striate.data.streaming import in_turn
 from striate.errors import InputError
 

@@ -19,9 +19,10 @@ from dataclasses import replace
 import numpy as np
 
 from striate.data.decode import Limits
+from striate.data.reading import decoded, reduced
 from striate.data.samples import Pictures, Samples, Sharded
 from striate.data.shard_order import LANES, EpochOrder, epoch_order, stretches
-from striate.data.store import StoreResult, build_store, decoded, reduced
+from striate.data.store import StoreResult, build_store
 from striate.errors import InputError
 from striate.observer import SILENT, Observer
 
@@ -39,7 +40,7 @@ class Streamed:
     """The pictures of `rows` (n,), read in every epoch in the order that `shard_order` gives.
 
     `buffer`: pictures of the shuffle buffer. `like`: (H, W, C) where all pictures are taken to be of one size (small
-    ones are then warped as they would be from a store). `shrink`: see `store.reduced`. With `strict`, reading raises
+    ones are then warped as they would be from a store). `shrink`: see `reading.reduced`. With `strict`, reading raises
     InputError at the first picture that cannot be read; else it is in `failures`, by row.
     """
 

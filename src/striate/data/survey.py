@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from striate.data.decode import Header, Limits, decode, probe
+from striate.data.in_order import in_order
+from striate.data.reading import checksum, load_pixels, reduced
 from striate.data.samples import UNLABELLED, Samples
 from striate.data.splits import assign_splits, find_equal
-from striate.data.store import checksum, in_order, load_pixels, reduced
 from striate.errors import InputError, require
 from striate.observer import SILENT, Observer
 

@@ -10,8 +10,8 @@ from striate.errors import InputError
 VARIABLE = "STRIATE_CACHE"
 
 
-def cache_folder(*parts: str) -> Path:
-    """The folder `parts` inside the cache folder, made where it is missing. Raises InputError where it cannot be."""
+def cache_place(*parts: str) -> Path:
+    """Where the folder `parts` inside the cache folder is or would be; nothing is made."""
     named = os.environ.get(VARIABLE)
     if named:
         root = Path(named).expanduser().absolute()
@@ -19,7 +19,12 @@ def cache_folder(*parts: str) -> Path:
         import platformdirs
 
         root = Path(platformdirs.user_cache_dir("striate", appauthor=False))
-    folder = root.joinpath(*parts)
+    return root.joinpath(*parts)
+
+
+def cache_folder(*parts: str) -> Path:
+    """The folder `parts` inside the cache folder, made where it is missing. Raises InputError where it cannot be."""
+    folder = cache_place(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

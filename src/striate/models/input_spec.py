@@ -104,7 +104,7 @@ class InputSpec:
 
 
 class Pixels(Protocol):
-    """Decoded pictures; `data.store.PixelStore` is one."""
+    """Decoded pictures; `data.pixel_store.PixelStore` is one."""
 
     @property
     def uniform(self) -> bool: ...

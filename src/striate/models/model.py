@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from striate.data.decode import as_pixels
+from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
-from striate.data.store import prepare_all
 from striate.errors import InputError, require
 from striate.machine.precision import autocast
 from striate.models.input_spec import InputSpec
