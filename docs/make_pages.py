@@ -107,7 +107,7 @@ def _takes(kind: type, described: Any) -> str:
         for sign, bound in (("≥", described.at_least), (">", described.above), ("≤", described.at_most))
         if bound is not None and abs(bound) < 2**53
     ]
-    return ", ".join([words, *bounds])
+    return ", ".join([words, *bounds]) + "".join(f", or `{word}`" for word in described.words)
 
 
 def _value(default: Any) -> str:
@@ -129,7 +129,7 @@ def commands_page() -> str:
         "| exit status | means |",
         "|---|---|",
         "| 0 | done |",
-        "| 1 | a defect of Striate, with its traceback: please report it |",
+        "| 1 | a defect of Striate, with its traceback: please report it; of `resume --verify`: a bit differs |",
         "| 2 | what was given cannot be used; the sentence says what to do |",
         "| 130 | stopped by Ctrl-C; `striate resume RUN` goes on |",
         "",

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 import striate
 from striate.errors import InputError
 from striate.training.checkpoint import read_progress
+from striate.training.recipe import read_recipe
 
 # The command, with checkpoints as often as a test needs them.
 COMMAND = (
@@ -130,6 +131,61 @@ def test_pictures_that_have_changed_since_are_refused(make_pictures, tmp_path, c
     assert (tmp_path / "run" / "checkpoints" / "last.safetensors").read_bytes() == before
 
 
+@pytest.mark.usefixtures("often")
+def test_a_kill_between_two_names_leaves_the_previous_checkpoint(pictures, whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(pictures, tmp_path / "run", observer=Stop(8))
+    checkpoints = tmp_path / "run" / "checkpoints"
+    last = read_progress(checkpoints / "last.safetensors").step
+    assert read_progress(checkpoints / "previous.safetensors").step == last - 1
+    (checkpoints / "last.safetensors").unlink()
+    (checkpoints / ".last.safetensors.0123.part").write_bytes(b"half of it")
+    striate.resume(tmp_path / "run")
+    assert_same(tmp_path / "run", whole.folder)
+    assert not list(checkpoints.glob(".*"))
+
+
+@pytest.mark.usefixtures("often")
+def test_a_run_is_resumed_from_another_folder_and_with_moved_pictures(pictures, whole, tmp_path, monkeypatch):
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+    shutil.copytree(pictures, tmp_path / "here" / "patterns")
+    monkeypatch.chdir(tmp_path / "here")
+    for run in ("run", "moved"):
+        with pytest.raises(KeyboardInterrupt):
+            train("patterns", run, observer=Stop(4))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    striate.resume("../here/run")
+    assert_same(tmp_path / "here" / "run", whole.folder)
+    (tmp_path / "here" / "patterns").rename(tmp_path / "away")
+    with pytest.raises(InputError, match=r"patterns: .*striate resume \.\./here/moved --source FOLDER"):
+        striate.resume("../here/moved")
+    striate.resume("../here/moved", source="../away")
+    assert_same(tmp_path / "here" / "moved", whole.folder)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_run_that_is_being_trained_is_left_to_who_trains_it(pictures, tmp_path):
+    class Second(striate.Observer):
+        def on_step(self, record):
+            if record["step"] == 3:
+                before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+                for second in (
+                    lambda: striate.resume(tmp_path / "run"),
+                    lambda: striate.resume(tmp_path / "run", verify=True),
+                    lambda: train(pictures, tmp_path / "run"),
+                    lambda: train(pictures, tmp_path / "run", overwrite=True),
+                ):
+                    with pytest.raises(InputError, match="another process is training into this run"):
+                        second()
+                assert before == {path: path.read_bytes() for path in before}
+                refused.append(len(before))
+
+    refused: list[int] = []
+    assert train(pictures, tmp_path / "run", epochs=1, observer=Second()).finished
+    assert refused
+
+
 def test_what_is_no_run_or_a_broken_one_is_refused(pictures, whole, tmp_path):
     with pytest.raises(InputError, match="no run to go on with"):
         striate.resume(tmp_path)
@@ -209,6 +265,8 @@ def test_a_run_planned_for_minutes_goes_further_in_whole_epochs(pictures, whole,
         done = len(list(csv.DictReader(file)))
     with (whole.folder / "history.csv").open(newline="") as file:  # the same pictures in the same batches
         per_epoch = int(next(csv.DictReader(file))["step"])
+    _, resolved = read_recipe(run.folder / "recipe.toml")
+    assert resolved["epochs"] == done  # also where it was planned anew
     striate.resume(run, epochs=done + 2)
     with (run.folder / "history.csv").open(newline="") as file:
         assert int(list(csv.DictReader(file))[-1]["step"]) == (done + 2) * per_epoch

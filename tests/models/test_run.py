@@ -165,16 +165,19 @@ def test_overwrite_can_be_killed_at_any_moment_and_taken_back(tmp_path: Path) ->
     first = claim_folder(folder, "somewhere", overwrite=True)
     assert holds(folder) == {f".given-up/{name}": content for name, content in held.items()}
     first.write("recipe.toml", "new")
+    first.let_go()  # as a kill does
     # Killed here, and begun again: what was set aside first is what counts.
     with pytest.raises(InputError, match=r"holds a run already|other files"):
         claim_folder(folder, "somewhere")
     second = claim_folder(folder, "somewhere", overwrite=True)
     second.write("recipe.toml", "newer")
     second.give_up_if_empty()
+    second.let_go()
     assert holds(folder) == held
     third = claim_folder(folder, "somewhere", overwrite=True)
     third.write("recipe.toml", "newest")
     third.checkpoints()
+    third.let_go()
     assert holds(folder) == {"recipe.toml": b"newest"}
 
 

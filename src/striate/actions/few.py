@@ -37,6 +37,7 @@ from striate.models.run import RECIPE
 from striate.networks import build_network, own_input
 from striate.networks.efficientnet_lite import EfficientNetLite0
 from striate.tasks.classification import Classification
+from striate.training.checkpoint import latest
 from striate.training.defaults import PRETRAINED, Facts
 from striate.training.frozen import FittedHead, fit_head, paired_difference
 from striate.training.history import Row
@@ -236,7 +237,7 @@ def _whether_to_tune(
 ) -> tuple[Resolved, str]:
     """Whether fine-tuning is tried, for how many epochs, and why."""
     training, validation = (len(material.samples.rows(split)) for split in (TRAIN, VALIDATION))
-    if job.resolved is not None:
+    if job.resolved is not None and job.resolved.fingerprint:
         return resolved, "fine-tuning as resolved before" if resolved.fine_tune else "no fine-tuning, as before"
     if training + validation < FEWEST_TO_TUNE or validation < FEWEST_HELD_BACK:
         return resolved, f"fine-tuning not tried: {validation:,} held-back pictures cannot tell whether it helps"
@@ -289,9 +290,16 @@ def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material)
         augmentation=Augmentation(**resolved.augment),
         weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
     )
+    source = used.source
+
+    def write_down(loop: Loop) -> None:
+        job.run.write(RECIPE, recipe_text(job.recipe, loop.decided().to_mapping(), source))
+
     checkpoints = job.run.checkpoints()
-    loop = Loop(model, batches, validation, resolved, checkpoints=checkpoints, observer=job.observer)
-    if job.resuming and (checkpoints / "last.safetensors").is_file():
+    loop = Loop(
+        model, batches, validation, resolved, checkpoints=checkpoints, observer=job.observer, on_split=write_down
+    )
+    if job.resuming and latest(checkpoints) is not None:
         loop.restore()
     progress = loop.run()
     before, after = (_calibrated_losses(one, validation) for one in (frozen, model))

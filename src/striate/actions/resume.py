@@ -6,17 +6,44 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from striate.errors import InputError, require
-from striate.models.run import CHECKPOINTS, RECIPE, LogFile, Run
+from striate.models.run import CHECKPOINTS, OWN_NETWORK, PREVIOUS, RECIPE, LogFile, Run
 from striate.observer import SILENT, Observer, Observers
-from striate.training.recipe import read_recipe, read_source
+from striate.training.recipe import Recipe, read_recipe, read_source, read_started_in
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from striate.actions.job import Job
+    from striate.actions.verify import Verification
+    from striate.data.samples import Samples
     from striate.training.resolved import Resolved
+
+
+@overload
+def resume(
+    run: Run | str | Path,
+    *,
+    epochs: int | None = None,
+    network: nn.Module | None = None,
+    source: str | Path | None = None,
+    verify: Literal[False] = False,
+    observer: Observer = SILENT,
+) -> Run: ...
+
+
+@overload
+def resume(
+    run: Run | str | Path,
+    *,
+    epochs: int | None = None,
+    network: nn.Module | None = None,
+    source: str | Path | None = None,
+    verify: Literal[True],
+    observer: Observer = SILENT,
+) -> Verification: ...
 
 
 def resume(
@@ -24,63 +51,133 @@ def resume(
     *,
     epochs: int | None = None,
     network: nn.Module | None = None,
+    source: str | Path | None = None,
+    verify: bool = False,
     observer: Observer = SILENT,
-) -> Run:
+) -> Run | Verification:
     """Go on with a run that was stopped, by the decisions in its `recipe.toml`.
 
     epochs: go on to so many in all, also after the end. network: your own module, where the run was trained
-    on one. A run that was stopped before its first checkpoint starts again. Raises InputError where the
-    folder holds no run, where there is nothing left to do, and where the pictures have changed.
-    """
-    from striate.actions.job import Job
-    from striate.actions.work import carry_out
-    from striate.data.sources import open_dataset
-    from striate.training.resolved import Resolved
+    on one. source: where the pictures are now, if not where they were. A run that was stopped before its first
+    checkpoint starts again.
 
+    verify: change nothing in the folder; repeat the steps before the last checkpoint and say whether this machine
+    gives them again bit for bit. That is a `Verification` instead of the run.
+
+    Raises InputError where the folder holds no run, where there is nothing left to do, where another process is
+    training into it, and where the pictures have changed.
+    """
     started = time.monotonic()
     run = run if isinstance(run, Run) else Run(Path(run))
-    if not os.path.isfile(run.folder / RECIPE):  # noqa: PTH113 - False for any name that cannot be one
+    path = run.folder / RECIPE
+    if not os.path.isfile(path):  # noqa: PTH113 - False for any name that cannot be one
         raise InputError(f"{run.folder}: no run to go on with (it has no {RECIPE}); striate runs lists those here")
-    recipe, values = read_recipe(run.folder / RECIPE)
-    source = read_source(run.folder / RECIPE)
-    resolved = Resolved.from_mapping(values, str(run.folder / RECIPE)) if values else None
-    further = False
-    if epochs is not None:
-        require(resolved is not None and resolved.method == "steps", f"{run}: there are no epochs to go on with")
-        assert resolved is not None
-        if epochs != resolved.epochs or _came_to_its_end(run, resolved):
-            require(epochs > resolved.epochs, f"{run}: has {resolved.epochs} epochs; name more than that, got {epochs}")
-            resolved = replace(resolved, epochs=epochs, plans=())
-            further = True
-    elif _came_to_its_end(run, resolved):
-        raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
-    stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
-    samples = open_dataset(source, labels=recipe.labels, root=recipe.root, stream=stream)
-    watch = Observers(LogFile(run), observer)
+    run = run.hold()
+    try:
+        recipe, values = read_recipe(path)
+        from striate.actions.job import Job
+        from striate.training.resolved import Resolved
+
+        resolved = Resolved.from_mapping(values, str(path)) if values else None
+        further = False
+        if verify:
+            require(epochs is None, "to verify is to repeat what was done, and goes no further: leave epochs away")
+        elif epochs is not None:
+            resolved, further = _further(run, resolved, epochs)
+        elif _came_to_its_end(run, resolved):
+            raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
+        stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
+        recipe, samples = _opened(run, recipe, None if source is None else str(source), stream=stream)
+        job = Job(
+            run=run,
+            recipe=recipe,
+            resolved=resolved,
+            network=network,
+            observer=observer,
+            started=started,
+            resuming=True,
+            further=further,
+        )
+        return _verified(job, samples) if verify else _gone_on(job, samples)
+    finally:
+        run.let_go()
+
+
+def _gone_on(job: Job, samples: Samples) -> Run:
+    from striate.actions.work import carry_out
+
+    job.run.sweep()
+    watch = Observers(LogFile(job.run), job.observer)
     watch.say("resumed")
-    job = Job(
-        run=run,
-        recipe=recipe,
-        resolved=resolved,
-        network=network,
-        observer=watch,
-        started=started,
-        resuming=True,
-        further=further,
+    try:
+        carry_out(replace(job, observer=watch), samples)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(job.run)) from stop
+    return job.run
+
+
+def _verified(job: Job, samples: Samples) -> Verification:
+    from striate.actions.verify import repeat
+    from striate.actions.work import prepare_by_steps
+
+    run, resolved = job.run, job.resolved
+    require(
+        resolved is not None and resolved.method == "steps",
+        f"{run}: nothing was learned by steps, so there are none to repeat; "
+        f"train it again by 'striate train SOURCE --recipe {run.folder / RECIPE}'",
+    )
+    assert resolved is not None
+    require(
+        resolved.network != OWN_NETWORK or (run.folder / CHECKPOINTS / PREVIOUS).is_file(),
+        f"{run}: has one checkpoint only, and the weights that your network began with are not known",
+    )
+    return repeat(prepare_by_steps(job, samples).loop, str(run), run.folder, job.observer)
+
+
+def _further(run: Run, resolved: Resolved | None, epochs: int) -> tuple[Resolved, bool]:
+    """What was decided, for so many epochs, and whether that is further than was planned."""
+    require(resolved is not None and resolved.method == "steps", f"{run}: there are no epochs to go on with")
+    assert resolved is not None
+    if epochs == resolved.epochs and not _came_to_its_end(run, resolved):
+        return resolved, False
+    require(epochs > resolved.epochs, f"{run}: has {resolved.epochs} epochs; name more than that, got {epochs}")
+    return replace(resolved, epochs=epochs, plans=()), True
+
+
+def _opened(run: Run, recipe: Recipe, named: str | None, *, stream: bool) -> tuple[Recipe, Samples]:
+    """The pictures, where the run was started or where `named` says, and the recipe with names that lead there."""
+    from striate.data.sources import FOLDERS, open_dataset
+
+    path = run.folder / RECIPE
+    folder = read_started_in(path)
+
+    def found(name: str) -> str:
+        # A name of where the run was started, unless it leads nowhere from there any more.
+        there = os.path.join(folder or "", name)  # noqa: PTH118 - any text
+        elsewhere = folder is not None and folder != os.getcwd()  # noqa: PTH109
+        return there if elsewhere and os.path.lexists(there) else name
+
+    source = named if named is not None else found(read_source(path))
+    recipe = replace(
+        recipe,
+        labels=recipe.labels if recipe.labels in (None, FOLDERS) else found(recipe.labels),
+        root=None if recipe.root is None else found(recipe.root),
+        weights=None if recipe.weights is None else found(recipe.weights),
     )
     try:
-        carry_out(job, samples)
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(str(run)) from stop
-    return run
+        return recipe, open_dataset(source, labels=recipe.labels, root=recipe.root, stream=stream)
+    except InputError as error:
+        if named is not None or os.path.lexists(source) or "://" in source:
+            raise
+        raise InputError(f"{error}; if the pictures are elsewhere now: striate resume {run} --source FOLDER") from error
 
 
 def _came_to_its_end(run: Run, resolved: Resolved | None) -> bool:
     """A finished run that was asked to go further, and was stopped on the way, has results but is not at its end."""
-    from striate.training.checkpoint import read_progress
+    from striate.training.checkpoint import latest, read_progress
     from striate.training.loop import is_done
 
-    last = run.folder / CHECKPOINTS / "last.safetensors"
-    if not run.finished or resolved is None or resolved.method != "steps" or not last.is_file():
+    last = latest(run.folder / CHECKPOINTS)
+    if not run.finished or resolved is None or resolved.method != "steps" or last is None:
         return run.finished
     return is_done(read_progress(last), resolved)

@@ -57,11 +57,11 @@ def train(
     samples = open_dataset(source, labels=asked.labels, root=asked.root, stream=stream)
     run = claim_folder(out, samples.source, overwrite=overwrite)
     try:
-        log = LogFile(run)
-        watch = Observers(log, observer)
+        # The recipe first: with it alone a run that is killed can go on.
+        run.write(RECIPE, recipe_text(asked, resolved_values, samples.source))
+        watch = Observers(LogFile(run), observer)
         for note in notes:
             watch.say(note)
-        run.write(RECIPE, recipe_text(asked, resolved_values, samples.source))
         from striate.actions.job import Job
 
         job = Job(run=run, recipe=asked, resolved=resolved, network=own, observer=watch, started=started)
@@ -75,6 +75,8 @@ def train(
     except KeyboardInterrupt as stop:
         # Whoever stopped it wants to know how to go on.
         raise KeyboardInterrupt(str(run)) from stop
+    finally:
+        run.let_go()
     return run
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from striate.actions.batch_size import choose_batch_size
 from striate.actions.few import train_frozen
 from striate.actions.job import (
     Job,
@@ -52,6 +52,7 @@ from striate.networks.small_resnet import SmallResNet
 from striate.observer import Observers
 from striate.taps.multiply_adds import multiply_adds
 from striate.tasks.classification import Classification
+from striate.training.checkpoint import latest
 from striate.training.defaults import (
     PRETRAINED,
     SMALL_SIDE,
@@ -79,6 +80,23 @@ KEEP_FROM = 1.0  # seconds of decoding from which the pictures are kept for the 
 
 def carry_out(job: Job, samples: Samples) -> None:
     """Train as the job says and write everything into its run."""
+    samples, facts, machine, frozen, stream = _first_decisions(job, samples)
+    if frozen:
+        trained = train_frozen(job, samples, facts, machine)
+    else:
+        trained = train_by_steps(job, samples, facts, machine, stream=stream)
+    write_results(job, trained)
+
+
+def prepare_by_steps(job: Job, samples: Samples) -> Prepared:
+    """A training by steps as the job says, before its first step. Writes nothing."""
+    samples, facts, machine, _, stream = _first_decisions(job, samples)
+    return _prepared(job, samples, facts, machine, stream=stream)
+
+
+def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machine, bool, bool]:
+    """The samples with their splits, what is known of them, the machine, whether the network stays as it is, and
+    whether the training pictures are streamed."""
     recipe, say = job.recipe, job.observer.say
     keep_large_blocks()
     device = pick_device(recipe.device if job.resolved is None else job.resolved.device)
@@ -114,14 +132,54 @@ def carry_out(job: Job, samples: Samples) -> None:
     if frozen:
         precision, why = "float32", "features are answers"
     say(f"working on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
-    way = train_frozen if frozen else partial(train_by_steps, stream=stream)
-    write_results(job, way(job, samples, facts, machine))
+    return samples, facts, machine, frozen, stream
 
 
-def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *, stream: bool = False) -> Trained:
-    """Decode once (or stream), fit the input, build the network, decide what is open, and run the loop."""
-    recipe, observer, resolved = job.recipe, job.observer, job.resolved
+def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *, stream: bool) -> Trained:
+    """Prepare, then run the loop from wherever its last checkpoint stands."""
     began = time.monotonic()
+    prepared = _prepared(job, samples, facts, machine, stream=stream)
+    loop, material = prepared.loop, prepared.material
+    _write_down(job, loop, material)
+    loop.checkpoints = job.run.checkpoints()
+    if job.resuming and latest(loop.checkpoints) is not None:
+        loop.restore()
+        job.observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
+    reading_seconds, began = time.monotonic() - began, time.monotonic()
+    progress, resolved = loop.run(), loop.decided()
+    if prepared.streamed is not None:
+        material = without_failures(material, prepared.streamed.failures)
+    return Trained(
+        model=_calibrated(loop.model, material),
+        described={"name": resolved.network, "arguments": resolved.arguments},
+        resolved=resolved,
+        material=material,
+        history=progress.history,
+        best_epoch=progress.best_epoch + 1 if progress.best_epoch >= 0 else None,
+        weights_words=_weights_words(resolved, progress.best_epoch, loop.model.task.monitor),
+        reasons=prepared.reasons,
+        seconds={"reading": reading_seconds, "training": time.monotonic() - began},
+    )
+
+
+def _write_down(job: Job, loop: Loop, material: Material) -> None:
+    """What was asked and what is decided by now, before it takes effect."""
+    job.run.write(RECIPE, recipe_text(job.recipe, loop.decided().to_mapping(), material.samples.source))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A training by steps with everything decided, before its first step."""
+
+    loop: Loop
+    material: Material
+    streamed: Streamed | None
+    reasons: tuple[str, ...]
+
+
+def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, stream: bool) -> Prepared:
+    """Decode once (or stream), fit the input, build the network, decide what is open. Writes nothing into the run."""
+    recipe, observer, resolved = job.recipe, job.observer, job.resolved
     size, shrink = _known_size(job, facts), _shrink(job, facts)
     if stream:
         reading = first_pictures(
@@ -164,13 +222,13 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     require_same_pictures(job, material)
     used, train_rows = material.samples, material.samples.rows(TRAIN)
     mirrors_words = ""
-    if resolved is None:
-        facts, mirrors_words = _ask_mirrors(recipe, facts, spec, store, samples.targets[reading.rows])
-        resolved = resolve_steps(
-            recipe,
+
+    def decide(asked: Recipe) -> Resolved:
+        return resolve_steps(
+            asked,
             facts,
             spec,
-            choose_augmentation(recipe, facts, name, spec),
+            choose_augmentation(asked, facts, name, spec),
             network=OWN_NETWORK if job.network is not None else name,
             arguments=arguments,
             pretrained=pretrained,
@@ -178,6 +236,10 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
             precision=machine.precision,
             threads=machine.threads,
         )
+
+    if resolved is None:
+        facts, mirrors_words = _ask_mirrors(recipe, facts, spec, store, samples.targets[reading.rows])
+        resolved = decide(recipe)
         if stream:
             resolved = replace(resolved, buffer=buffer_for(used, train_rows))
         observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
@@ -194,15 +256,27 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
             strict=recipe.strict,
         )
         observer = Observers(observer, Telling(streamed, observer))
-    batches = Batches(
-        store if streamed is None else streamed,
-        task=task,
-        frame=spec,
-        batch_size=resolved.batch_size,
-        seed=resolved.seed,
-        augmentation=augmentation,
-        weights=None if used.weights is None else used.weights[train_rows],
-    )
+    seed, weights = resolved.seed, None if used.weights is None else used.weights[train_rows]
+
+    def batches_of(size: int) -> Batches:
+        return Batches(
+            store if streamed is None else streamed,
+            task=task,
+            frame=spec,
+            batch_size=size,
+            seed=seed,
+            augmentation=augmentation,
+            weights=weights,
+        )
+
+    if job.resolved is None and recipe.batch_size == "auto":
+        ours = job.network is None
+        found = choose_batch_size(
+            network, spec, task, resolved, batches_of, pictures=facts.pictures, channels_last=ours
+        )
+        observer.say(found.words)
+        resolved = replace(decide(replace(recipe, batch_size=found.size)), buffer=resolved.buffer)
+    batches = batches_of(resolved.batch_size)
     replan = None
     if job.resolved is None and recipe.threads is None and machine.device == "cpu" and job.network is None:
         one = torch.zeros(1, spec.channels, spec.height, spec.width)
@@ -215,7 +289,6 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
             resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
     elif job.further:
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
-    job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), used.source))
     _fit_stem(network, spec, store)
     # A network of the user's own may look at its memory (`view`), so its layout is left alone.
     ours = job.network is None
@@ -234,28 +307,11 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
         batches,
         _validation(material),
         resolved,
-        checkpoints=job.run.checkpoints(),
         observer=observer,
         replan=replan,
+        on_split=lambda loop: _write_down(job, loop, material),
     )
-    if job.resuming and (job.run.checkpoints() / "last.safetensors").is_file():
-        loop.restore()
-        observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
-    reading_seconds, began = time.monotonic() - began, time.monotonic()
-    progress = loop.run()
-    if streamed is not None:
-        material = without_failures(material, streamed.failures)
-    return Trained(
-        model=_calibrated(model, material),
-        described={"name": resolved.network, "arguments": resolved.arguments},
-        resolved=resolved,
-        material=material,
-        history=progress.history,
-        best_epoch=progress.best_epoch + 1 if progress.best_epoch >= 0 else None,
-        weights_words=_weights_words(resolved, progress.best_epoch, task.monitor),
-        reasons=(spec_words, f"network: {why}"),
-        seconds={"reading": reading_seconds, "training": time.monotonic() - began},
-    )
+    return Prepared(loop=loop, material=material, streamed=streamed, reasons=(spec_words, f"network: {why}"))
 
 
 def _plan_minutes(
@@ -279,11 +335,7 @@ def _plan_minutes(
         network = build(planned.arguments)
     most = MOST_EPOCHS.get(planned.network, math.inf) * batches.steps_per_epoch
 
-    def write(loop: Loop) -> None:
-        followed = replace(planned, plans=tuple(tuple(plan) for plan in loop.progress.plans))
-        job.run.write(RECIPE, recipe_text(job.recipe, followed.to_mapping(), material.samples.source))
-
-    return planned, network, Replanner(job, time_plan.reserve, most, write)
+    return planned, network, Replanner(job, time_plan.reserve, most, lambda loop: _write_down(job, loop, material))
 
 
 def _ask_mirrors(
@@ -374,8 +426,6 @@ def _shrink(job: Job, facts: Facts) -> int | None:
 
 def _known_size(job: Job, facts: Facts) -> int | None:
     """The side of the input where it does not depend on the pixels; None for small pictures, which keep theirs."""
-    if job.resolved is not None:
-        return int(job.resolved.height)
     if job.recipe.size is not None:
         return job.recipe.size
     return None if facts.longer_side <= SMALL_SIDE else SIDE_FROM_NOTHING

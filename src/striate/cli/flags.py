@@ -147,10 +147,13 @@ def nested(given: dict[str, Any], settings: type) -> dict[str, Any]:
 
 def _reader(kind: type, described: Described) -> Any:
     def read(text: str) -> Any:
+        if text in described.words:
+            return text
         try:
             value = kind(text)
         except ValueError:
             words = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
+            words += "".join(f" or {word}" for word in described.words)
             raise argparse.ArgumentTypeError(f"must be {words}, got '{text}'") from None
         return one_of(described.choices)(text) if described.choices else value
 
@@ -160,7 +163,8 @@ def _reader(kind: type, described: Described) -> Any:
 def _metavar(kind: type, described: Described) -> str:
     if described.choices:
         return "|".join(described.choices)
-    return {int: "N", float: "X", str: "NAME"}.get(kind, "VALUE")
+    plain = {int: "N", float: "X", str: "NAME"}.get(kind, "VALUE")
+    return "|".join([plain, *described.words])
 
 
 def _default_words(default: Any) -> str:

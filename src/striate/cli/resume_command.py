@@ -1,16 +1,27 @@
-"""Go on with a run where its last checkpoint stands; with --epochs, train a finished one further."""
+"""Go on with a run where its last checkpoint stands; with --epochs, train a finished one further; with --verify,
+change nothing and say whether this machine repeats the steps before the last checkpoint bit for bit.
+"""
 
 from __future__ import annotations
 
 import argparse
 
 from striate.cli.flags import Parser, positive
+from striate.cli.result import show_run
+from striate.cli.text import print_json
+from striate.names import on_one_line
 
 
 def add_arguments(parser: Parser) -> None:
     """Flags of `striate resume`."""
     parser.add_argument("run", metavar="RUN", help="the folder of the run")
     parser.add_argument("--epochs", type=positive, metavar="N", help="go on to so many epochs in all")
+    parser.add_argument("--source", metavar="SOURCE", help="where the pictures are now, if not where they were")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="repeat the steps before the last checkpoint, keep nothing; exit status 1 where a bit differs",
+    )
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
 
@@ -18,13 +29,22 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     """Resume, then show what came out."""
     from striate.actions.resume import resume
     from striate.cli.live import display
-    from striate.cli.result import show_run
 
     given = vars(arguments)
+    as_json, source = given.get("json", False), given.get("source")
     show = display()
     try:
-        finished = resume(given["run"], epochs=given.get("epochs"), observer=show)
+        if given.get("verify", False):
+            found = resume(given["run"], epochs=given.get("epochs"), source=source, verify=True, observer=show)
+        else:
+            finished = resume(given["run"], epochs=given.get("epochs"), source=source, observer=show)
     finally:
         show.close()
-    show_run(finished, as_json=given.get("json", False))
+    if given.get("verify", False):
+        if as_json:
+            print_json(found.to_json())
+        else:
+            print(on_one_line(str(found)))
+        return 0 if found.repeats else 1
+    show_run(finished, as_json=as_json)
     return 0

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from striate.errors import InputError
 
+# The end of the name of a file that is being written.
+UNFINISHED = ".part"
+
 # What the place or the disk refuses, rather than a defect of ours.
 REFUSALS = {
     errno.ENOSPC: "the disk is full; make room and try again",
@@ -34,14 +37,15 @@ def refused(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: {reason}")
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write `content` under another name, flush it to the disk, and rename it to `path`.
+def write_atomically(path: Path, content: bytes | str, *, keep: Path | None = None) -> None:
+    """Write `content` under another name, flush it to the disk, and rename it to `path`; what was there goes to `keep`.
 
-    Raises InputError where the disk is full or the place cannot be written; `path` is then as it was.
+    A kill between the two renames leaves nothing at `path`, and what was there at `keep`. Raises InputError where the
+    disk is full or the place cannot be written; `path` and `keep` are then as they were.
     """
     data = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=UNFINISHED, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise refused(path, error) from error
@@ -51,6 +55,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
+        if keep is not None and path.exists():
+            path.replace(keep)
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:

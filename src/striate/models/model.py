@@ -18,6 +18,7 @@ from striate.data.decode import as_pixels
 from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
 from striate.errors import InputError, require
+from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast
 from striate.models.input_spec import InputSpec
 from striate.tasks.task import Task
@@ -85,17 +86,34 @@ class Model:
         outputs = []
         count = self._pictures_at_once()
         try:
-            for start in range(0, len(prepared), count):
-                with torch.inference_mode(), autocast(self.precision, self.device):
-                    answered = part(self.inputs(prepared[start : start + count].to(self.device)))
-                    outputs.append(answered.float().cpu())
+            start = 0
+            while start < len(prepared):
+                answered = self._outputs_at_once(prepared[start : start + count], part, alone=count == 1)
+                if answered is None:
+                    count = (count + 1) // 2
+                    continue
+                outputs.append(answered)
+                start = min(start + count, len(prepared))
                 if observe is not None:
-                    observe(min(start + count, len(prepared)), len(prepared))
+                    observe(start, len(prepared))
         finally:
             for module, training in modes:
                 module.training = training
         # Joined outside of inference mode: a plain tensor, which the caller may differentiate through.
         return torch.cat(outputs)
+
+    def _outputs_at_once(self, prepared: torch.Tensor, part: nn.Module, *, alone: bool) -> torch.Tensor | None:
+        """What `part` gives for these pictures; None where they do not fit into memory, unless it is one alone."""
+        try:
+            with torch.inference_mode(), autocast(self.precision, self.device):
+                answered: torch.Tensor = part(self.inputs(prepared.to(self.device))).float().cpu()
+                return answered
+        except (RuntimeError, MemoryError) as error:
+            if alone or not is_out_of_memory(error):
+                raise
+        # Here the error is gone, and with it everything that its frames held on to.
+        give_back_memory(self.device)
+        return None
 
     def _pictures_at_once(self) -> int:
         values = self.input_spec.channels * self.input_spec.height * self.input_spec.width

@@ -13,12 +13,13 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError, require
-from striate.machine.files import refused, write_atomically
+from striate.machine.files import UNFINISHED, refused, write_atomically
+from striate.machine.holding import Held, hold
 from striate.observer import Observer, epoch_words
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ METRICS, PREDICTIONS, CARD, REPORT, CHECKPOINTS = (
 )
 FILES = (MODEL, CONFIG, RECIPE, HISTORY, LOG, METRICS, PREDICTIONS, CARD, REPORT)
 BEGUN = (LOG, RECIPE)  # what is there before anything has been learned
-CHECKPOINT_FILES = ("last.safetensors", "best.safetensors")
+LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
+CHECKPOINT_FILES = (LAST, PREVIOUS, BEST)
 OWN_FILES = (*FILES, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
 # What a run had before it was given up with --overwrite; kept until the new one has begun to learn.
 GIVEN_UP = ".given-up"
@@ -55,6 +57,8 @@ class Run:
     folder: Path
     # Folders that were not there before, the deepest first.
     made: tuple[Path, ...] = field(default=(), compare=False, repr=False)
+    # Against a second training into it, while there is one.
+    held: Held | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -99,6 +103,31 @@ class Run:
         except OSError as error:
             raise refused(folder, error) from error
         return folder
+
+    def hold(self) -> Run:
+        """The same run, held against a second training into it until `let_go`, or until the process ends.
+
+        Raises InputError where another holds it.
+        """
+        try:
+            return replace(self, held=hold(self.folder))
+        except OSError as error:
+            raise refused(self.folder, error) from error
+
+    def let_go(self) -> None:
+        """Let others train into it."""
+        if self.held is not None:
+            self.held.let_go()
+
+    def sweep(self) -> None:
+        """Remove what a kill left half written. For the one who holds the run."""
+        try:
+            for folder in (self.folder, self.folder / CHECKPOINTS):
+                for path in folder.glob(f".*{UNFINISHED}"):
+                    if _is_unfinished(path.name):
+                        path.unlink(missing_ok=True)
+        except OSError as error:
+            raise refused(self.folder, error) from error
 
     def give_up_if_empty(self) -> None:
         """Where nothing but the beginning of a log and a recipe was written, leave everything as it was found."""
@@ -161,27 +190,52 @@ def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False
             raise InputError(f"{folder}: there is a file of that name; name another place with --out")
         made = tuple(place for place in (folder, *folder.parents) if not place.exists())
         folder.mkdir(parents=True, exist_ok=True)
-        held = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise refused(folder, error) from error
     except ValueError:
         raise InputError("--out: no folder can have a name with a zero byte in it") from None
-    if held and not _is_ours(folder):
-        raise InputError(f"{folder}: the folder holds other files ({held[0]}); name an empty or new one with --out")
-    if held and not overwrite:
-        raise InputError(
-            f"{folder}: holds a run already; name another with --out, go on with it by "
-            f"'striate resume {folder}', or give it up with --overwrite"
-        )
-    run = Run(folder, made)
+    run = Run(folder, made).hold()
     try:
-        _check_writable(folder)
-        if held:
-            _set_aside(folder)
+        there = _held_by(folder)
+        if there and not _is_ours(folder):
+            raise InputError(
+                f"{folder}: the folder holds other files ({there[0]}); name an empty or new one with --out"
+            )
+        if there and not overwrite:
+            raise InputError(
+                f"{folder}: holds a run already; name another with --out, go on with it by "
+                f"'striate resume {folder}', or give it up with --overwrite"
+            )
+        _prepare(run, there)
+    except BaseException:
+        run.let_go()
+        raise
+    return run
+
+
+def _held_by(folder: Path) -> list[str]:
+    """What lies there, but for what a kill left half written."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if not _is_unfinished(entry.name))
+    except OSError as error:
+        raise refused(folder, error) from error
+
+
+def _is_unfinished(name: str) -> bool:
+    ours = tuple(f".{own.rpartition('/')[2]}." for own in OWN_FILES)
+    return name.endswith(UNFINISHED) and name.startswith(ours)
+
+
+def _prepare(run: Run, there: Sequence[str]) -> None:
+    """Make room for a new run, and see that it can be written; on failure all is as it was."""
+    try:
+        _check_writable(run.folder)
+        run.sweep()
+        if there:
+            _set_aside(run.folder)
     except InputError:
         run.give_up_if_empty()
         raise
-    return run
 
 
 def check_outside(folder: Path, source: str, what: str) -> None:
@@ -226,7 +280,7 @@ def _next_free(parent: Path, name: str) -> Run:
             raise InputError(f"{parent}: is a file, and runs are kept in a folder of that name; use --out") from None
         except OSError as error:
             raise refused(folder, error) from error
-        return Run(folder, (folder,) if there else (folder, parent))
+        return Run(folder, (folder,) if there else (folder, parent)).hold()
     raise AssertionError("counting does not end")
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from striate.errors import InputError
 from striate.machine.files import write_atomically
+from striate.models.run import LAST, PREVIOUS
 from striate.training.history import Row
 from striate.training.optimizers import Optimizer
 
@@ -42,14 +43,18 @@ class Progress:
     history: list[Row] = field(default_factory=list)
 
 
-def save_checkpoint(
-    path: Path,
-    progress: Progress,
-    network: nn.Module,
-    average: nn.Module | None,
-    optimizer: Optimizer,
-) -> None:
-    """Write everything that resuming needs. Raises InputError where the disk refuses; what was there stays."""
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint in `folder`, None where there is none.
+
+    That is the last, or the previous one where a kill came just before the new one got its name.
+    """
+    return next((folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()), None)
+
+
+def gathered(
+    network: nn.Module, average: nn.Module | None, optimizer: Optimizer
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors of a training by their names in the file, and what the optimizer keeps beside tensors."""
     tensors: dict[str, torch.Tensor] = {f"network/{name}": value for name, value in network.state_dict().items()}
     if average is not None:
         tensors.update({f"average/{name}": value for name, value in average.state_dict().items()})
@@ -57,7 +62,24 @@ def save_checkpoint(
         str(index): {key: _pack(value, f"optimizer/{index}/{key}", tensors) for key, value in state.items()}
         for index, state in optimizer.state_dict()["state"].items()
     }
-    write_tensors(path, tensors, {"schema": SCHEMA, "progress": asdict(progress), "optimizer": kept})
+    return tensors, kept
+
+
+def save_checkpoint(
+    path: Path,
+    progress: Progress,
+    network: nn.Module,
+    average: nn.Module | None,
+    optimizer: Optimizer,
+    *,
+    keep: Path | None = None,
+) -> None:
+    """Write everything that resuming needs; what was at `path` goes to `keep`.
+
+    Raises InputError where the disk refuses; what was there stays.
+    """
+    tensors, kept = gathered(network, average, optimizer)
+    write_tensors(path, tensors, {"schema": SCHEMA, "progress": asdict(progress), "optimizer": kept}, keep=keep)
 
 
 def load_checkpoint(path: Path, network: nn.Module, average: nn.Module | None, optimizer: Optimizer) -> Progress:
@@ -90,11 +112,14 @@ def read_progress(path: Path) -> Progress:
         raise InputError(f"{path}: not a checkpoint of a training ({' '.join(str(error).split())[:200]})") from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any]) -> None:
-    """A safetensors file with JSON in its metadata, written under another name, flushed and renamed."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any], *, keep: Path | None = None
+) -> None:
+    """A safetensors file with JSON in its metadata, written under another name, flushed and renamed; what was there
+    goes to `keep`."""
     # Tensors that share memory are refused by the format: each gets its own.
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    write_atomically(path, save(plain, metadata={"striate": json.dumps(described)}))
+    write_atomically(path, save(plain, metadata={"striate": json.dumps(described)}), keep=keep)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

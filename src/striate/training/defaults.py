@@ -138,10 +138,11 @@ def resolve_steps(
 ) -> Resolved:
     """Everything that training by steps depends on; what the recipe gives stands above every default."""
     chosen = steps_recipe(network, pretrained or recipe.weights is not None, facts)
-    batch = recipe.batch_size or min(chosen["batch_size"], facts.pictures)
-    if recipe.batch_size is not None and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
+    asked = None if recipe.batch_size == "auto" else recipe.batch_size  # auto: measured later, from the default on
+    batch = asked or min(chosen["batch_size"], facts.pictures)
+    if asked is not None and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
         # The linear rule of Goyal et al. 2017 (arXiv:1706.02677), upwards no further than 8 times.
-        chosen["learning_rate"] *= min(8.0, recipe.batch_size / chosen["batch_size"])
+        chosen["learning_rate"] *= min(8.0, asked / chosen["batch_size"])
     epochs = recipe.epochs or chosen["epochs"]
     default: OptimizerSettings = chosen["optimizer"]
     name = recipe.optimizer.name or default.name

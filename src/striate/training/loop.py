@@ -19,13 +19,23 @@ import torch
 
 from striate.data.batches import Batch, Batches
 from striate.errors import InputError
+from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast
 from striate.models.model import Model
+from striate.models.run import BEST, LAST, PREVIOUS
 from striate.observer import SILENT, Observer
 from striate.training.averaging import Averaged
-from striate.training.checkpoint import Progress, load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from striate.training.checkpoint import (
+    Progress,
+    latest,
+    load_checkpoint,
+    read_tensors,
+    save_checkpoint,
+    write_tensors,
+)
 from striate.training.diverged import after_step, before_step, require_finite
 from striate.training.history import Row
+from striate.training.memory import Buffers, in_parts, parts_at, split_further, split_words
 from striate.training.optimizers import build_optimizer, set_rate
 from striate.training.pace import Pace
 from striate.training.resolved import Resolved
@@ -53,7 +63,8 @@ class Loop:
     """One training in progress. `run()` goes from wherever `progress` stands to the end.
 
     checkpoints: an existing folder; None keeps nothing. replan: called after each epoch but the last, after its
-    validation; it may call `plan_anew`. checkpoint_seconds: between checkpoints (0: after every step); None:
+    validation; it may call `plan_anew`. on_split: called when a batch did not fit into memory, before it is done in
+    parts; it may write `splits` down. checkpoint_seconds: between checkpoints (0: after every step); None:
     CHECKPOINT_SECONDS, with an early first one.
     """
 
@@ -67,16 +78,22 @@ class Loop:
         checkpoints: Path | None = None,
         observer: Observer = SILENT,
         replan: Callable[[Loop], None] | None = None,
+        on_split: Callable[[Loop], None] | None = None,
         checkpoint_seconds: float | None = None,
     ) -> None:
         self.model, self.batches, self.validation, self.plan = model, batches, validation, plan
-        self.checkpoints, self.observer, self.replan = checkpoints, observer, replan
+        self.checkpoints, self.observer = checkpoints, observer
+        self.replan, self.on_split = replan, on_split
         self.network = model.network
         self.optimizer = build_optimizer(self.network, plan.optimizer, plan.learning_rate)
         self.averaged = Averaged(self.network, plan.averaging) if plan.averaging else None
         self.schedule = schedule_named(plan.schedule)
         self.progress = Progress(plans=_first_plans(plan))
         self.best: dict[str, torch.Tensor] | None = None
+        # From which step on (counted from 1) a batch is done in how many parts.
+        self.splits: list[list[int]] = [[int(first), int(parts)] for first, parts in plan.splits]
+        self._buffers = Buffers(self.network)
+        self._saved_step = self._saved_best = -1
         self._read_every = 1 if model.device == "cpu" else STEPS_BETWEEN_READS
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
         self._next_save = self._started = 0.0
@@ -100,15 +117,28 @@ class Loop:
         # Dropout is seeded step by step; the caller's own stream of random numbers is left where it was.
         with torch.random.fork_rng(devices=[]):
             while progress.step < self.total_steps and not stopped:
-                rate, ratios = self._train_epoch()
-                stopped = self._end_epoch(rate, ratios)
+                ended = self._train_epoch()
+                assert ended is not None
+                stopped = self._end_epoch(*ended)
                 self._save_if_due()
         self.save()
         self._keep_best()
         return progress
 
-    def _train_epoch(self) -> tuple[float, Row]:
-        """The rest of the epoch. The last learning rate, and how far each layer moved in the last step."""
+    def replay(self, until: int) -> None:
+        """Repeat the steps up to `until` from where `progress` stands, with what follows the last of an epoch."""
+        self._started = time.monotonic() - self.progress.seconds
+        self._pace = self._new_pace()
+        self.network.train()
+        with torch.random.fork_rng(devices=[]):
+            while self.progress.step < until:
+                ended = self._train_epoch(until)
+                if ended is not None:
+                    self._end_epoch(*ended)
+
+    def _train_epoch(self, until: float = math.inf) -> tuple[float, Row] | None:
+        """The rest of the epoch. The last learning rate, and how far each layer moved in the last step; None where
+        step `until` came before its end."""
         progress, rate = self.progress, 0.0
         with closing(self.batches.epoch(progress.epoch, progress.step_in_epoch)) as batches:
             for batch in batches:
@@ -128,36 +158,86 @@ class Loop:
                     self._read(loss, rate)
                 if last:
                     return rate, self._update_ratios(before)
+                if progress.step >= until:
+                    return None
                 self._save_if_due()
         raise AssertionError("an epoch holds a step")
 
     def step(self, batch: Batch) -> torch.Tensor:
-        """One step of the optimizer, which may evaluate the batch more than once. The loss, (,), detached."""
-        device = self.model.device
-        inputs = self.model.inputs(batch.pictures.to(device, non_blocking=True))
-        targets = batch.targets.to(device, non_blocking=True)
-        weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
+        """One step of the optimizer, which may evaluate the batch more than once. The loss, (,), detached.
 
-        def evaluate() -> torch.Tensor:
-            self._seed_step()
-            self.optimizer.zero_grad(set_to_none=True)
-            with autocast(self.plan.precision, device):
-                outputs = self._checked(self.network(inputs), len(inputs))
-            losses = self.model.task.loss(outputs.float(), targets)
-            loss = losses.mean() if weights is None else _weighted(losses, weights)
-            if self._read_every == 1 and not math.isfinite(float(loss.detach())):
-                # Before the step, while the weights still show where it came from.
-                self._seed_step()
-                raise before_step(self.network, self.plan, self.progress.step + 1, inputs)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if self.plan.clip is not None:
-                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
-            return loss.detach()
-
-        loss: torch.Tensor = self.optimizer.step(evaluate)
+        A batch that does not fit into memory is done in parts, as are those after it. Raises InputError where one
+        picture alone does not fit.
+        """
+        self._buffers.keep()
+        loss = self._attempt(batch)
+        while loss is None:
+            self._split_further(len(batch))
+            loss = self._attempt(batch)
         if self.averaged is not None:
             self.averaged.update(self.progress.step + 1)
         return loss
+
+    def _attempt(self, batch: Batch) -> torch.Tensor | None:
+        """The step, in as many parts as are known to fit; None where they do not, and then all is as it was."""
+        evaluated = 0
+
+        def evaluate() -> torch.Tensor:
+            nonlocal evaluated
+            self._seed_step()
+            self.optimizer.zero_grad(set_to_none=True)
+            parts = in_parts(batch, parts_at(self.splits, self.progress.step + 1))
+            losses = [self._add_gradient(part, batch) for part in parts]
+            if self.plan.clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
+            evaluated += 1
+            return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+        try:
+            loss: torch.Tensor = self.optimizer.step(evaluate)
+            return loss
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if evaluated:
+                # Of a larger batch nothing is left by now: smaller parts would not help.
+                raise InputError(
+                    f"there is no memory left for what {self.plan.optimizer.name} keeps of each weight; "
+                    "take a smaller network, or --optimizer sgd"
+                ) from error
+        # Here the error is gone, and with it everything that its frames held on to.
+        self.optimizer.zero_grad(set_to_none=True)
+        self._buffers.put_back()
+        give_back_memory(self.model.device)
+        return None
+
+    def _add_gradient(self, part: Batch, whole: Batch) -> torch.Tensor:
+        """The share of `part` in the loss of the whole batch, (,), detached; its gradient is added to what is there."""
+        device = self.model.device
+        inputs = self.model.inputs(part.pictures.to(device, non_blocking=True))
+        targets = part.targets.to(device, non_blocking=True)
+        with autocast(self.plan.precision, device):
+            outputs = self._checked(self.network(inputs), len(inputs))
+        losses = self.model.task.loss(outputs.float(), targets)
+        if part.weights is None or whole.weights is None:
+            loss = losses.mean() if part is whole else losses.sum() / len(whole)
+        else:
+            weights, all_weights = (one.to(device, non_blocking=True) for one in (part.weights, whole.weights))
+            loss = _weighted(losses, weights, all_weights)
+        if self._read_every == 1 and not math.isfinite(float(loss.detach())):
+            # Before the step, while the weights still show where it came from.
+            self._seed_step()
+            raise before_step(self.network, self.plan, self.progress.step + 1, inputs)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _split_further(self, pictures: int) -> None:
+        """Twice as many parts, from this step on; written down before they take effect."""
+        step = self.progress.step + 1
+        self.splits = split_further(self.splits, step, pictures)
+        if self.on_split is not None:
+            self.on_split(self)
+        self.observer.warn(split_words(self.network, step, pictures, self.splits[-1][1]))
 
     def _checked(self, outputs: object, count: int) -> torch.Tensor:
         """What the network gave for `count` pictures. Raises InputError where it is not what the task needs."""
@@ -187,6 +267,18 @@ class Loop:
     def plan_anew(self, total: int) -> None:
         """From here on, so many steps in all: the schedule goes on from where it is to its end."""
         self.progress.plans.append([self.progress.step, self.share_done, max(total, self.progress.step + 1)])
+
+    def decided(self) -> Resolved:
+        """The plan as it stands by now: with what was planned anew for time, and with the parts of batches."""
+        plans = self.progress.plans
+        total = int(plans[-1][2])
+        return replace(
+            self.plan,
+            steps=total,
+            epochs=max(1, math.ceil(total / self.batches.steps_per_epoch)),
+            plans=tuple(tuple(plan) for plan in plans) if len(plans) > 1 else (),
+            splits=tuple(tuple(split) for split in self.splits),
+        )
 
     def _current_plan(self) -> list[float]:
         return next(plan for plan in reversed(self.progress.plans) if plan[0] <= self.progress.step)
@@ -299,18 +391,23 @@ class Loop:
     # -- keeping --------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the checkpoints: the best weights first, then where the training stands.
+        """Write the checkpoints: the best weights first, then where the training stands; the one before is kept.
 
         Raises Diverged rather than overwrite a good checkpoint by weights that are no numbers, and InputError
         where the disk refuses.
         """
         if self.checkpoints is None:
             return
-        require_finite(self.network, self.plan, self.progress.step)
-        if self.best is not None:
-            write_tensors(self.checkpoints / "best.safetensors", self.best, {"epoch": self.progress.best_epoch})
+        progress = self.progress
+        require_finite(self.network, self.plan, progress.step)
+        if self.best is not None and self._saved_best != progress.best_epoch:
+            write_tensors(self.checkpoints / BEST, self.best, {"epoch": progress.best_epoch})
+            self._saved_best = progress.best_epoch
         average = self.averaged.network if self.averaged is not None else None
-        save_checkpoint(self.checkpoints / "last.safetensors", self.progress, self.network, average, self.optimizer)
+        # The same step once more replaces itself: the previous one stays an earlier one.
+        keep = None if self._saved_step == progress.step else self.checkpoints / PREVIOUS
+        save_checkpoint(self.checkpoints / LAST, progress, self.network, average, self.optimizer, keep=keep)
+        self._saved_step = progress.step
 
     def _save_if_due(self) -> None:
         began = time.monotonic()
@@ -330,15 +427,18 @@ class Loop:
         assert self.checkpoints is not None
         average = self.averaged.network if self.averaged is not None else None
         plans = self.progress.plans
-        self.progress = load_checkpoint(self.checkpoints / "last.safetensors", self.network, average, self.optimizer)
+        path = latest(self.checkpoints) or self.checkpoints / LAST
+        self.progress = load_checkpoint(path, self.network, average, self.optimizer)
+        self._saved_step = self.progress.step
         if self.progress.plans[0] != plans[0]:
             self.progress.plans = plans
             self.progress.epochs_without_better = 0
         else:
-            latest = self.progress.plans[-1][0]
-            self.progress.plans += [plan for plan in plans if plan[0] > latest]
+            newest = self.progress.plans[-1][0]
+            self.progress.plans += [plan for plan in plans if plan[0] > newest]
         if self.progress.best_epoch >= 0:
-            self.best, _ = read_tensors(self.checkpoints / "best.safetensors")
+            self.best, _ = read_tensors(self.checkpoints / BEST)
+            self._saved_best = self.progress.best_epoch
 
     def _keep_best(self) -> None:
         if self.best is not None:
@@ -366,6 +466,6 @@ def _first_plans(plan: Resolved) -> list[list[float]]:
     return [[float(value) for value in entry] for entry in plan.plans] or [[0, 0.0, plan.steps]]
 
 
-def _weighted(losses: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The weighted mean of losses (B,), (,); 0 for a batch in which nothing counts."""
-    return (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+def _weighted(losses: torch.Tensor, weights: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """The share of losses (b,) in the weighted mean over a batch of weights `whole` (B,), (,); 0 where none counts."""
+    return (losses * weights).sum() / whole.sum().clamp_min(torch.finfo(whole.dtype).tiny)

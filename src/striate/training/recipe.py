@@ -6,18 +6,19 @@ None means: chosen from the data and this machine. What was chosen is written un
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from striate.errors import InputError, require
 from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
 SCHEMA = 1
-RESOLVED = "resolved"
+RESOLVED, SOURCE, STARTED_IN = "resolved", "source", "started_in"
 BYTES = "bytes"
 LARGEST = 2**20  # bytes of a recipe
 
@@ -105,7 +106,9 @@ class Recipe:
     epochs: int | None = setting(None, "passes over the training pictures", at_least=1, at_most=100_000)
     minutes: float | None = setting(None, "plan the whole run for so many minutes", above=0, at_most=100_000)
     patience: int | None = setting(None, "stop after so many epochs without a better validation", at_least=1)
-    batch_size: int | None = setting(None, "pictures a step", at_least=1, at_most=65_536)
+    batch_size: int | Literal["auto"] | None = setting(
+        None, "pictures a step; auto: as many as make it faster", words=("auto",), at_least=1, at_most=65_536
+    )
     learning_rate: float | None = setting(None, "highest learning rate", above=0, at_most=1000)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
@@ -154,16 +157,23 @@ def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:
         type(schema) is int and 1 <= schema <= SCHEMA,
         f"{path}: recipe of schema {shown(schema)}, this version reads up to {SCHEMA}; update striate",
     )
-    values.pop("source", None)
+    for name in (SOURCE, STARTED_IN):
+        values.pop(name, None)
     return from_mapping(Recipe, values, str(path)), resolved
 
 
 def read_source(path: Path) -> str:
     """The source that a run's `recipe.toml` names. Raises InputError where it names none."""
-    source = _read_toml(path).get("source")
+    source = _read_toml(path).get(SOURCE)
     if not isinstance(source, str):
         raise InputError(f"{path}: names no source, so there is nothing to go on with")
     return source
+
+
+def read_started_in(path: Path) -> str | None:
+    """The folder from which the relative names in a run's `recipe.toml` start; None where it does not say."""
+    folder = _read_toml(path).get(STARTED_IN)
+    return folder if isinstance(folder, str) and os.path.isabs(folder) else None  # noqa: PTH117 - any text
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -182,10 +192,18 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def recipe_text(recipe: Recipe, resolved: Mapping[str, Any], source: str) -> str:
-    """The TOML text of `recipe.toml`: what was asked, and under `[resolved]` what was decided."""
+    """The TOML text of `recipe.toml`: what was asked, and under `[resolved]` what was decided.
+
+    Names stay as they were given; where one is relative, the folder that it starts from (the working one) is noted,
+    so that the run can be resumed from anywhere.
+    """
     import tomli_w
 
-    asked = {"schema": SCHEMA, "source": source, **to_mapping(recipe)}
+    asked: dict[str, Any] = {"schema": SCHEMA, SOURCE: source}
+    if not all(map(os.path.isabs, filter(None, (source, recipe.labels, recipe.root, recipe.weights)))):
+        with contextlib.suppress(FileNotFoundError):  # a working folder that was removed cannot be named
+            asked[STARTED_IN] = os.getcwd()  # noqa: PTH109
+    asked.update(to_mapping(recipe))
     return tomli_w.dumps(_to_plain({**asked, **({RESOLVED: dict(resolved)} if resolved else {})}))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any
 
 from striate.errors import InputError, did_you_mean, require
@@ -33,6 +34,7 @@ class Resolved:
     crop_share: float = 1.0
     interpolation: str = "bilinear"
     fine_tune: bool = False  # after the head was fitted, where it helps on validation
+    # In all, as last planned.
     epochs: int = setting(1, "", at_least=1)
     steps: int = setting(1, "", at_least=1)
     batch_size: int = setting(128, "", at_least=1)
@@ -56,12 +58,18 @@ class Resolved:
     fingerprint: str = ""
     # Of a run that was planned anew for time: [first step, progress there, steps in all].
     plans: tuple[Any, ...] = ()
+    # Of a run whose batches did not fit into memory: [first step, counted from 1, parts that a batch is done in].
+    splits: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         check(self, "resolved.")
         known = [field_.name for field_ in fields(AugmentSettings) if field_.name != "name"]
         for name in self.augment:
             require(name in known, f"resolved.augment: no setting '{name}'" + did_you_mean(name, known))
+        require(
+            _are_splits(self.splits),
+            f"resolved.splits must hold [first step, parts] each, in order of steps, got {shown(self.splits)}",
+        )
         for plan in self.plans:
             require(_is_plan(plan), f"resolved.plans must hold [first step, progress, steps] each, got {shown(plan)}")
 
@@ -85,3 +93,13 @@ def _is_plan(plan: Any) -> bool:
         return False
     first, share, total = (float(value) for value in plan)
     return 0 <= first <= total < 2**53 and first.is_integer() and total.is_integer() and 0 <= share <= 1
+
+
+def _are_splits(splits: tuple[Any, ...]) -> bool:
+    for entry in splits:
+        if not (isinstance(entry, list | tuple) and len(entry) == 2):
+            return False
+        if not all(isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**53 for value in entry):
+            return False
+    steps = [entry[0] for entry in splits]
+    return all(before < after for before, after in pairwise(steps))

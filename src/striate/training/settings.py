@@ -26,6 +26,7 @@ class Described:
 
     help: str
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # that may stand in the place of a number
     at_least: float | None = None
     at_most: float | None = None
     above: float | None = None
@@ -36,12 +37,15 @@ def setting(
     help: str,  # noqa: A002 - the word that argparse uses
     *,
     choices: Sequence[str] = (),
+    words: Sequence[str] = (),
     at_least: float | None = None,
     at_most: float | None = None,
     above: float | None = None,
 ) -> T:
     """A dataclass field with its description. None as default means: chosen from the data, and said."""
-    described = Described(help=help, choices=tuple(choices), at_least=at_least, at_most=at_most, above=above)
+    described = Described(
+        help=help, choices=tuple(choices), words=tuple(words), at_least=at_least, at_most=at_most, above=above
+    )
     made: T = field(default=default, metadata={"described": described})
     return made
 
@@ -79,6 +83,8 @@ def check(settings: Any, prefix: str = "") -> None:
         if value is None and optional:
             continue
         described = describe(field_)
+        if isinstance(value, str) and value in described.words:
+            continue
         if kind is tuple and isinstance(value, list):  # TOML has lists only
             value = tuple(value)
             object.__setattr__(settings, field_.name, value)
@@ -86,7 +92,8 @@ def check(settings: Any, prefix: str = "") -> None:
             value = _as_float(value, name)
             object.__setattr__(settings, field_.name, value)
         fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
-        require(fits, f"{name} must be {_words(kind)}, got {shown(value)}")
+        or_words = "".join(f" or {word}" for word in described.words)
+        require(fits, f"{name} must be {_words(kind)}{or_words}, got {shown(value)}")
         if isinstance(value, float):
             require(math.isfinite(value), f"{name} must be a finite number, got {shown(value)}")
         if described.choices and value not in described.choices:
