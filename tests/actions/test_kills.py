@@ -129,10 +129,11 @@ def kill_and_resume(commands: Commands, pictures: Path, place: Path, more: list[
     for phase in kills:
         if Run(run).finished:  # the last kill came after the last file
             break
-        # Of checkpoints fewer are written each time, since a run that goes on has less to do.
+        # The report reads pictures too; and of checkpoints fewer are written by a run that has less to do.
         share = 1 / len(kills) if phase in ("checkpoint", "moment") else 1
         when = draws.uniform(0.1, share * counts[phase]) if phase == "moment" else None
-        kill = [phase, when if when is not None else draws.randint(1, max(1, int(share * counts[phase])))]
+        most = 60 if phase == "reading" else max(1, int(share * counts[phase]))
+        kill = [phase, when if when is not None else draws.randint(1, most)]
         arguments = ["resume", str(run)] if (run / "recipe.toml").exists() else [*train, str(run)]
         ended = commands.run(arguments, phases(run, pictures), kill)
         assert os.WIFSIGNALED(ended), (kill, commands.said())
