@@ -18,8 +18,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-WARM_UP = 3  # steps
-FEWEST = 5  # measured steps
+WARM_UP = 2  # steps
+FEWEST = 3  # measured steps
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and record."""
     given = options(__doc__, rounds=2, minutes=6).parse_args(arguments)
     with workplace() as folder:
-        photos = pictures.photo_list(folder / "photos", 100 if given.quick else 1000)
+        photos = pictures.photo_list(folder / "photos", 50 if given.quick else 1000)
         learned, model = folder / "run", folder / "resnet18.onnx"
         source = pictures.photo_folders(folder / "few", CLASSES)
         train = [striate_command(), "train", source, "--network", "resnet18", "--size", SIZE, "--epochs", 1]
