@@ -9,8 +9,10 @@ timm's and fastai's loaders read files as torchvision's plain loop does; --libra
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pictures
 from harness import BEST, ORDINARY, STRIATE, Contender, carry_out, options, own, peer, workplace
@@ -33,12 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with workplace() as folder:
         source = pictures.photo_folders(folder / "photos", count, size=PIXELS)
         common = (source, SIZE, epochs, 16 if given.quick else BATCH)
+        cache = folder / "cache"
+        again = own(
+            *("watched_run", source, "--out", folder / "run", "--settings", settings(SIZE, epochs)),
+            environment={"STRIATE_CACHE": str(cache)},
+        )
+
+        def cold() -> Mapping[str, Any]:
+            shutil.rmtree(cache, ignore_errors=True)
+            return again()
+
         contenders = [
-            Contender(
-                name="striate",
-                way=STRIATE,
-                measure=own("watched_run", source, "--out", folder / "run", "--settings", settings(SIZE, epochs)),
-            ),
+            Contender(name="striate", way=STRIATE, measure=cold),
+            Contender(name="striate, a second run", way=STRIATE, note="with the cache of the first", measure=again),
             *(
                 Contender(name=library, way=ORDINARY, measure=peer(f"folder_{library}", *common))
                 for library in given.libraries
