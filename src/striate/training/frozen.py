@@ -36,7 +36,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from striate.errors import require
 from striate.networks.feature_normalizer import FeatureNormalizer
@@ -328,30 +327,37 @@ def _solve(
     problem: _Problem, where: np.ndarray, strength: float, steps: int, start: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor]:
     """Weight (R, K) and bias (K,) with the least weighted mean cross-entropy + strength / 2 * |weight|^2."""
+    # SciPy's, because torch's first optimizer imports torch's compiler, which takes longer than most of these fits.
+    from scipy.optimize import minimize
+
     chosen = torch.from_numpy(where)
     rows, targets, weights = problem.rows[chosen], problem.targets[chosen], problem.weights[chosen]
-    weights = weights / weights.sum().clamp_min(1e-12)
-    if start is None:
-        start = (torch.zeros(rows.shape[1], problem.num_classes), torch.zeros(problem.num_classes))
-    weight, bias = (part.clone().requires_grad_() for part in start)
-    optimizer = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=steps,
-        tolerance_grad=1e-5,
-        tolerance_change=1e-7,
-        line_search_fn="strong_wolfe",
-    )
+    weights = (weights / weights.sum().clamp_min(1e-12))[:, None]
+    shape = (rows.shape[1] + 1, problem.num_classes)
+    begin = torch.zeros(shape) if start is None else torch.cat([start[0], start[1][None]])
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        losses = functional.cross_entropy(rows @ weight + bias, targets, reduction="none")
-        objective = weights @ losses + strength / 2 * weight.square().sum()
-        objective.backward()  # type: ignore[no-untyped-call]
-        return objective
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        both = torch.from_numpy(flat.reshape(shape)).float()
+        weight, bias = both[:-1], both[-1]
+        logarithms = (rows @ weight + bias).log_softmax(dim=1)
+        loss = -(weights * logarithms.gather(1, targets[:, None])).sum(dtype=torch.float64)
+        slopes = logarithms.exp_()
+        slopes.scatter_add_(1, targets[:, None], torch.full_like(weights, -1.0))
+        slopes *= weights
+        gradient = torch.cat([rows.T @ slopes + strength * weight, slopes.sum(dim=0)[None]])
+        loss += strength / 2 * weight.square().sum(dtype=torch.float64)
+        return float(loss), gradient.double().numpy().reshape(-1)
 
-    with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return weight.detach(), bias.detach()
+    with torch.no_grad():
+        found = minimize(
+            objective,
+            begin.double().numpy().reshape(-1),
+            method="L-BFGS-B",
+            jac=True,
+            options={"maxiter": steps, "maxfun": 2 * steps, "maxcor": 30, "gtol": 1e-5, "ftol": 1e-8},
+        )
+    solution = torch.from_numpy(found.x.reshape(shape)).float()
+    return solution[:-1].clone(), solution[-1].clone()
 
 
 def _fit_sharpness(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
