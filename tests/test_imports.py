@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib", "PIL", "rich", "safetensors", "jinja2")
@@ -60,3 +62,23 @@ def test_help_is_there_in_half_a_second(asked: list[str]) -> None:
         if seconds[-1] < 0.5:
             break
     assert min(seconds) < 0.5
+
+
+def test_an_answer_needs_torch_and_little_else(tmp_path: Path) -> None:
+    """torchvision, timm, scipy and torch's compiler take seconds to import, and one picture needs none of them."""
+    from PIL import Image
+
+    from striate.actions.train import train
+
+    pictures = np.random.default_rng(0).integers(0, 255, (24, 16, 16), dtype=np.uint8)
+    run = train((pictures, np.arange(24) % 2), network="small-conv", epochs=1, out=tmp_path / "run")
+    Image.fromarray(pictures[0]).save(tmp_path / "picture.png")
+    program = (
+        f"import sys\nfrom striate.cli.main import status\n"
+        f"assert status(['predict', {str(run.folder)!r}, {str(tmp_path / 'picture.png')!r}]) == 0\n"
+        "others = [name for name in ('torch._dynamo', 'timm', 'torchvision') if name in sys.modules]\n"
+        "print('also imported:', *(others or ['none']))"
+    )
+    names, printed = loaded(program)
+    assert set(names) <= {"torch", "PIL", "safetensors"}
+    assert "also imported: none" in printed

@@ -434,11 +434,10 @@ def load_model(folder: str | Path, *, network: nn.Module | None = None, device: 
 
 
 def _build(described: Mapping[str, Any], num_outputs: int, spec: Any, where: str, weights: Path) -> nn.Module:
-    """The network that a config names. Its shapes are compared with the file on torch's meta device, where
-    tensors have shapes and no memory, before one is made in earnest."""
-    import torch
-
+    """The network that a config names. Its shapes are compared with the file on a sketch, whose tensors have shapes
+    and no memory, before one is made in earnest."""
     from striate.networks import build_network
+    from striate.networks.sketch import sketching
 
     name = described["name"]
     if name == OWN_NETWORK:
@@ -451,7 +450,7 @@ def _build(described: Mapping[str, Any], num_outputs: int, spec: Any, where: str
         "seed": 0,
     }
     try:
-        with torch.device("meta"):
+        with sketching():
             sketch = build_network(name, **arguments).network
         _compare(sketch, _shapes(weights), weights)
         return build_network(name, **arguments).network

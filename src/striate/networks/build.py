@@ -18,6 +18,7 @@ from striate.errors import InputError, did_you_mean, require, unknown
 from striate.networks import NETWORKS, network_names
 from striate.networks.built import BuiltNetwork, InputDefaults
 from striate.networks.heads import find_head
+from striate.networks.sketch import sketching
 from striate.networks.stems import first_convolution, fit_channels, fit_size, on_meta
 from striate.networks.weights import AUXILIARY, load_into, read_weights
 
@@ -222,8 +223,12 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _check_arguments(found, num_outputs, channels, asked, arguments)
-        network, notes, taken = _of_random_weights(found, num_outputs, channels, asked, arguments)
-        if pretrained or state is not None:
+        with_weights = pretrained or state is not None
+        if with_weights and isinstance(found, OwnNetwork):
+            taken = asked  # ours take every size, so that none has to be built to find out
+        else:
+            network, notes, taken = _of_random_weights(found, num_outputs, channels, asked, arguments)
+        if with_weights:
             torch.manual_seed(seed)
             if state is None:
                 first = channels if found.takes_channels else 3
@@ -354,7 +359,7 @@ def _check_arguments(
                 listed = f"; it has {', '.join(known)}" if known else "; it has none"
                 raise InputError(f"network {found.name} has no argument '{argument}'{hint or listed}")
     try:
-        with torch.device("meta"):
+        with sketching():
             first = channels if found.takes_channels else 3
             shapes = found.build(num_outputs=num_outputs, channels=first, size=size, arguments=arguments)
     except NotImplementedError:  # initial weights that need values
