@@ -83,7 +83,7 @@ def evaluate(
     model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
     samples, split = _one_split(samples, split)
     samples = _matched(samples, model.class_names)
-    result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer)
+    result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer, frame=model.input_spec)
     left_out = [(one.name, one.reason) for one in samples.left_out]
     left_out += [(samples.names[row], reason) for row, reason in result.failures]
     if strict and left_out:

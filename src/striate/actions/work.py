@@ -342,7 +342,8 @@ def _ask_mirrors(
     recipe: Recipe, facts: Facts, spec: InputSpec, store: PixelStore, targets: np.ndarray
 ) -> tuple[Facts, str]:
     """Whether mirrored training pictures keep their label, where that is not said in the recipe."""
-    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none":
+    # Grey pictures are not mirrored in any case (see `choose_augmentation`).
+    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none" or facts.grey:
         return facts, ""
     chosen = sample_rows(len(store), recipe.seed)
     side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash")
@@ -491,7 +492,13 @@ def hold_back(
         rows = samples.rows(split)
         with in_turn(samples, rows) as turned:
             prepared = prepare_all(
-                turned, rows, spec.prepare, threads=machine.threads, observer=job.observer, what=f"reading {split}"
+                turned,
+                rows,
+                spec.prepare,
+                threads=machine.threads,
+                observer=job.observer,
+                what=f"reading {split}",
+                frame=spec,
             )
         checksums[prepared.rows] = prepared.checksums
         failures += prepared.failures

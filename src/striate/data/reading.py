@@ -18,7 +18,7 @@ import numpy as np
 from striate.data.decode import Limits, as_pixels, decode, probe
 from striate.data.in_order import in_order
 from striate.data.jpeg import compressed_checksum, large_frame
-from striate.data.samples import Samples
+from striate.data.samples import Arrays, Samples
 from striate.errors import InputError
 from striate.observer import SILENT, Observer
 
@@ -77,6 +77,22 @@ def checksum(pixels: np.ndarray) -> int:
     digest.update(f"{pixels.shape}{pixels.dtype.str}".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return int.from_bytes(digest.digest(), "little")
+
+
+def grey_block(samples: Samples, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """`rows` (n,) of a source that holds grey pictures of one size as arrays: (n, H, W, 1) `uint8`, and the checksums
+    (n,) uint64, as `load_picture` gives them one by one; None for any other source."""
+    pictures = samples.pictures
+    block = pictures.grey_block(samples.index[rows]) if isinstance(pictures, Arrays) and len(rows) else None
+    if block is None:
+        return None
+    before = hashlib.blake2b(f"{block.shape[1:]}{block.dtype.str}".encode(), digest_size=8)
+    digests = []
+    for pixels in block.reshape(len(block), -1):
+        digest = before.copy()
+        digest.update(pixels.data)
+        digests.append(digest.digest())
+    return block, np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 def digest_of(loaded: bytes | np.ndarray | InputError) -> bytes:

@@ -113,6 +113,13 @@ def fitted(heights: np.ndarray, widths: np.ndarray, frame: Frame) -> tuple[np.nd
     )
 
 
+def as_it_is(shape: tuple[int, ...], frame: Frame) -> bool:
+    """Whether `bring` leaves pictures of this shape (H, W, C) as they are."""
+    height, width, channels = shape
+    sizes = tuple(int(size[0]) for size in fitted(np.array([height]), np.array([width]), frame))
+    return channels == frame.channels and sizes == (height, width, 0, 0) == (frame.height, frame.width, 0, 0)
+
+
 def fill_of(frame: Frame) -> np.ndarray:
     """What stands where there is no picture: the mean, (channels,) float32 of whole numbers in [0, 255]."""
     return np.clip(np.rint(255 * np.asarray(frame.mean, dtype=np.float64)), 0, 255).astype(np.float32)

@@ -30,6 +30,15 @@ class Pictures(Protocol):
 
 
 @runtime_checkable
+class Arrays(Pictures, Protocol):
+    """Pictures that lie in memory as arrays, some of which can be had all at once."""
+
+    def grey_block(self, index: np.ndarray) -> np.ndarray | None:
+        """Pictures `index` (n,) as one new array (n, H, W, 1) `uint8`; None where any of all is of another kind."""
+        ...
+
+
+@runtime_checkable
 class Sharded(Pictures, Protocol):
     """Pictures that lie one after another in files, which are best read from their beginnings on."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from striate.data import kept
 from striate.data.decode import Limits
 from striate.data.pixel_store import PixelStore
-from striate.data.reading import read_pictures
+from striate.data.reading import grey_block, read_pictures
 from striate.data.samples import Samples
 from striate.data.store_builder import Builder
 from striate.data.store_files import Table
@@ -58,6 +58,9 @@ def build_store(
     """
     rows = np.asarray(rows, dtype=np.int64)
     room = int(available_memory() * STORE_SHARE) if room is None else room
+    whole = grey_block(samples, rows)
+    if whole is not None and whole[0].nbytes <= room and (shrink is None or min(whole[0].shape[1:3]) < 2 * shrink):
+        return _of_block(rows, *whole)
     request = None
     if keep_from is not None and kept.cache_budget() > 0:
         request = kept.Request(samples=samples, rows=rows, shrink=shrink, scaled=scaled, limits=limits)
@@ -113,6 +116,15 @@ def build_store(
         builder.give_up()
         raise
     return _result(rows, store, table)
+
+
+def _of_block(rows: np.ndarray, block: np.ndarray, checksums: np.ndarray) -> StoreResult:
+    """What lies in memory already, taken at once: one by one, 50,000 digits would take a second."""
+    count, size = len(block), int(np.prod(block.shape[1:]))
+    places = np.column_stack([np.zeros(count, dtype=np.int64), size * np.arange(count)])
+    shapes = np.tile(np.array(block.shape[1:], dtype=np.int64), (count, 1))
+    store = PixelStore([block.reshape(-1)], places, shapes, np.zeros(count, dtype=bool))
+    return StoreResult(store=store, rows=rows, checksums=checksums, failures=[])
 
 
 def _result(rows: np.ndarray, store: PixelStore, table: Table) -> StoreResult:

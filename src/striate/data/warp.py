@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from striate.data.placement import Placement, reflected_indices
-from striate.data.resample import Frame, bring, fill_of, fitted, resize, to_channels
+from striate.data.resample import Frame, as_it_is, bring, fill_of, resize, to_channels
 
 # Picture pixels per output pixel up to which one bilinear sample serves. Large pictures: nothing is gained by a
 # reduction before. Small ones: on handwritten digits the error against a supersampled warp is 4.8 levels (root
@@ -67,10 +67,8 @@ def _stacked(made: Sequence[torch.Tensor], frame: Frame) -> np.ndarray:
 
 def _fitted(pictures: np.ndarray | Sequence[np.ndarray], frame: Frame) -> np.ndarray:
     """The pictures as answers are prepared from them, (B, h, w, C)."""
-    if isinstance(pictures, np.ndarray):
-        sizes = fitted(np.array(pictures.shape[1:2]), np.array(pictures.shape[2:3]), frame)
-        if tuple(int(size[0]) for size in sizes) == (*pictures.shape[1:3], 0, 0) == (frame.height, frame.width, 0, 0):
-            return np.ascontiguousarray(to_channels(pictures, frame.channels))
+    if isinstance(pictures, np.ndarray) and as_it_is((*pictures.shape[1:3], frame.channels), frame):
+        return np.ascontiguousarray(to_channels(pictures, frame.channels))
     return _stacked([bring(pixels, frame) for pixels in pictures], frame)
 
 

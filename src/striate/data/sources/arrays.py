@@ -32,6 +32,20 @@ class Pixels:
         pixels: np.ndarray = self.parts[part][index - start]
         return pixels
 
+    def grey_block(self, index: np.ndarray) -> np.ndarray | None:
+        """Pictures `index` (n,) as one new array (n, H, W, 1) `uint8`; None where any of all is of another kind."""
+        shape = self.parts[0].shape[1:]
+        if not all(part.dtype == np.uint8 and part.shape[1:] == shape for part in self.parts):
+            return None
+        if not (len(shape) == 2 or shape[2] == 1):
+            return None  # each of them may be grey or not
+        block = np.empty((len(index), *shape[:2], 1), dtype=np.uint8)
+        starts = np.append(0, self._ends)
+        for part, first, end in zip(self.parts, starts, self._ends, strict=False):
+            here = np.flatnonzero((index >= first) & (index < end))
+            block[here] = part[index[here] - first].reshape(len(here), *shape[:2], 1)
+        return block
+
 
 def read(source: Any) -> Samples:
     """The table of a pair (pictures, labels) or of a mapping from split name to such pairs.
