@@ -23,20 +23,21 @@ from resnet18_folder import BATCH, TRAINING, settings
 NAME = "memory"
 SIZE = 128
 EARLY, LATE = 3, 20  # epochs between which it must not grow
+FEW = 256  # pictures of that run: enough that the first checkpoint, after five seconds, lies before EARLY
 BEYOND = "beyond_store"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and record."""
-    given = options(__doc__, rounds=1, minutes=2).parse_args(arguments)
+    given = options(__doc__, rounds=1, minutes=3).parse_args(arguments)
     epochs = 2
     with workplace() as folder:
         source = pictures.photo_folders(folder / "photos", 64 if given.quick else TRAINING[SIZE])
-        few = pictures.photo_folders(folder / "few", 2 * BATCH)
+        few = pictures.photo_folders(folder / "few", BATCH if given.quick else FEW)
         store = decoded(source / "train")
         common = (source, SIZE, epochs, BATCH)
         watched = own("watched_run", source, "--out", folder / "a", "--settings", settings(SIZE, epochs), memory=True)
-        long = own("watched_run", few, "--out", folder / "b", "--settings", settings(64, LATE))
+        long = own("watched_run", few, "--out", folder / "b", "--settings", settings(SIZE, LATE))
         plain, best = (peer("folder_torchvision", *common, *more, memory=True) for more in ((), ("best",)))
         contenders = [
             Contender(name="striate", way=STRIATE, measure=less(watched, store)),

@@ -35,14 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = pictures.mnist_png(folder / "png", training=count, testing=128)
         flags, _, multiply_adds = best_flags(SHAPE, seconds / 6, compiled=not given.quick, small=True)
         peak = own("bare", "--peak")()
-        settings = json.dumps({"network": "lenet5", "batch_size": 128, "epochs": epochs})
-        source = root / "MNIST" / "raw"
+        recipe = {"network": "lenet5", "batch_size": 128, "epochs": epochs}
+        run = ("watched_run", root / "MNIST" / "raw", "--out", folder / "run", "--settings")
+        plain_recipe = {**recipe, "augment": {"name": "none"}}
         contenders = [
+            Contender(name="striate", way=STRIATE, note="default settings", measure=own(*run, json.dumps(recipe))),
             Contender(
-                name="striate",
+                name="striate, pictures as they are",
                 way=STRIATE,
-                note="default settings",
-                measure=own("watched_run", source, "--out", folder / "run", "--settings", settings),
+                note="--augment none",
+                most_rounds=1,
+                measure=own(*run, json.dumps(plain_recipe)),
             ),
             Contender(name=PLAIN, way=BARE, measure=own("bare", *SHAPE, "--seconds", seconds)),
             Contender(
