@@ -144,6 +144,15 @@ def test_compressed_shards_are_streamed_too(tmp_path):
     assert run.metrics["test"]["accuracy"]["value"] > 0.9
 
 
+def test_held_back_pictures_that_memory_cannot_hold_are_decoded_for_every_use(source, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("striate.actions.streamed.HELD_SHARE", 0.0)
+    run = striate.train(source, out=tmp_path / "run", stream=True, epochs=6, **SETTINGS)
+    assert "test pictures are decoded anew for every use" in (run.folder / "log.txt").read_text()
+    assert_same(run.folder, whole.folder)
+    again = striate.train(source, out=tmp_path / "decoded", epochs=1, **SETTINGS)
+    assert "validation pictures are decoded anew" in (again.folder / "log.txt").read_text()
+
+
 def lose(source) -> None:
     """Break three pictures of a shard: their bytes are zeros."""
     samples = striate.open_dataset(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import threading
 import weakref
 from contextlib import closing
@@ -10,6 +11,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from shards import CLASSES, encoded, picture, tar_of, write_shards
 from striate.data.augment import Augmentation
@@ -100,6 +102,23 @@ def test_grey_among_colour_is_as_in_a_store(tmp_path):
     like = tuple(store.shapes[0].tolist())
     kept = by_row(batches(store, frame=frame, batch_size=4).epoch(0))
     assert by_row(batches(streamed(samples, like=like), frame=frame, batch_size=4).epoch(0)) == kept
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_large_photographs_are_reduced_as_for_a_store(tmp_path, scaled):
+    members = []
+    for number in range(4):
+        file = io.BytesIO()
+        pixels = np.tile(picture(2, number, (60, 50)), (30, 30))
+        Image.fromarray(np.stack([pixels, pixels // 2, 255 - pixels], axis=2)).save(file, format="JPEG")
+        members += [(f"{number}.jpg", file.getvalue()), (f"{number}.cls", b"ab"[number % 2 :][:1])]
+    (tmp_path / "a.tar").write_bytes(tar_of(members))
+    samples = open_dataset(tmp_path)
+    store = build_store(samples, np.arange(4), shrink=100, scaled=scaled).store
+    assert store.shapes[0].max() < 200
+    read = streamed(samples, shrink=100, scaled=scaled)
+    for place, pixels in read.pictures(read.order(0, 0)):
+        assert (pixels == store.pixels(place)).all()
 
 
 @KINDS

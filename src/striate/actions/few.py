@@ -275,6 +275,8 @@ def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material)
     """The model with its last stages fine-tuned, or None where validation does not gain by it; history; in words."""
     used = material.samples
     validation = Validation(material.held_back[VALIDATION], used.targets[used.rows(VALIDATION)])
+    training = material.held_back[TRAIN]
+    assert isinstance(training, torch.Tensor)
     assert isinstance(frozen.task, Classification)
     task = frozen.task.bound_to(used.targets[used.rows(TRAIN)])
     network = copy.deepcopy(frozen.network)
@@ -282,7 +284,7 @@ def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material)
     network.fine_tune_from(TUNED_FROM)
     model = replace(frozen, network=network, task=task)
     batches = Batches(
-        PreparedPictures(material.held_back[TRAIN]),
+        PreparedPictures(training),
         task=task,
         frame=frozen.input_spec,
         batch_size=resolved.batch_size,

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from striate.data.pixel_store import PixelStore
 from striate.data.samples import TRAIN, Samples
 from striate.errors import InputError, require
-from striate.models.model import Model
+from striate.models.model import Model, PreparedLike
 from striate.models.run import Run
 from striate.observer import Observer
 from striate.training.history import Row
@@ -52,7 +51,7 @@ class Material:
     """The pictures as training needed them. `samples` is without what could not be read."""
 
     samples: Samples
-    held_back: dict[str, torch.Tensor]  # by split: (n, C, H, W) as the network takes them
+    held_back: Mapping[str, PreparedLike]  # by split: (n, C, H, W) as the network takes them
     checksums: np.ndarray  # (N,) uint64
     store: PixelStore | None = None  # training, decoded; None where only prepared pictures were needed
 

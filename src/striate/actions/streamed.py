@@ -1,24 +1,34 @@
-"""Whether the training pictures are streamed, and what a run then says of pictures that could not be read."""
+"""Whether pictures are streamed, and what a run then says of those that could not be read."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.actions.job import Job, Material
+from striate.actions.job import Job, Machine, Material
+from striate.data.prepared import PreparedAnew
+from striate.data.preparing import PreparedResult, prepare_all
 from striate.data.samples import TRAIN, Samples
 from striate.data.sources import is_address
 from striate.data.sources.listing import counted
 from striate.data.store import STORE_SHARE
-from striate.data.streaming import Streamed
+from striate.data.streaming import Streamed, in_turn
 from striate.machine.folders import cache_folder
 from striate.machine.threads import available_memory
+from striate.models.input_spec import InputSpec
+from striate.models.model import PreparedLike
 from striate.observer import Observer
 
+if TYPE_CHECKING:
+    import torch
+
+HELD_SHARE = 0.25  # of the memory that is free: what the prepared pictures of one split may take
 SHOWN = 10  # names in the log
 
 
@@ -59,6 +69,38 @@ def without_failures(material: Material, failures: Mapping[int, str]) -> Materia
     kept[list(failures)] = False
     samples = material.samples.without(list(failures.items()))
     return replace(material, samples=samples, checksums=material.checksums[kept])
+
+
+def prepare_split(
+    job: Job, samples: Samples, split: str, spec: InputSpec, machine: Machine
+) -> tuple[PreparedResult, PreparedLike]:
+    """What could be read of a held-back split, and its pictures as the network takes them.
+
+    Where these would take more than HELD_SHARE of the memory that is free they are not kept, but decoded for every use.
+    """
+    rows = samples.rows(split)
+    shape = (spec.channels, spec.height, spec.width)
+    room = available_memory() * HELD_SHARE
+    kept = len(rows) * math.prod(shape) <= room
+
+    def prepare(pixels: np.ndarray) -> torch.Tensor:
+        prepared = spec.prepare(pixels)
+        return prepared if kept else prepared.new_empty(0)
+
+    with in_turn(samples, rows) as turned:
+        result = prepare_all(
+            turned,
+            rows,
+            prepare,
+            threads=machine.threads,
+            observer=job.observer,
+            what=f"reading {split}",
+            frame=spec if kept else None,
+        )
+    if kept:
+        return result, result.pictures
+    job.observer.say(f"{split} pictures are decoded anew for every use: prepared, they are too large for memory")
+    return result, PreparedAnew(samples, result.rows, spec.prepare, shape, machine.threads)
 
 
 class Telling(Observer):

@@ -25,14 +25,13 @@ from striate.actions.job import (
     require_same_pictures,
 )
 from striate.actions.results import write_results
-from striate.actions.streamed import Telling, asked_to_stream, identities, must_stream, without_failures
+from striate.actions.streamed import Telling, asked_to_stream, identities, must_stream, prepare_split, without_failures
 from striate.actions.timing import Replanner, plan_for_time
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.decode import probe
 from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.pixel_store import PixelStore
-from striate.data.preparing import prepare_all
 from striate.data.reading import decoded
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources.listing import counted
@@ -45,7 +44,7 @@ from striate.machine.devices import pick_device
 from striate.machine.precision import pick_precision
 from striate.machine.threads import threads_for, usable_cores
 from striate.models.input_spec import InputSpec, fit_input_spec
-from striate.models.model import Model
+from striate.models.model import Model, PreparedLike
 from striate.models.run import OWN_NETWORK, RECIPE
 from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
 from striate.networks.small_resnet import SmallResNet
@@ -111,10 +110,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     say(split_words)
     require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training pictures")
     asked = asked_to_stream(job, samples)
-    longer_side, grey, picture_bytes = _first_look(job, samples, forward=asked is not None and asked[0])
-    stream, why_stream = asked or must_stream(samples, picture_bytes)
-    if stream:
-        say(f"the training pictures are streamed ({why_stream})")
+    longer_side, grey, sides = _first_look(job, samples, forward=asked is not None and asked[0])
     facts = Facts(
         pictures=len(samples.rows(TRAIN)),
         classes=len(samples.class_names),
@@ -122,6 +118,9 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         longer_side=longer_side,
         grey=grey,
     )
+    stream, why_stream = asked or must_stream(samples, _decoded_bytes(sides, _shrink(job, facts), grey=grey))
+    if stream:
+        say(f"the training pictures are streamed ({why_stream})")
     name, pretrained, _ = choose_network(recipe, facts)
     frozen = (
         job.network is None and name == PRETRAINED and pretrained and recipe.epochs is None and recipe.weights is None
@@ -181,9 +180,16 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
     """Decode once (or stream), fit the input, build the network, decide what is open. Writes nothing into the run."""
     recipe, observer, resolved = job.recipe, job.observer, job.resolved
     size, shrink = _known_size(job, facts), _shrink(job, facts)
+    scaled = recipe.augment.name != "none"
     if stream:
         reading = first_pictures(
-            samples, samples.rows(TRAIN), seed=recipe.seed, threads=machine.threads, shrink=shrink, observer=observer
+            samples,
+            samples.rows(TRAIN),
+            seed=recipe.seed,
+            threads=machine.threads,
+            shrink=shrink,
+            scaled=scaled,
+            observer=observer,
         )
     else:
         reading = build_store(
@@ -191,7 +197,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             samples.rows(TRAIN),
             threads=machine.threads,
             shrink=shrink,
-            scaled=recipe.augment.name != "none",
+            scaled=scaled,
             keep_from=KEEP_FROM,
             observer=observer,
         )
@@ -253,6 +259,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             threads=machine.threads,
             like=tuple(store.shapes[0].tolist()) if store.uniform else None,
             shrink=shrink,
+            scaled=scaled,
             strict=recipe.strict,
         )
         observer = Observers(observer, Telling(streamed, observer))
@@ -377,9 +384,9 @@ def _weights_words(resolved: Resolved, best_epoch: int, monitor: str) -> str:
     return f"{averaged}, of epoch {best_epoch + 1}, the best by validation {monitor.replace('_', ' ')}"
 
 
-def _first_look(job: Job, samples: Samples, *, forward: bool) -> tuple[float, bool, float]:
+def _first_look(job: Job, samples: Samples, *, forward: bool) -> tuple[float, bool, np.ndarray]:
     """Median of the longer sides of up to PROBED training pictures, from their headers; whether all of up to
-    LOOKED_AT of them are grey; and the mean of the bytes of one that is decoded. `forward`: of those that are read
+    LOOKED_AT of them are grey; and their heights and widths (n, 2). `forward`: of those that are read
     first, where looking further would mean reading all."""
     rows = samples.rows(TRAIN)
     chosen = rows[np.linspace(0, len(rows) - 1, min(PROBED, len(rows))).astype(np.int64)]
@@ -402,13 +409,12 @@ def _first_look(job: Job, samples: Samples, *, forward: bool) -> tuple[float, bo
                 continue  # it is named when it is decoded
     require(bool(sides), f"{samples.source}: none of its pictures can be read; striate inspect names them")
     longer = float(np.median([max(pair) for pair in sides]))
-    return longer, not any(colours), _decoded_bytes(job, longer, np.array(sides), grey=not any(colours))
+    return longer, not any(colours), np.array(sides)
 
 
-def _decoded_bytes(job: Job, longer: float, sides: np.ndarray, *, grey: bool) -> float:
+def _decoded_bytes(sides: np.ndarray, shrink: int | None, *, grey: bool) -> float:
     """Mean bytes of pictures of these sides (n, 2) as the store would keep them."""
-    size = job.recipe.size or (None if longer <= SMALL_SIDE else SIDE_FROM_NOTHING)
-    factor = 1 if size is None else np.maximum(1, sides.min(axis=1) // (2 * size))
+    factor = 1 if shrink is None else np.maximum(1, sides.min(axis=1) // shrink)
     return float((sides.prod(axis=1) / factor**2).mean()) * (1 if grey else 3)
 
 
@@ -487,23 +493,13 @@ def hold_back(
     if stream:
         checksums[samples.rows(TRAIN)] = identities(samples, samples.rows(TRAIN))
     checksums[reading.rows] = reading.checksums
-    held_back: dict[str, torch.Tensor] = {}
+    held_back: dict[str, PreparedLike] = {}
     for split in (VALIDATION, TEST):
-        rows = samples.rows(split)
-        with in_turn(samples, rows) as turned:
-            prepared = prepare_all(
-                turned,
-                rows,
-                spec.prepare,
-                threads=machine.threads,
-                observer=job.observer,
-                what=f"reading {split}",
-                frame=spec,
-            )
+        prepared, pictures = prepare_split(job, samples, split, spec, machine)
         checksums[prepared.rows] = prepared.checksums
         failures += prepared.failures
         if len(prepared.rows):
-            held_back[split] = prepared.pictures
+            held_back[split] = pictures
     report_left_out(job, samples, failures)
     used = samples.without(failures)
     require_classes(used)

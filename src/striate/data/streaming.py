@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from striate.data.decode import Limits
+from striate.data.jpeg import large_frame
 from striate.data.reading import decoded, reduced
 from striate.data.samples import Pictures, Samples, Sharded
 from striate.data.shard_order import LANES, EpochOrder, epoch_order, stretches
@@ -53,12 +54,13 @@ class Streamed:
         threads: int,
         like: tuple[int, int, int] | None = None,
         shrink: int | None = None,
+        scaled: bool = False,
         limits: Limits | None = None,
         strict: bool = False,
     ) -> None:
         self.samples, self.rows = samples, np.asarray(rows, dtype=np.int64)
         self.buffer, self.threads, self.like = buffer, threads, like
-        self.shrink, self.limits, self.strict = shrink, limits, strict
+        self.shrink, self.scaled, self.limits, self.strict = shrink, scaled, limits, strict
         self.window = WINDOW + threads
         self.failures: dict[int, str] = {}
         self._as_they_lie, self._lengths = _laid_out(samples, self.rows)
@@ -105,7 +107,8 @@ class Streamed:
     def _decode(self, data: Encoded) -> np.ndarray:
         if isinstance(data, InputError):
             raise data
-        pixels = decoded(data, self.limits)
+        large = self.scaled and not isinstance(data, np.ndarray) and large_frame(data) is not None
+        pixels = decoded(data, self.limits, self.shrink if large else None)
         return pixels if self.shrink is None else reduced(pixels, self.shrink)
 
     def _result(self, place: int, future: Future[np.ndarray]) -> tuple[int, np.ndarray | None]:
@@ -210,13 +213,16 @@ def first_pictures(
     seed: int,
     threads: int,
     shrink: int | None = None,
+    scaled: bool = False,
     observer: Observer = SILENT,
 ) -> StoreResult:
     """The first pictures that an epoch reads, FIRST at most, decoded: what is decided before training is decided by
     these. Raises InputError where none can be read."""
     some = first_rows(samples, rows, seed, FIRST)
     with in_turn(samples, some) as turned:
-        return build_store(turned, some, threads=threads, shrink=shrink, observer=observer, what="reading the first")
+        return build_store(
+            turned, some, threads=threads, shrink=shrink, scaled=scaled, observer=observer, what="reading the first"
+        )
 
 
 @contextmanager

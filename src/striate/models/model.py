@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,6 +27,17 @@ from striate.tasks.task import Task
 # About how many input values go through a network at once: large enough for full speed, small enough for memory.
 VALUES_AT_ONCE = 6_000_000
 MOST_AT_ONCE = 512
+
+
+class PreparedLike(Protocol):
+    """PreparedLike pictures (N, C, H, W): a tensor, or `data.prepared.PreparedAnew`, which decodes what it is asked for."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+    @property
+    def ndim(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice | torch.Tensor, /) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +66,7 @@ class Model:
         """(H, W, C) pixels, `uint8` or `float32` in [0, 255] -> (channels, height, width), same type."""
         return self.input_spec.prepare(pixels)
 
-    def answer(self, prepared: torch.Tensor, observe: Callable[[int, int], None] | None = None) -> torch.Tensor:
+    def answer(self, prepared: PreparedLike, observe: Callable[[int, int], None] | None = None) -> torch.Tensor:
         """(N, C, H, W) prepared pictures -> answers of the task on the CPU, `float32`; (N, K) probabilities
         for classes. `observe(done, N)` is called after each batch. Raises InputError where there are no pictures or
         they are not of the network's input size."""
@@ -68,7 +80,7 @@ class Model:
         )
 
     def outputs(
-        self, prepared: torch.Tensor, part: nn.Module, observe: Callable[[int, int], None] | None = None
+        self, prepared: PreparedLike, part: nn.Module, observe: Callable[[int, int], None] | None = None
     ) -> torch.Tensor:
         """What `part` of the network (the whole of it, or its `features`) gives for prepared pictures, on the CPU.
 

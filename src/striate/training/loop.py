@@ -21,7 +21,7 @@ from striate.data.batches import Batch, Batches
 from striate.errors import InputError
 from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast
-from striate.models.model import Model
+from striate.models.model import Model, PreparedLike
 from striate.models.run import BEST, LAST, PREVIOUS
 from striate.observer import SILENT, Observer
 from striate.training.averaging import Averaged
@@ -55,7 +55,7 @@ STEPS_BETWEEN_READS = 20
 class Validation:
     """Pictures held back from training, as the network takes them (n, C, H, W), and their targets (n,)."""
 
-    pictures: torch.Tensor
+    pictures: PreparedLike
     targets: np.ndarray
 
 
