@@ -30,7 +30,7 @@ MOST_AT_ONCE = 512
 
 
 class PreparedLike(Protocol):
-    """PreparedLike pictures (N, C, H, W): a tensor, or `data.prepared.PreparedAnew`, which decodes what it is asked for."""
+    """Prepared pictures (N, C, H, W): a tensor, or `data.prepared.PreparedAnew`, which decodes what it is asked for."""
 
     @property
     def shape(self) -> Sequence[int]: ...
