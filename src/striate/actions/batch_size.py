@@ -78,7 +78,8 @@ def choose_batch_size(
             why = "larger ones would not fit into memory"
             break
         size *= 2
-    return BatchSize(size=chosen, words=f"batches of {chosen:,} of those measured: {', '.join(measured)}; {why}")
+    words = f"batches of {chosen:,}" + (f" of those measured: {', '.join(measured)}" if measured else "")
+    return BatchSize(size=chosen, words=f"{words}; {why}")
 
 
 def _speed(

@@ -6,14 +6,20 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from striate.errors import InputError, require
 from striate.models.run import CHECKPOINTS, OWN_NETWORK, PREVIOUS, RECIPE, LogFile, Run
 from striate.observer import SILENT, Observer, Observers
 from striate.training.recipe import Recipe, read_recipe, read_source, read_started_in
 
+# What `open_dataset` takes.
+Source: TypeAlias = "str | Path | tuple[np.ndarray, Any] | Mapping[str, Any]"
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     from torch import nn
 
     from striate.actions.job import Job
@@ -28,7 +34,7 @@ def resume(
     *,
     epochs: int | None = None,
     network: nn.Module | None = None,
-    source: str | Path | None = None,
+    source: Source | None = None,
     verify: Literal[False] = False,
     observer: Observer = SILENT,
 ) -> Run: ...
@@ -40,7 +46,7 @@ def resume(
     *,
     epochs: int | None = None,
     network: nn.Module | None = None,
-    source: str | Path | None = None,
+    source: Source | None = None,
     verify: Literal[True],
     observer: Observer = SILENT,
 ) -> Verification: ...
@@ -51,15 +57,15 @@ def resume(
     *,
     epochs: int | None = None,
     network: nn.Module | None = None,
-    source: str | Path | None = None,
+    source: Source | None = None,
     verify: bool = False,
     observer: Observer = SILENT,
 ) -> Run | Verification:
     """Go on with a run that was stopped, by the decisions in its `recipe.toml`.
 
     epochs: go on to so many in all, also after the end. network: your own module, where the run was trained
-    on one. source: where the pictures are now, if not where they were. A run that was stopped before its first
-    checkpoint starts again.
+    on one. source: where the pictures are now, if not where they were, or the arrays that `train` was given. A run
+    that was stopped before its first checkpoint starts again.
 
     verify: change nothing in the folder; repeat the steps before the last checkpoint and say whether this machine
     gives them again bit for bit. That is a `Verification` instead of the run.
@@ -87,7 +93,7 @@ def resume(
         elif _came_to_its_end(run, resolved):
             raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
         stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
-        recipe, samples = _opened(run, recipe, None if source is None else str(source), stream=stream)
+        recipe, samples = _opened(run, recipe, source, stream=stream)
         job = Job(
             run=run,
             recipe=recipe,
@@ -144,9 +150,10 @@ def _further(run: Run, resolved: Resolved | None, epochs: int) -> tuple[Resolved
     return replace(resolved, epochs=epochs, plans=()), True
 
 
-def _opened(run: Run, recipe: Recipe, named: str | None, *, stream: bool) -> tuple[Recipe, Samples]:
+def _opened(run: Run, recipe: Recipe, named: Source | None, *, stream: bool) -> tuple[Recipe, Samples]:
     """The pictures, where the run was started or where `named` says, and the recipe with names that lead there."""
     from striate.data.sources import FOLDERS, open_dataset
+    from striate.data.sources.arrays import ARRAYS
 
     path = run.folder / RECIPE
     folder = read_started_in(path)
@@ -157,7 +164,9 @@ def _opened(run: Run, recipe: Recipe, named: str | None, *, stream: bool) -> tup
         elsewhere = folder is not None and folder != os.getcwd()  # noqa: PTH109
         return there if elsewhere and os.path.lexists(there) else name
 
-    source = named if named is not None else found(read_source(path))
+    source: Source = named if named is not None else found(read_source(path))
+    if source == ARRAYS and not os.path.lexists(ARRAYS):
+        raise InputError(f"{run}: learned from arrays; give them again: striate.resume(run, source=arrays)")
     recipe = replace(
         recipe,
         labels=recipe.labels if recipe.labels in (None, FOLDERS) else found(recipe.labels),
@@ -167,7 +176,7 @@ def _opened(run: Run, recipe: Recipe, named: str | None, *, stream: bool) -> tup
     try:
         return recipe, open_dataset(source, labels=recipe.labels, root=recipe.root, stream=stream)
     except InputError as error:
-        if named is not None or os.path.lexists(source) or "://" in source:
+        if named is not None or not isinstance(source, str) or os.path.lexists(source) or "://" in source:
             raise
         raise InputError(f"{error}; if the pictures are elsewhere now: striate resume {run} --source FOLDER") from error
 

@@ -15,6 +15,7 @@ from striate.data.sources.classes import encode
 from striate.data.sources.listing import SPLIT_NAMES, class_name, counted
 from striate.errors import InputError, unknown
 
+ARRAYS = "arrays"  # `Samples.source` of what has no place
 CHECKED = 1 << 22  # values looked at once, so that no temporary is as large as the pictures
 
 
@@ -78,7 +79,7 @@ def read(source: Any) -> Samples:
     targets, class_names = encode(texts)
     said = "; ".join(dict.fromkeys(note for note in notes if note))
     return Samples(
-        source="arrays",
+        source=ARRAYS,
         how=f"arrays: {counted(len(class_names), 'class', 'classes')}, {counted(len(names), 'picture')}"
         + (f"; {said}" if said else ""),
         pictures=Pixels(parts),
