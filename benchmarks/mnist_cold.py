@@ -25,7 +25,7 @@ from page import Column, Compared
 NAME = "mnist_cold"
 WANTED = 0.99
 MOST_EPOCHS = 6
-LIMIT = 110.0  # seconds
+LIMIT = 90.0  # seconds
 NETWORKS = ("default", "lenet5")
 EXAMPLES = ("PyTorch's example", "Keras's example", "fastai's book")
 BY_HAND = "hand-written bfloat16 loop"
@@ -33,7 +33,7 @@ BY_HAND = "hand-written bfloat16 loop"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and record."""
-    given = options(__doc__, rounds=2, minutes=9).parse_args(arguments)
+    given = options(__doc__, rounds=2, minutes=8).parse_args(arguments)
     with workplace() as folder:
         few: dict[str, int] = {"training": 2000, "testing": 500} if given.quick else {}
         root, files = pictures.mnist_raw(folder / "raw", **few), pictures.mnist_png(folder / "png", **few)

@@ -28,7 +28,7 @@ PLAIN, FASTEST = "bare step, float32", "bare step, fastest"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and record."""
-    given = options(__doc__, rounds=3, minutes=8).parse_args(arguments)
+    given = options(__doc__, rounds=2, minutes=6).parse_args(arguments)
     count, epochs, seconds = (2_000, 2, 0.3) if given.quick else (12_800, 3, 3.0)
     with workplace() as folder:
         root = pictures.mnist_raw(folder, training=count if given.quick else 60_000)

@@ -26,14 +26,13 @@ NETWORKS = ("small-conv", "lenet5")
 WAYS = {
     "two processes": ("--processes", "2"),
     "one process, two threads": ("--processes", "1", "--threads", "2"),
-    "one process, one thread": ("--processes", "1", "--threads", "1"),
     "as Striate chooses": (),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and record."""
-    given = options(__doc__, rounds=1, minutes=4).parse_args(arguments)
+    given = options(__doc__, rounds=1, minutes=3).parse_args(arguments)
     epochs = 2
     networks = NETWORKS[1:] if given.quick else NETWORKS
     with workplace() as folder:
