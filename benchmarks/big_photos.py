@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--libraries", nargs="+", default=["torchvision"], choices=LIBRARIES, metavar="NAME")
     parser.add_argument("--pictures", type=int, default=300, metavar="N", help="for training [300]")
     given = parser.parse_args(arguments)
-    count, epochs = (16, 2) if given.quick else (given.pictures, EPOCHS)
+    count, epochs = (22, 2) if given.quick else (given.pictures, EPOCHS)
     with workplace() as folder:
         source = pictures.photo_folders(folder / "photos", count, size=PIXELS)
         common = (source, SIZE, epochs, 16 if given.quick else BATCH)
