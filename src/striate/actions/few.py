@@ -223,6 +223,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         reasons=(*reasons, fitted.describe()),
         seconds={"reading": read, "training": seconds},
         out_of_fold=(known, fitted.held_out_probabilities),
+        features=(known, torch.from_numpy(features)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +71,10 @@ class Trained:
     seconds: Mapping[str, float]
     # Rows (n,) and their probabilities (n, K) by models that had not seen them (NaN where none had not).
     out_of_fold: tuple[np.ndarray, np.ndarray] | None = None
+    # What the finished network gave already, so that it need not look at the same pictures again: scores (n, K) of a
+    # whole split by its name, and training rows (n,) with their features (n, F).
+    scores: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    features: tuple[np.ndarray, torch.Tensor] | None = None
 
 
 def fingerprint(material: Material) -> str:

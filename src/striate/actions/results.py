@@ -64,7 +64,10 @@ def write_results(job: Job, trained: Trained) -> None:
     for split, pictures in material.held_back.items():
         if split == TRAIN:
             continue
-        answers[split] = model.answer(pictures, partial(observer.progress, f"answering {split}")).numpy()
+        scores = trained.scores.get(split)
+        if scores is None:
+            scores = model.outputs(pictures, model.network, partial(observer.progress, f"answering {split}"))
+        answers[split] = model.task.decode(scores).numpy()
         targets = samples.targets[samples.rows(split)]
         evaluations[split] = evaluate_classification(
             answers[split], targets, samples.class_names, seed=job.recipe.seed
@@ -285,13 +288,16 @@ def _nearest_training(trained: Trained, split: str, wanted: np.ndarray) -> dict[
     among = np.arange(0, len(train_rows), step)
     part = getattr(model.network, "features", None)
     part = part if isinstance(part, torch.nn.Module) else model.network
-    if TRAIN in material.held_back:
-        pictures = material.held_back[TRAIN][torch.from_numpy(among)]
+    if trained.features is not None:
+        rows, features = trained.features
+        known = _unit(features[torch.from_numpy(np.searchsorted(rows, train_rows[among]))])
+    elif TRAIN in material.held_back:
+        known = _unit(model.outputs(material.held_back[TRAIN][torch.from_numpy(among)], part))
     elif material.store is not None:
         pictures = torch.stack([model.prepare(material.store.pixels(int(index))) for index in among])
+        known = _unit(model.outputs(pictures, part))
     else:
         return {}
-    known = _unit(model.outputs(pictures, part))
     asked = _unit(model.outputs(material.held_back[split][torch.from_numpy(wanted)], part))
     distances = 1 - asked @ known.T
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]

@@ -148,8 +148,10 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     progress, resolved = loop.run(), loop.decided()
     if prepared.streamed is not None:
         material = without_failures(material, prepared.streamed.failures)
+    model, scores = _calibrated(loop.model, material)
     return Trained(
-        model=_calibrated(loop.model, material),
+        model=model,
+        scores=scores,
         described={"name": resolved.network, "arguments": resolved.arguments},
         resolved=resolved,
         material=material,
@@ -368,13 +370,15 @@ def _fit_stem(network: nn.Module, spec: InputSpec, store: PixelStore) -> None:
         network.fit_stem(spec.normalize(pictures))
 
 
-def _calibrated(model: Model, material: Material) -> Model:
-    """The model whose probabilities fit the validation pictures best; its answers stay the same."""
+def _calibrated(model: Model, material: Material) -> tuple[Model, dict[str, torch.Tensor]]:
+    """The model whose probabilities fit the validation pictures best, its answers stay the same; and the scores of
+    the splits that it has looked at."""
     validation = _validation(material)
     if validation is None or not isinstance(model.task, Classification):
-        return model
-    answers = model.answer(validation.pictures).numpy()
-    return replace(model, task=model.task.calibrated(answers, validation.targets))
+        return model, {}
+    scores = model.outputs(validation.pictures, model.network)
+    answers = model.task.decode(scores).numpy()
+    return replace(model, task=model.task.calibrated(answers, validation.targets)), {VALIDATION: scores}
 
 
 def _weights_words(resolved: Resolved, best_epoch: int, monitor: str) -> str:
