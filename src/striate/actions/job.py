@@ -20,6 +20,7 @@ from striate.training.recipe import Recipe
 from striate.training.resolved import Resolved
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
