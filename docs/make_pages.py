@@ -36,7 +36,8 @@ def recipe_page() -> str:
         "What is to be done with a source of pictures, in one place. A field has the same name everywhere: "
         "`learning_rate` in `recipe.toml` and in `striate.train(...)` is `--learning-rate` on the command line, and "
         "`momentum` under `[optimizer]` is `--optimizer.momentum`; the `name` of a part is "
-        "`--optimizer` itself. Where the default is *chosen*, Striate decides "
+        "`--optimizer` itself, and `from_run`, since `from` is a word of Python, is `--from`. "
+        "Where the default is *chosen*, Striate decides "
         "from the pictures and this machine, says so in the log, and writes what it decided under `[resolved]` "
         "([what is chosen, and why](training.md)).",
         "",
@@ -75,6 +76,7 @@ def recipe_page() -> str:
 
 
 def _fields_table(settings: type, prefix: str = "") -> list[str]:
+    from striate.cli.flags import flag_of
     from striate.training.settings import describe, kinds
 
     lines = ["| setting | takes | default | what it is |", "|---|---|---|---|"]
@@ -84,9 +86,7 @@ def _fields_table(settings: type, prefix: str = "") -> list[str]:
             lines.append(f"| [{field.name}](#{field.name}) | a table | | {_first_sentences(kind.__doc__ or '')} |")
             continue
         described = describe(field)
-        flag = "--" + f"{prefix}{field.name}".replace("_", "-")
-        if prefix and field.name == "name":
-            flag = "--" + prefix.rstrip(".")
+        flag = flag_of(field.name, prefix)
         default = "*chosen*" if field.default is None else f"`{_value(field.default)}`"
         if field.default is None and field.name in OFF:
             default = "off"
@@ -95,7 +95,7 @@ def _fields_table(settings: type, prefix: str = "") -> list[str]:
 
 
 # What stays off unless it is asked for: None means "not", where it means "to be chosen" elsewhere.
-OFF = {"weights", "minutes", "patience", "clip", "labels", "root"}
+OFF = {"weights", "from_run", "minutes", "patience", "clip", "labels", "root"}
 
 
 def _takes(kind: type, described: Any) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from striate.actions.inspect import inspect
     from striate.actions.load import load
     from striate.actions.predict import predict
+    from striate.actions.report import report
     from striate.actions.resume import resume
     from striate.actions.runs import runs
     from striate.actions.train import train
@@ -41,6 +42,7 @@ _LAZY = {
     "load": "striate.actions.load",
     "open_dataset": "striate.data.sources",
     "predict": "striate.actions.predict",
+    "report": "striate.actions.report",
     "resume": "striate.actions.resume",
     "runs": "striate.actions.runs",
     "train": "striate.actions.train",
@@ -60,6 +62,7 @@ __all__ = [
     "load",
     "open_dataset",
     "predict",
+    "report",
     "resume",
     "runs",
     "train",

@@ -13,6 +13,7 @@ import pytest
 from command import QUICK, here, write_pictures
 
 import striate
+from striate.data.splits import assign_splits
 
 Capture = pytest.CaptureFixture[str]
 
@@ -99,13 +100,14 @@ def test_evaluate_matches_classes_by_name_wherever_they_stand(run: Path, place: 
 
 
 def test_evaluate_gives_every_figure_with_its_interval(run: Path, capsys: Capture) -> None:
+    shutil.copy("pictures/a/0.png", "pictures/b/mistaken.png")
     found = json.loads(here(capsys, "evaluate", "run", "pictures", "--json").out)
     for name in ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1", "auroc", "log_loss", "brier", "ece"):
         assert found[name]["low"] <= found[name]["value"] <= found[name]["high"], name
     for one in found["by_class"]:
         assert {"precision", "recall", "f1", "auroc"} <= set(one)
     said = here(capsys, "evaluate", "run", "pictures")
-    for words in ("12 pictures of pictures", "accuracy", "AUROC", "log loss", "Brier", "ECE", "95 % interval"):
+    for words in ("13 pictures of pictures", "accuracy", "AUROC", "log loss", "Brier", "ECE", "95 % interval"):
         assert words in said.out
     assert "calibration" in said.out
 
@@ -120,14 +122,23 @@ def test_evaluate_takes_the_test_split_and_what_is_asked(run: Path, place: Path,
     assert "it has train, test" in here(capsys, "evaluate", "run", "splits", "--split", "validation").sentence
 
 
-def test_evaluate_says_where_the_pictures_are_those_of_the_training(run: Path, capsys: Capture) -> None:
-    said = here(capsys, "evaluate", "run", "pictures")
-    assert said.out.splitlines()[-1].startswith("the run was trained on these pictures, so the figures are too good")
-    assert "trained on these" in json.loads(here(capsys, "evaluate", "run", "pictures", "--json").out)["notes"][0]
-    write_pictures(Path("others"), count=5)
-    assert "trained on these" not in here(capsys, "evaluate", "run", "others").out
-    (run / "recipe.toml").unlink()
-    assert here(capsys, "evaluate", "run", "pictures").code == 0
+def test_evaluate_counts_the_pictures_that_the_run_has_seen(run: Path, capsys: Capture) -> None:
+    drawn, _ = assign_splits(striate.open_dataset("pictures"), seed=0)
+    learned = [name for name, split in zip(drawn.names, drawn.splits, strict=True) if split == "train"]
+    words = "are among those that the run learned from, so the figures are too good"
+    note = f"{len(learned)} of these 12 pictures {words}"
+    assert note in here(capsys, "evaluate", "run", "pictures").out
+    assert note in json.loads(here(capsys, "evaluate", "run", "pictures", "--json").out)["notes"][0]
+    # Under other names and among others they are the same pictures.
+    write_pictures(Path("others"), count=5, size=9)
+    assert words not in here(capsys, "evaluate", "run", "others").out
+    shutil.copy(Path("pictures") / learned[0], "others/a/copy.png")
+    assert f"1 of these 11 pictures {words}" in here(capsys, "evaluate", "run", "others").out
+    # A run of an early version has noted nothing, and a broken note is said to be one.
+    (run / "seen.safetensors").write_bytes(b"no tensors")
+    assert "seen.safetensors: cannot be read" in here(capsys, "evaluate", "run", "pictures").sentence
+    (run / "seen.safetensors").unlink()
+    assert words not in here(capsys, "evaluate", "run", "pictures").out
 
 
 def test_evaluate_gives_no_interval_where_resampling_finds_no_spread(
@@ -145,6 +156,9 @@ def test_evaluate_gives_no_interval_where_resampling_finds_no_spread(
     balanced = next(line for line in lines if line.startswith("balanced"))
     assert "100.00 % (95 % interval" in accuracy  # Wilson's has a width always
     assert balanced.split()[-2:] == ["100.00", "%"]
+    found = json.loads(here(capsys, "evaluate", "run", "right", "--json").out)
+    assert found["balanced_accuracy"]["low"] is found["balanced_accuracy"]["high"] is None
+    assert any("every answer is right" in note for note in found["notes"])
 
 
 def test_evaluate_names_and_counts_what_it_leaves_out(run: Path, capsys: Capture) -> None:
@@ -252,3 +266,19 @@ def test_a_run_is_put_where_the_next_number_is_free(place: Path, capsys: Capture
         said = here(capsys, "train", "my pictures!", "--json", *QUICK)
         assert said.code == 0
         assert json.loads(said.out)["run"] == f"runs/my-pictures-{number}"
+
+
+def test_describe_of_a_run_takes_no_size_of_ones_own(run: Path, capsys: Capture) -> None:
+    assert here(capsys, "describe", "run", "--size", "64").sentence == "run: a run has its own size; leave --size away"
+    assert "channels and classes" in here(capsys, "describe", "run", "--channels", "1", "--classes", "4").sentence
+
+
+def test_report_names_the_page_that_it_made(run: Path, place: Path, capsys: Capture) -> None:
+    before = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    assert here(capsys, "report", "run").out == f"page   {Path('run') / 'report.html'}\n"
+    assert len((run / "report.html").read_bytes()) > 0.9 * len(before)
+    assert here(capsys, "train", "pictures", "--out", "more", "--from", "run", "--epochs", "1").code == 0
+    said = here(capsys, "report", "run", "more", "--out", "page.html", "--json")
+    assert json.loads(said.out) == {"page": "page.html"}
+    assert "2 runs" in (place / "page.html").read_text()

@@ -443,6 +443,16 @@ ON_A_RUN = [
     ),
     Row("runs in no folder", nothing, "runs rnus", ("rnus: there is no such folder",)),
     Row("runs in a file", nothing, "runs pictures/a/0.png", ("is a file",)),
+    Row(
+        "sizes that contradict each other",
+        pictures,
+        "train pictures --augment.erasing-smallest 0.5",
+        ("must not exceed",),
+    ),
+    Row("from what is no run", pictures, "train pictures --from pictures", ("pictures: not a run",)),
+    Row("from nowhere", pictures, "train pictures --from nowhere", ("nowhere: there is no such run",)),
+    Row("report of nothing", nothing, "report", ("RUN",)),
+    Row("report of what is no run", pictures, "report pictures", ("pictures: not a run",)),
     Row("describe nothing that is", nothing, "describe lienar", ("did you mean 'linear'",)),
 ]
 

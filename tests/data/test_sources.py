@@ -53,6 +53,18 @@ class TestClassFolders:
         assert samples.how == "class folders: 3 classes, 4 pictures"
         assert samples.source == str(tmp_path)
 
+    def test_a_class_that_looks_like_a_split_is_doubted(self, tmp_path):
+        make(tmp_path / "a", "train/ant/1.png", "train/bee/2.png", "ant/3.png", "bee/4.png")
+        samples = open_dataset(tmp_path / "a")
+        assert samples.class_names == ("ant", "bee", "train")
+        assert len(samples.doubts) == 1
+        assert samples.doubts[0].startswith("train/ is taken for a class")
+        # A class may be called so: one that holds pictures and no folders, as others do.
+        make(tmp_path / "b", "train/1.png", "plane/2.png", "bus/red/3.png")
+        assert open_dataset(tmp_path / "b").doubts == ()
+        make(tmp_path / "c", "train/ant/1.png", "test/ant/2.png", "notes/x.png")
+        assert open_dataset(tmp_path / "c").doubts == ()
+
     def test_nested_pictures_belong_to_the_class(self, tmp_path):
         make(tmp_path, "ant/a.png", "ant/train/b.png", "ant/x/y/c.png", "bee/test/d.png")
         assert {name: label for name, (label, _) in rows(open_dataset(tmp_path)).items()} == {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import striate.reports
+from striate.reports import comparison
 
 STYLE = (Path(striate.reports.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 THEMES = [
@@ -41,7 +42,7 @@ def test_light_dark_and_print_define_the_same_colours() -> None:
     assert "@media print" in STYLE
     assert luminance(rgb(THEMES[0]["--paper"])) > 0.9 > 0.05 > luminance(rgb(THEMES[1]["--paper"]))
     used = set(re.findall(r"var\((--[\w-]+)\)", STYLE))
-    assert used <= set(THEMES[0]) | {"--mono"}
+    assert used <= set(THEMES[0]) | {"--mono", "--run"}
 
 
 @pytest.mark.parametrize("theme", range(3))
@@ -77,3 +78,14 @@ def test_tints_are_the_colours_themselves() -> None:
 
 def test_the_style_asks_for_nothing() -> None:
     assert not re.search(r"url\(|@import|@font-face|</|expression", STYLE)
+
+
+@pytest.mark.parametrize("theme", range(3))
+def test_lines_of_runs_can_be_seen(theme: int) -> None:
+    """3:1 is what WCAG 2.2 asks of what is no text."""
+    paper = rgb(THEMES[theme]["--paper"])
+    colours = re.findall(r"\.run(\d) \{ --run: (#\w{6}); \}", STYLE)
+    assert [int(number) for number, _ in colours] == list(range(1, comparison.COLOURS + 1))
+    assert len({code for _, code in colours}) == len(colours)
+    for number, code in colours:
+        assert contrast(rgb(code), paper) >= 3, (number, theme)

@@ -124,6 +124,9 @@ def test_what_contradicts_itself_is_refused():
         Recipe(epochs=3, minutes=1.0)
     with pytest.raises(InputError, match="weights needs to know whose they are"):
         Recipe(weights="a.safetensors")
+    for name, value in (("weights", "a.safetensors"), ("pretrained", True), ("width", 8)):
+        with pytest.raises(InputError, match=f"{name} and from .* cannot both be given"):
+            Recipe(network="lenet5", from_run="runs/a", **{name: value})
 
 
 # -- TOML ---------------------------------------------------------------------------------------
@@ -168,7 +171,13 @@ def some(kind: type) -> st.SearchStrategy[Any]:
         del parts["minutes"]
         del parts["network"]
     always = {"network": st.just("small-conv")} if kind is Recipe else {}
-    return st.fixed_dictionaries(always, optional=parts).map(lambda given: kind(**given))
+    return st.fixed_dictionaries(always, optional=parts).map(lambda given: kind(**without_contradiction(given)))
+
+
+def without_contradiction(given: dict[str, Any]) -> dict[str, Any]:
+    """A run to start from brings what these would say."""
+    brought = ("weights", "pretrained", "width") if given.get("from_run") is not None else ()
+    return {name: value for name, value in given.items() if name not in brought}
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.errors import require
 from striate.models.run import is_run, load_model, read_config
 
 
@@ -28,22 +29,31 @@ class Described:
         return {**self.__dict__, "size": list(self.size), "layers": layers}
 
 
-def describe(what: str | Path, *, channels: int = 3, size: int = 224, classes: int = 1000) -> Described:
-    """A run (a folder), or a network by its name for pictures (`channels`, `size`, `size`) and so many classes.
+def describe(
+    what: str | Path, *, channels: int | None = None, size: int | None = None, classes: int | None = None
+) -> Described:
+    """A run (a folder), or a network by its name for pictures (`channels`, `size`, `size`) and so many classes: 3, 224
+    and 1000 where they are None. A run has its own.
 
-    Raises InputError for an unknown name and for a folder that holds no run.
+    Raises InputError for an unknown name, for a folder that holds no run, and where a run is given any of them.
     """
     from striate.networks import build_network
     from striate.networks.describe import describe as count
 
     folder = Path(what)
     if is_run(folder) or os.path.isdir(folder):  # noqa: PTH112 - False for any name that cannot be one
+        told = {"channels": channels, "size": size, "classes": classes}
+        given = [name for name, value in told.items() if value is not None]
+        require(not given, f"{folder}: a run has its own {' and '.join(given)}; leave --{' and --'.join(given)} away")
         config = read_config(folder)
         model = load_model(folder, device="cpu")
         name, network = config["network"]["name"], model.network
         channels, place = model.input_spec.channels, (model.input_spec.height, model.input_spec.width)
         classes = model.task.num_outputs
     else:
+        channels = 3 if channels is None else channels
+        size = 224 if size is None else size
+        classes = 1000 if classes is None else classes
         built = build_network(str(what), num_outputs=classes, channels=channels, size=(size, size), seed=0)
         name, network, place = str(what), built.network, built.size
     counted = count(network, channels, place)

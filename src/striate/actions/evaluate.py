@@ -12,21 +12,15 @@ import numpy as np
 from striate.data.preparing import prepare_all
 from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
-from striate.data.splits import assign_splits
+from striate.data.sources.listing import counted
 from striate.errors import InputError, require
 from striate.machine.threads import usable_cores
 from striate.models.model import Model
-from striate.models.run import RECIPE, Run, load_model
+from striate.models.run import METRICS, Run, load_model, read_seen
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:
-    from striate.data.preparing import PreparedResult
     from striate.evaluation.evaluation import Evaluation
-
-LEARNED_FROM = (
-    "the run was trained on these pictures, so the figures are too good; "
-    "those of the part that was held back are in its metrics.json"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +62,7 @@ def evaluate(
     """Answer the labelled pictures of `source` and count.
 
     split: "train", "validation" or "test"; where None the test split, or everything if the source has no
-    splits. Classes are matched by name, never by position. Where everything is taken and is what the run was
+    splits. Classes are matched by name, never by position. Where some are pictures that the run was
     trained on, `evaluation.notes` says so. Raises InputError where the source holds a class
     that the model does not know, or no such split; with `strict` also where a picture cannot be read.
     """
@@ -78,6 +72,8 @@ def evaluate(
 
     samples = open_dataset(source, labels=labels, root=root)
     observer.say(samples.how)
+    for doubt in samples.doubts:
+        observer.warn(doubt)
     if not isinstance(run, Model):
         torch.set_num_threads(usable_cores())
     model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
@@ -94,8 +90,9 @@ def evaluate(
     require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
     probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
     evaluation = evaluate_classification(probabilities, used.targets, model.class_names, seed=seed)
-    if not split and not isinstance(run, Model) and _are_its_own(run, samples, result):
-        evaluation = replace(evaluation, notes=(LEARNED_FROM, *evaluation.notes))
+    if not isinstance(run, Model):
+        note = _seen_before(run, result.checksums)
+        evaluation = replace(evaluation, notes=(*([note] if note else []), *evaluation.notes))
     return Evaluated(
         evaluation=evaluation,
         source=samples.source,
@@ -108,20 +105,20 @@ def evaluate(
     )
 
 
-def _are_its_own(run: Run | str | Path, samples: Samples, result: PreparedResult) -> bool:
-    """Whether these pictures, split as the run split its own, are those that it began with."""
-    from striate.actions.job import Material, fingerprint
-    from striate.training.recipe import read_recipe
-
-    run = run if isinstance(run, Run) else Run(Path(run))
-    data = run.config.get("data")
-    try:
-        recipe, _ = read_recipe(run.folder / RECIPE)
-        drawn, _ = assign_splits(samples, seed=recipe.seed)
-    except InputError:
-        return False  # without its recipe, or with too few pictures to be them
-    material = Material(samples=drawn.without(result.failures), held_back={}, checksums=result.checksums)
-    return isinstance(data, dict) and data.get("fingerprint") == fingerprint(material)
+def _seen_before(run: Run | str | Path, checksums: np.ndarray) -> str:
+    """How many of these pictures, by their checksums (n,), the run has learned from or chosen by; "" for none."""
+    seen = read_seen(run.folder if isinstance(run, Run) else run)
+    if seen is None:
+        return ""
+    for known, what in zip(seen, ("learned from", "chose its best weights by"), strict=True):
+        number = int(np.isin(checksums, known).sum())
+        if number:
+            all_of_them = "all" if number == len(checksums) else f"{number:,}"
+            return (
+                f"{all_of_them} of these {counted(len(checksums), 'picture')} are among those that the run {what}, so "
+                f"the figures are too good; those of the part that was held back are in its {METRICS}"
+            )
+    return ""
 
 
 def _one_split(samples: Samples, wanted: str | None) -> tuple[Samples, str]:

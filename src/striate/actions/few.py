@@ -34,6 +34,7 @@ from striate.errors import require
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.models.run import RECIPE
+from striate.models.start import Start
 from striate.networks import build_network, own_input
 from striate.networks.efficientnet_lite import EfficientNetLite0
 from striate.tasks.classification import Classification
@@ -102,28 +103,21 @@ class PreparedPictures:
         return self.prepared[torch.from_numpy(np.asarray(indices))].permute(0, 2, 3, 1).numpy()
 
 
+def can_fit_head_on(start: Start) -> bool:
+    """Whether an earlier run has the network that a head is fitted on here."""
+    return start.network == PRETRAINED and dict(start.arguments) == ARGUMENTS
+
+
 def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
     """Features of every picture once, then the head."""
     recipe, observer = job.recipe, job.observer
     resolved = job.resolved or _resolve(job, samples, facts, machine)
     job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
-    own = own_input(PRETRAINED)
-    assert own is not None
-    assert own.mean is not None
-    assert own.deviation is not None
-    spec = InputSpec(
-        channels=3,
-        height=resolved.height,
-        width=resolved.width,
-        fit=resolved.fit,
-        interpolation=own.interpolation,
-        mean=own.mean,
-        deviation=own.deviation,
-    )
+    spec = _spec(job, resolved)
+    learned = "which learned from a million others" if job.start is None else f"as {job.start.run} left it"
     why = (
         f"{facts.pictures:,} pictures about {facts.longer_side:.0f} pixels long: a head on the features of "
-        f"{PRETRAINED}, which learned from a million others; they are brought to {spec.width}x{spec.height} "
-        f"({spec.fit})"
+        f"{PRETRAINED}, {learned}; they are brought to {spec.width}x{spec.height} ({spec.fit})"
     )
     observer.say(why)
     idle = [name for name in FOR_STEPS if getattr(recipe, name) != getattr(Recipe(), name)]
@@ -142,12 +136,16 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     built = build_network(
         PRETRAINED,
         num_outputs=len(used.class_names),
-        channels=3,
+        channels=spec.channels,
         size=(spec.height, spec.width),
-        pretrained=True,
+        pretrained=job.start is None,
         arguments=resolved.arguments,
         seed=resolved.seed,
     )
+    origin = f"published weights of {PRETRAINED}"
+    if job.start is not None:
+        observer.say(job.start.put_into(built.network, used.class_names) + "; the head is fitted anew")
+        origin = f"weights of {job.start.run}"
     network = built.network.eval().to(machine.device).to(memory_format=torch.channels_last)
     model = Model(network, spec, Classification(used.class_names), machine.device)
     known = np.flatnonzero((used.splits == TRAIN) | (used.splits == VALIDATION))
@@ -192,7 +190,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
                 material=material,
                 history=history,
                 best_epoch=None,
-                weights_words=f"published weights of {PRETRAINED}, the last stages fine-tuned",
+                weights_words=f"{origin}, the last stages fine-tuned",
                 reasons=(why, gain),
                 seconds={"reading": read, "training": time.monotonic() - began},
             )
@@ -219,11 +217,31 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
             }
         ],
         best_epoch=None,
-        weights_words=f"published weights of {PRETRAINED}; the head fitted on training and validation pictures",
+        weights_words=f"{origin}; the head fitted on training and validation pictures",
         reasons=(*reasons, fitted.describe()),
         seconds={"reading": read, "training": seconds},
         out_of_fold=(known, fitted.held_out_probabilities),
         features=(known, torch.from_numpy(features)),
+    )
+
+
+def _spec(job: Job, resolved: Resolved) -> InputSpec:
+    """As the published weights want their pictures, or as the run does that it starts from."""
+    if job.start is not None:
+        known = job.start.input_spec
+        return replace(known, height=resolved.height, width=resolved.width, fit=resolved.fit)
+    own = own_input(PRETRAINED)
+    assert own is not None
+    assert own.mean is not None
+    assert own.deviation is not None
+    return InputSpec(
+        channels=3,
+        height=resolved.height,
+        width=resolved.width,
+        fit=resolved.fit,
+        interpolation=own.interpolation,
+        mean=own.mean,
+        deviation=own.deviation,
     )
 
 
@@ -310,7 +328,7 @@ def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material)
     words = f"validation log loss {before[1].mean():.4f} frozen, {after[1].mean():.4f} fine-tuned"
     if mean < -SIGNIFICANT * error:
         return replace(model, task=after[0]), progress.history, f"{words}: fine-tuning is kept"
-    return None, progress.history, f"{words}: no clear gain, so the network stays as it was published"
+    return None, progress.history, f"{words}: no clear gain, so the network stays as it was"
 
 
 def _calibrated_losses(model: Model, validation: Validation) -> tuple[Classification, np.ndarray]:
@@ -326,7 +344,9 @@ def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Reso
     """The size of the input: as large as helps, and smaller where there are many pictures to go through."""
     recipe = job.recipe
     side = SIDE
-    if facts.longer_side < SMALL_PICTURES:
+    if job.start is not None:
+        side = job.start.input_spec.height
+    elif facts.longer_side < SMALL_PICTURES:
         side = SIDE_FOR_SMALL_PICTURES
     elif len(samples) > MANY:
         side = SIDE_FOR_MANY
@@ -344,11 +364,11 @@ def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Reso
         method="frozen",
         network=PRETRAINED,
         arguments=dict(ARGUMENTS),
-        pretrained=True,
+        pretrained=job.start is None,
         channels=3,
         height=side,
         width=side,
-        fit=recipe.fit or "squash",
+        fit=recipe.fit or ("squash" if job.start is None else job.start.input_spec.fit),
         interpolation="bicubic",
         precision="float32",
         device=machine.device,

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.actions.places import page_place
 from striate.data.survey import Survey, Thumbnail, survey, thumbnail_of
-from striate.errors import InputError, require
+from striate.errors import require
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def inspect(
         check_outside(place, str(source), "the page would lie")
     samples = open_dataset(source, labels=labels, root=root)
     observer.say(samples.how)
+    for doubt in samples.doubts:
+        observer.warn(doubt)
     found, thumbnails, kept = survey(samples, seed=seed, observer=observer, strict=strict)
     observer.say(found.splits)
     if found.left_out_count:
@@ -71,31 +74,9 @@ def _page(found: Survey, thumbnails: tuple[Thumbnail, ...], drawn: tuple[Augment
 
 
 def _place(source: Any, out: str | Path | None) -> Path:
-    """Where the page goes, before any work is done. Nothing that we did not write is ever replaced."""
-    if out is not None:
-        place = Path(out)
-        require(not place.is_dir(), f"{place} is a folder; name a file, such as {place / 'inspect.html'}")
-        require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
-        require(
-            not place.exists() or _is_ours(place),
-            f"{place} is there and is no page of striate inspect; name another file with --out",
-        )
-        return place
     name = Path(source).resolve().name if isinstance(source, (str, Path)) else "arrays"
     name = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:100] or "source"
-    number = 1
-    while (place := Path(f"inspect-{name}{'' if number == 1 else f'-{number}'}.html")).exists():
-        number += 1
-    return place
-
-
-def _is_ours(place: Path) -> bool:
-    try:
-        with place.open("rb") as file:
-            content = file.read(1 << 25)
-    except OSError as error:
-        raise InputError(f"{place} cannot be read ({error.strerror}); name another file with --out") from error
-    return b"Made by <code>striate inspect</code>" in content
+    return page_place(out, name=f"inspect-{name}", command="inspect")
 
 
 def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[Augmented, ...]:

@@ -14,6 +14,7 @@ from striate.data.samples import TRAIN, Samples
 from striate.errors import InputError, require
 from striate.models.model import Model, PreparedLike
 from striate.models.run import Run
+from striate.models.start import Start
 from striate.observer import Observer
 from striate.training.history import Row
 from striate.training.recipe import Recipe
@@ -36,6 +37,7 @@ class Job:
     started: float
     resuming: bool = False
     further: bool = False  # than the run was planned for: to the epochs that `resolved` now names
+    start: Start | None = None  # the earlier run that it starts from
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,16 +13,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from striate.actions.job import Job, Trained, fingerprint
-from striate.data.reading import load_pixels
+from striate.actions.job import Job, Material, Trained, fingerprint
+from striate.actions.page import Mistaken, Near, Page, Unsure, compose
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources.listing import counted
 from striate.data.splits import Duplicates, find_equal
 from striate.evaluation.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
-from striate.models.run import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, json_text, write_model
+from striate.models.run import (
+    CARD,
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    REPORT,
+    json_text,
+    read_seen,
+    write_model,
+    write_seen,
+)
 from striate.training.history import history_text
-from striate.training.settings import to_mapping
 
 if TYPE_CHECKING:
     from striate.models.card import CardFacts
@@ -58,6 +66,12 @@ def write_results(job: Job, trained: Trained) -> None:
             },
         },
     )
+    learned, chosen = _seen(trained)
+    if learned.all():  # streamed pictures are not looked at before they are learned from
+        write_seen(run, learned, chosen)
+    earlier = _seen_earlier(job, material)
+    if earlier:
+        observer.warn(earlier)
     began = time.monotonic()
     evaluations: dict[str, Any] = {}
     answers: dict[str, np.ndarray] = {}
@@ -100,14 +114,40 @@ def write_results(job: Job, trained: Trained) -> None:
         "best_epoch": trained.best_epoch,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "machine": describe_machine(model.device, trained.resolved.threads),
+        "page": _page(trained, duplicates, answers, shown, earlier).to_json(),
     }
     run.write(METRICS, json_text(metrics))
     from striate.models.card import model_card
     from striate.reports.pages import training_report
 
-    report = _report(job, trained, duplicates, evaluations, answers, shown, seconds)
+    report, _ = compose(run, samples)
     run.write(CARD, model_card(_card(job, trained, report, evaluations.get(shown) if shown else None)))
     run.write(REPORT, training_report(report))
+
+
+def _seen(trained: Trained) -> tuple[np.ndarray, np.ndarray]:
+    """Checksums of the pictures that were learned from, and of those that the best weights were chosen by. A head that
+    was fitted on training and validation learned from both."""
+    samples, checksums = trained.material.samples, trained.material.checksums
+    training, validation = checksums[samples.rows(TRAIN)], checksums[samples.rows(VALIDATION)]
+    if trained.out_of_fold is not None:
+        return checksums[trained.out_of_fold[0]], validation[:0]
+    return training, validation
+
+
+def _seen_earlier(job: Job, material: Material) -> str:
+    """A sentence where pictures that are held back here were learned from by the run that this one started from."""
+    seen = None if job.start is None else read_seen(job.start.run)
+    if job.start is None or seen is None:
+        return ""
+    rows = material.samples.rows(TEST)
+    number = int(np.isin(material.checksums[rows], seen[0]).sum())
+    if not number:
+        return ""
+    return (
+        f"{number:,} of the {len(rows):,} test pictures were learned from by {job.start.run}, from which this run "
+        "started: the figure is too good"
+    )
 
 
 def predictions_text(samples: Samples, probabilities: np.ndarray) -> str:
@@ -122,60 +162,28 @@ def predictions_text(samples: Samples, probabilities: np.ndarray) -> str:
     return text.getvalue()
 
 
-def repeat_command(job: Job, source: str) -> str:
-    """The command that does the same again."""
-    return f"striate train {shlex.quote(source)} --recipe {shlex.quote(str(job.run.folder / 'recipe.toml'))}"
-
-
-def _report(
-    job: Job,
+def _page(
     trained: Trained,
     duplicates: Duplicates,
-    evaluations: Mapping[str, Any],
     answers: Mapping[str, np.ndarray],
     shown: str | None,
-    seconds: Mapping[str, float],
-) -> TrainingReport:
-    from striate.reports.pages import TrainingReport
-
-    samples, resolved = trained.material.samples, trained.resolved
-    mistakes: tuple[Any, ...] = ()
-    unsure: tuple[Any, ...] = ()
-    if shown is not None:
-        mistakes = _mistakes(trained, shown, answers[shown])
-        unsure = _unsure(trained, shown, answers[shown])
-    plain = duplicates.to_json()
-    return TrainingReport(
+    earlier: str,
+) -> Page:
+    samples = trained.material.samples
+    return Page(
         title=samples.source.rstrip("/").rpartition("/")[2] or samples.source,
-        source=samples.source,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        command=repeat_command(job, samples.source),
-        class_names=samples.class_names,
-        summary=_summary(trained, seconds),
-        trust=_trust(trained, duplicates, evaluations, shown),
-        evaluation=evaluations.get(shown) if shown else None,
         split=shown or TEST,
-        history=trained.history,
-        best_epoch=trained.best_epoch,
-        counts={name: count.tolist() for name, count in samples.counts().items()},
-        mistakes=mistakes,
-        unsure=unsure,
-        found=len(samples) + len(samples.left_out),
-        used=len(samples),
-        left_out=[(one.name, one.reason) for one in samples.left_out],
-        duplicates=[[one["path"] for one in group] for group in plain["inside"]],
-        leaks=[[one["path"] for one in group] for group in plain["across"]],
-        conflicts=[[one["path"] for one in group] for group in plain["conflicting"]],
-        recipe=to_mapping(job.recipe),
-        resolved=resolved.to_mapping(),
+        summary=_summary(trained),
+        trust=_trust(trained, duplicates, shown, earlier),
         reasons=tuple(trained.reasons),
-        machine=describe_machine(trained.model.device, resolved.threads),
-        versions=versions(),
-        times={name: value for name, value in seconds.items() if name != "total"},
+        counts={name: count.tolist() for name, count in samples.counts().items()},
+        mistakes=() if shown is None else _mistakes(trained, shown, answers[shown]),
+        unsure=() if shown is None else _unsure(trained, shown, answers[shown]),
     )
 
 
-def _summary(trained: Trained, seconds: Mapping[str, float]) -> tuple[str, ...]:
+def _summary(trained: Trained) -> tuple[str, ...]:
     samples, resolved = trained.material.samples, trained.resolved
     counts = {name: int(count.sum()) for name, count in samples.counts().items()}
     if trained.out_of_fold is not None:
@@ -193,12 +201,10 @@ def _summary(trained: Trained, seconds: Mapping[str, float]) -> tuple[str, ...]:
     )
 
 
-def _trust(
-    trained: Trained, duplicates: Duplicates, evaluations: Mapping[str, Any], shown: str | None
-) -> tuple[str, ...]:
+def _trust(trained: Trained, duplicates: Duplicates, shown: str | None, earlier: str) -> tuple[str, ...]:
     """How far the figure carries, in plain sentences."""
     samples = trained.material.samples
-    said = []
+    said = [f"{earlier}."] if earlier and shown == TEST else []
     if shown is None:
         return ("Nothing was held back: there is no telling how well this model answers.",)
     number = len(samples.rows(shown))
@@ -224,52 +230,38 @@ def _trust(
     return tuple(said)
 
 
-def _mistakes(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Any, ...]:
-    from striate.reports.figures import thumbnail
-    from striate.reports.pages import Mistake, Neighbour
-
+def _mistakes(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Mistaken, ...]:
+    """The wrong answers that it was surest of, each with the training pictures nearest to it."""
     samples, names = trained.material.samples, trained.material.samples.class_names
     rows = samples.rows(split)
     targets, best = samples.targets[rows], probabilities.argmax(axis=1)
     wrong = np.flatnonzero(best != targets)
     worst = wrong[np.argsort(-probabilities[wrong, best[wrong]], kind="stable")][:MOST_PICTURES]
     near = _nearest_training(trained, split, worst)
-    made = []
-    for at in worst:
-        neighbours = tuple(
-            Neighbour(
-                picture=thumbnail(load_pixels(samples, row)),
-                name=samples.names[row],
-                label=names[samples.targets[row]],
-                distance=distance,
-            )
-            for row, distance in near.get(int(at), ())
+    return tuple(
+        Mistaken(
+            name=samples.names[rows[at]],
+            target=names[targets[at]],
+            prediction=names[best[at]],
+            probability=float(probabilities[at, best[at]]),
+            neighbours=tuple(
+                Near(name=samples.names[row], label=names[samples.targets[row]], distance=distance)
+                for row, distance in near.get(int(at), ())
+            ),
         )
-        made.append(
-            Mistake(
-                picture=thumbnail(load_pixels(samples, int(rows[at])), side=256),
-                name=samples.names[rows[at]],
-                target=names[targets[at]],
-                prediction=names[best[at]],
-                probability=float(probabilities[at, best[at]]),
-                neighbours=neighbours,
-            )
-        )
-    return tuple(made)
+        for at in worst
+    )
 
 
-def _unsure(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Any, ...]:
-    from striate.reports.figures import thumbnail
-    from striate.reports.pages import Answer
-
+def _unsure(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Unsure, ...]:
+    """The answers with the least certainty, right or wrong."""
     samples, names = trained.material.samples, trained.material.samples.class_names
     rows = samples.rows(split)
     made = []
     for at in np.argsort(probabilities.max(axis=1), kind="stable")[:MOST_PICTURES]:
         order = np.argsort(-probabilities[at], kind="stable")[:3]
         made.append(
-            Answer(
-                picture=thumbnail(load_pixels(samples, int(rows[at]))),
+            Unsure(
                 name=samples.names[rows[at]],
                 target=names[samples.targets[rows[at]]],
                 top=tuple((names[k], float(probabilities[at, k])) for k in order),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from striate.actions.job import Job
     from striate.actions.verify import Verification
     from striate.data.samples import Samples
+    from striate.models.start import Start
     from striate.training.resolved import Resolved
 
 
@@ -103,6 +104,7 @@ def resume(
             started=started,
             resuming=True,
             further=further,
+            start=_start(run, recipe, resolved, network, verify=verify),
         )
         return _verified(job, samples) if verify else _gone_on(job, samples)
     finally:
@@ -172,6 +174,7 @@ def _opened(run: Run, recipe: Recipe, named: Source | None, *, stream: bool) -> 
         labels=recipe.labels if recipe.labels in (None, FOLDERS) else found(recipe.labels),
         root=None if recipe.root is None else found(recipe.root),
         weights=None if recipe.weights is None else found(recipe.weights),
+        from_run=None if recipe.from_run is None else found(recipe.from_run),
     )
     try:
         return recipe, open_dataset(source, labels=recipe.labels, root=recipe.root, stream=stream)
@@ -190,3 +193,18 @@ def _came_to_its_end(run: Run, resolved: Resolved | None) -> bool:
     if not run.finished or resolved is None or resolved.method != "steps" or last is None:
         return run.finished
     return is_done(read_progress(last), resolved)
+
+
+def _start(run: Run, recipe: Recipe, resolved: Resolved | None, own: nn.Module | None, *, verify: bool) -> Start | None:
+    """The earlier run that this one started from, where its weights are needed still. Raises InputError."""
+    from striate.training.checkpoint import latest
+
+    folder = run.folder / CHECKPOINTS
+    by_steps = resolved is not None and resolved.method == "steps"
+    # A checkpoint holds all of the network; to verify begins at the checkpoint before it, if there is one.
+    kept = (folder / PREVIOUS).is_file() if verify else latest(folder) is not None
+    if recipe.from_run is None or (by_steps and kept):
+        return None
+    from striate.models.start import read_start
+
+    return read_start(recipe.from_run, network=recipe.network if own is None else own)

@@ -96,7 +96,8 @@ def plan_for_time(
         return measure(model, batches, resolved, material, MEASURING_SHARE * whole)
 
     arguments = dict(resolved.arguments)
-    if resolved.network in FEWEST_EPOCHS and "width" not in arguments:
+    fixed = "width" in arguments or job.start is not None
+    if resolved.network in FEWEST_EPOCHS and not fixed:
         speeds: dict[int, Speed] = {}
         for width in sorted(FEWEST_EPOCHS[resolved.network]):
             speeds[width] = speed_of({**arguments, "width": width})

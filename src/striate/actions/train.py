@@ -19,6 +19,8 @@ from striate.training.settings import from_mapping, to_mapping
 if TYPE_CHECKING:
     from torch import nn
 
+    from striate.models.start import Start
+
 
 def train(
     source: str | Path | tuple[np.ndarray, Any] | Mapping[str, Any],
@@ -37,8 +39,9 @@ def train(
     files, WebDataset tars or their address, or arrays: `(pictures, labels)`, `{"train": (pictures, labels), ...}`.
     out: the folder of the run; `runs/<source>-<n>` where None. recipe: a `Recipe` or a TOML file, in whose
     `[resolved]` nothing is decided anew; `settings` (fields of `Recipe`) stand above it. network: a name, or
-    a module of your own that takes (B, C, H, W) and gives (B, classes). started: `time.monotonic()` at which
-    `minutes` began to count.
+    a module of your own that takes (B, C, H, W) and gives (B, classes). from_run (a setting): an earlier run whose
+    network, weights and preprocessing are taken over; its outputs are kept for classes of the same name.
+    started: `time.monotonic()` at which `minutes` began to count.
 
     Returns the finished `Run`. Raises InputError for what cannot be used, before any work where it can be
     known; an interrupted run (the KeyboardInterrupt carries its folder) goes on with `striate.resume`.
@@ -53,6 +56,7 @@ def train(
         require(resolved_values.get("network") == OWN_NETWORK, "the recipe is that of a named network, not of your own")
     resolved = Resolved.from_mapping(resolved_values, str(recipe)) if resolved_values else None
     _check_early(asked)
+    start = _start(asked, own, out)
     stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
     samples = open_dataset(source, labels=asked.labels, root=asked.root, stream=stream)
     run = claim_folder(out, samples.source, overwrite=overwrite)
@@ -64,7 +68,7 @@ def train(
             watch.say(note)
         from striate.actions.job import Job
 
-        job = Job(run=run, recipe=asked, resolved=resolved, network=own, observer=watch, started=started)
+        job = Job(run=run, recipe=asked, resolved=resolved, network=own, observer=watch, started=started, start=start)
         from striate.actions.work import carry_out
 
         carry_out(job, samples)
@@ -80,6 +84,25 @@ def train(
     return run
 
 
+def _start(recipe: Recipe, own: nn.Module | None, out: str | Path | None) -> Start | None:
+    """The earlier run to start from, where one was named. Raises InputError."""
+    if recipe.from_run is None:
+        return None
+    from striate.models.start import read_start
+
+    start = read_start(recipe.from_run, network=recipe.network if own is None else own)
+    require(
+        out is None or Path(out).resolve() != Path(recipe.from_run).resolve(),
+        f"{out}: is the run to start from, so the new one cannot take its place; name another with --out",
+    )
+    return start
+
+
+def _as_text(value: Any) -> Any:
+    """Runs and paths as settings hold them."""
+    return str(value) if isinstance(value, Run | Path) else value
+
+
 def _asked(
     recipe: Recipe | str | Path | None, network: str | None, settings: Mapping[str, Any]
 ) -> tuple[Recipe, dict[str, Any], list[str]]:
@@ -92,7 +115,7 @@ def _asked(
     base = recipe if isinstance(recipe, Recipe) else Recipe()
     if isinstance(recipe, str | Path):
         base, resolved = read_recipe(Path(recipe))
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = {name: _as_text(value) for name, value in settings.items() if value is not None}
     if network is not None:
         given["network"] = network
     parts = {name: value for name, value in given.items() if isinstance(value, Mapping)}
@@ -112,6 +135,7 @@ def _asked(
 
 def _check_early(recipe: Recipe) -> None:
     """What can be known to be wrong before a picture is opened."""
+    from striate.data.augment import Augmentation
     from striate.machine.devices import pick_device
     from striate.machine.precision import pick_precision
 
@@ -120,6 +144,10 @@ def _check_early(recipe: Recipe) -> None:
 
         if recipe.network not in NETWORKS:
             own_input(recipe.network)  # raises for a name that nobody knows
+    asked = {field.name: getattr(recipe.augment, field.name) for field in fields(Augmentation)}
+    Augmentation(
+        **{name: value for name, value in asked.items() if value is not None}
+    )  # raises what contradicts itself
     if recipe.weights is not None:
         require(Path(recipe.weights).is_file(), f"{recipe.weights}: there is no such file of weights")
     pick_precision(recipe.precision, pick_device(recipe.device))

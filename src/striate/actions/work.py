@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from striate.actions.batch_size import choose_batch_size
-from striate.actions.few import train_frozen
+from striate.actions.few import can_fit_head_on, train_frozen
 from striate.actions.job import (
     Job,
     Machine,
@@ -106,6 +106,8 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         precision, why = job.resolved.precision, "as resolved before"
     machine = Machine(device=device, threads=threads, precision=precision)
     say(samples.how)
+    for doubt in samples.doubts:
+        job.observer.warn(doubt)
     samples, split_words = assign_splits(samples, seed=recipe.seed)
     say(split_words)
     require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training pictures")
@@ -125,6 +127,8 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     frozen = (
         job.network is None and name == PRETRAINED and pretrained and recipe.epochs is None and recipe.weights is None
     )
+    if job.start is not None:
+        frozen = recipe.epochs is None and can_fit_head_on(job.start)
     frozen = frozen and not stream
     if job.resolved is not None:
         frozen = job.resolved.method == "frozen"
@@ -209,6 +213,9 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
     facts = replace(facts, pictures=pictures, grey=bool((store.shapes[:, 2] == 1).all()))
     name, pretrained, why = choose_network(recipe, facts)
     arguments: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
+    if job.start is not None:
+        name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
+        arguments = dict(job.start.arguments)
     if resolved is not None:
         name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
     own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None
@@ -221,6 +228,8 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             spec, spec_words = _fit_spec(job, store, built.size, built.input_defaults)
         for note in built.notes:
             observer.say(note)
+    if job.start is not None:
+        observer.say(job.start.put_into(network, samples.class_names))
     observer.say(spec_words)
     if stream:
         observer.say(
@@ -298,7 +307,8 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
     elif job.further:
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
-    _fit_stem(network, spec, store)
+    if recipe.from_run is None and recipe.weights is None:
+        _fit_stem(network, spec, store)
     # A network of the user's own may look at its memory (`view`), so its layout is left alone.
     ours = job.network is None
     network = network.to(machine.device)
@@ -358,8 +368,8 @@ def _ask_mirrors(
     side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash")
     pictures = torch.stack([side.prepare(store.pixels(int(index))) for index in chosen])
     evidence = mirror_evidence(pictures, targets[chosen], grey=bool(facts.grey))
-    words = "keep their label" if evidence.harmless else "do not keep their label"
-    return replace(facts, mirrors=evidence.harmless), f" (mirrored pictures {words}: t = {evidence.t:.1f})"
+    words = "keeps its label" if evidence.harmless else "may look like another class"
+    return replace(facts, mirrors=evidence.harmless), f" (a mirrored picture {words} here)"
 
 
 def _fit_stem(network: nn.Module, spec: InputSpec, store: PixelStore) -> None:
@@ -428,7 +438,11 @@ def _shrink(job: Job, facts: Facts) -> int | None:
     It follows from what was asked and from the pictures alone, so that a run which goes on reads the same pixels.
     """
     side = job.recipe.size
-    if side is None:
+    if side is None and job.recipe.from_run is not None:
+        known = job.resolved if job.start is None else job.start.input_spec
+        assert known is not None  # a run that goes on without the one it started from has been resolved
+        side = max(known.height, known.width)
+    elif side is None:
         name, pretrained, _ = choose_network(job.recipe, facts)
         own = own_input(name) if job.network is None and (pretrained or job.recipe.weights is not None) else None
         side = max(own.size) if own is not None else None if facts.longer_side <= SMALL_SIDE else SIDE_FROM_NOTHING
@@ -439,6 +453,8 @@ def _known_size(job: Job, facts: Facts) -> int | None:
     """The side of the input where it does not depend on the pixels; None for small pictures, which keep theirs."""
     if job.recipe.size is not None:
         return job.recipe.size
+    if job.start is not None:
+        return max(job.start.input_spec.height, job.start.input_spec.width)
     return None if facts.longer_side <= SMALL_SIDE else SIDE_FROM_NOTHING
 
 
@@ -454,10 +470,24 @@ def _fit_spec(
             channels=resolved.channels,
             crop_share=resolved.crop_share,
             interpolation=resolved.interpolation,
-            mean=None if own is None else own.mean,
-            deviation=None if own is None else own.deviation,
+            mean=resolved.mean or (None if own is None else own.mean),
+            deviation=resolved.deviation or (None if own is None else own.deviation),
         )
         return spec, f"the network's input is {resolved.width}x{resolved.height}, as resolved before"
+    if job.start is not None:
+        known = job.start.input_spec
+        spec, _ = fit_input_spec(
+            store,
+            size=size if isinstance(size, tuple) else recipe.size or (known.height, known.width),
+            fit=recipe.fit or known.fit,
+            channels=known.channels,
+            mean=known.mean,
+            deviation=known.deviation,
+            crop_share=known.crop_share,
+            interpolation=known.interpolation,
+        )
+        shape = f"{spec.width}x{spec.height} with {counted(spec.channels, 'channel')}"
+        return spec, f"the network's input is {shape} ({spec.fit}), mean and deviation those of {job.start.run}"
     if own is not None and own.mean is not None:
         return fit_input_spec(
             store,

@@ -20,7 +20,9 @@ from striate.training.settings import Described, describe, kinds
 MOST_IN_USAGE = 10  # arguments
 MOST_DIGITS = 18
 # Of settings whose type does not tell what is to be named.
-METAVARS = {"weights": "FILE", "labels": "FILE|folders", "root": "FOLDER"}
+METAVARS = {"weights": "FILE", "from_run": "RUN", "labels": "FILE|folders", "root": "FOLDER"}
+# `from` is a word of Python's own and can be no field.
+SPELLED = {"from_run": "--from"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -101,6 +103,13 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
+def flag_of(name: str, prefix: str = "") -> str:
+    """How a setting is spelled as a flag: "--learning-rate", "--optimizer.momentum", and its `name` "--optimizer"."""
+    if prefix and name == "name":
+        return "--" + prefix.rstrip(".")
+    return SPELLED.get(name) or "--" + f"{prefix}{name}".replace("_", "-")
+
+
 def add_flags(parser: argparse._ActionsContainer, settings: type, title: str | None = None, prefix: str = "") -> None:
     """A flag for every field of `settings`; the fields of parts are groups of their own."""
     group = parser.add_argument_group(title) if title else parser
@@ -111,9 +120,7 @@ def add_flags(parser: argparse._ActionsContainer, settings: type, title: str | N
             parts.append((field.name, kind))
             continue
         described = describe(field)
-        flag = "--" + f"{prefix}{field.name}".replace("_", "-")
-        if prefix and field.name == "name":
-            flag = "--" + prefix.rstrip(".")
+        flag = flag_of(field.name, prefix)
         destination = f"{prefix}{field.name}"
         text = described.help.replace("%", "%%") + _default_words(field.default)
         if kind is bool:

@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "describe": Command("look inside", "the layers, weights and multiply-adds of a network or a run", "describe"),
     "runs": Command("runs", "the runs that are here, side by side", "runs"),
     "cache": Command("runs", "decoded pictures that are kept for the next run, and their removal", "cache"),
+    "report": Command("runs", "a report made anew, or one page that compares several runs", "report"),
 }
 
 HEADINGS = {

@@ -14,7 +14,8 @@ def show_run(run: Run, *, as_json: bool) -> None:
     """Print the figures of a finished run and where its report lies."""
     metrics = run.metrics
     if as_json:
-        print_json({"run": str(run), **metrics})
+        # What the page tells beside the figures is for the page.
+        print_json({"run": str(run), **{name: value for name, value in metrics.items() if name != "page"}})
         return
     for split in ("test", "validation"):
         if split in metrics:

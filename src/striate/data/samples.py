@@ -90,6 +90,7 @@ class Samples:
     groups: np.ndarray | None = None  # (N,) str: rows of one group stay in one split
     weights: np.ndarray | None = None  # (N,) float32, how much a row counts in the loss
     left_out: tuple[LeftOut, ...] = ()
+    doubts: tuple[str, ...] = ()  # sentences on what may have been meant otherwise; a person should not overlook them
 
     def __len__(self) -> int:
         return len(self.names)

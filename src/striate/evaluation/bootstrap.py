@@ -15,6 +15,7 @@ from striate.data.draws import uniforms
 RESAMPLES = 1000
 PURPOSE = 0xB007  # apart from every other draw under the same seed
 CELLS_AT_ONCE = 4_000_000  # counts held at a time: 32 MB
+ROUNDING = 1e-6  # ranks are weighed in `float32`
 
 
 def resamples(n: int, seed: int, count: int = RESAMPLES) -> Iterator[np.ndarray]:
@@ -30,7 +31,8 @@ def resamples(n: int, seed: int, count: int = RESAMPLES) -> Iterator[np.ndarray]
 
 
 def percentile_interval(values: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals of `values` (...) from (R, ...) resampled ones; NaN where all of these are.
+    """95 % intervals of `values` (...) from (R, ...) resampled ones; NaN where all of these are, or all are equal:
+    where there is no mistake to draw, drawing again tells nothing of those to come.
 
     Widened to hold the value itself where the resamples are biased (an expected calibration error grows by
     resampling).
@@ -38,5 +40,10 @@ def percentile_interval(values: np.ndarray, resampled: np.ndarray) -> tuple[np.n
     low, high = np.full(np.shape(values), np.nan), np.full(np.shape(values), np.nan)
     known = ~np.isnan(resampled).all(axis=0)
     if known.any():
+        some = resampled[:, known]
+        spread = np.nanmax(some, axis=0) - np.nanmin(some, axis=0) > ROUNDING
+        known[known] = spread
+    if known.any():
         low[known], high[known] = np.nanpercentile(resampled[:, known], [2.5, 97.5], axis=0)
-    return np.fmin(low, values), np.fmax(high, values)
+        low[known], high[known] = np.fmin(low, values)[known], np.fmax(high, values)[known]
+    return low, high

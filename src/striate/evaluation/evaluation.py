@@ -155,7 +155,7 @@ def evaluate_classification(
         resampled = np.concatenate([block[name] for block in blocks])
         low, high = percentile_interval(values[name][0], resampled)
         return [
-            None if np.isnan(value) else Figure(float(value), float(lowest), float(highest), n)
+            None if np.isnan(value) else Figure(float(value), _bound(lowest), _bound(highest), n)
             for value, lowest, highest in zip(values[name][0], low, high, strict=True)
         ]
 
@@ -198,7 +198,7 @@ def evaluate_classification(
         by_class=by_class,
         bins=_bins(probabilities.max(axis=1), right),
         confusion=tuple((int(t), int(p), int(confusion[t, p])) for t, p in cells),
-        notes=_notes([name for name, there in zip(class_names, present, strict=True) if not there]),
+        notes=_notes([name for name, there in zip(class_names, present, strict=True) if not there], bool(right.all())),
     )
 
 
@@ -282,12 +282,19 @@ def _bins(confidence: np.ndarray, right: np.ndarray) -> tuple[Bin, ...]:
     )
 
 
-def _notes(absent: list[str]) -> tuple[str, ...]:
-    if not absent:
-        return ()
-    shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-    verb = "has" if len(absent) == 1 else "have"
-    return (f"{shown} {verb} no picture here and count in no average over classes",)
+def _bound(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _notes(absent: list[str], all_right: bool) -> tuple[str, ...]:
+    said = []
+    if all_right:
+        said.append("every answer is right, so figures that are averages over classes have no interval to show")
+    if absent:
+        shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
+        verb = "has" if len(absent) == 1 else "have"
+        said.append(f"{shown} {verb} no picture here and count in no average over classes")
+    return tuple(said)
 
 
 def _checked(probabilities: np.ndarray, targets: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,11 +18,14 @@ Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class Figure:
-    """`value`, the 95 % interval from `low` to `high` that holds it, and `n`, the pictures it is made from."""
+    """`value`, the 95 % interval from `low` to `high` that holds it, and `n`, the pictures it is made from.
+
+    Without an interval (both None) where there was no mistake to estimate it from.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
 
     def to_json(self) -> dict[str, Any]:
@@ -33,7 +36,8 @@ class Figure:
     def from_json(cls, values: Mapping[str, Any]) -> Figure:
         """What `to_json` wrote. Raises InputError where it is none."""
         try:
-            return cls(float(values["value"]), float(values["low"]), float(values["high"]), int(values["n"]))
+            low, high = (None if values[name] is None else float(values[name]) for name in ("low", "high"))
+            return cls(float(values["value"]), low, high, int(values["n"]))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"a figure cannot be read: {error!r}") from error
 

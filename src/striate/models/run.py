@@ -23,6 +23,7 @@ from striate.machine.holding import Held, hold
 from striate.observer import Observer, epoch_words
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -42,7 +43,8 @@ FILES = (MODEL, CONFIG, RECIPE, HISTORY, LOG, METRICS, PREDICTIONS, CARD, REPORT
 BEGUN = (LOG, RECIPE)  # what is there before anything has been learned
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 CHECKPOINT_FILES = (LAST, PREVIOUS, BEST)
-OWN_FILES = (*FILES, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
+SEEN = "seen.safetensors"  # checksums of the pictures that the run has seen; runs of early versions have none
+OWN_FILES = (*FILES, SEEN, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
 # What a run had before it was given up with --overwrite; kept until the new one has begun to learn.
 GIVEN_UP = ".given-up"
 LARGEST_CONFIG, LARGEST_METRICS = 16 * 2**20, 64 * 2**20  # bytes
@@ -362,6 +364,31 @@ def write_model(run: Run, model: Model, network: Mapping[str, Any], described: M
         **described,
     }
     run.write(CONFIG, json_text(config))
+
+
+def write_seen(run: Run, learned: np.ndarray, chosen: np.ndarray) -> None:
+    """Write the checksums (n,) uint64 of the pictures that the run learned from, and of those that it chose by."""
+    from safetensors.numpy import save
+
+    run.write(SEEN, save({"learned": learned.astype("uint64"), "chosen": chosen.astype("uint64")}))
+
+
+def read_seen(folder: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """What `write_seen` wrote; None where the run is of a version that wrote nothing. Raises InputError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = Path(folder) / SEEN
+    if not _is_file(path):
+        return None
+    try:
+        found = load_file(path)
+        learned, chosen = found["learned"], found["chosen"]
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    sound = all(one.ndim == 1 and one.dtype == "uint64" for one in (learned, chosen))
+    require(sound, f"{path}: not what striate writes there")
+    return learned, chosen
 
 
 def json_text(values: Mapping[str, Any] | Sequence[Any]) -> str:

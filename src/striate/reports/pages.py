@@ -72,7 +72,8 @@ class TrainingReport:
 
     evaluation: `Evaluation.to_json()` of `striate.evaluation`, None where nothing was held out. history: one row
     an epoch. counts: pictures a class (K,) by split name. left_out: (name, reason), which may list fewer than
-    `left_out_count`; found = used + left out. times: seconds by name. duplicates, leaks and conflicts: groups of
+    `left_out_count`; found = used + left out. pictures_missing: how many of the pictures that belong on the page could
+    not be had. times: seconds by name. duplicates, leaks and conflicts: groups of
     names of equal pictures: inside a split, across splits, with different labels.
     """
 
@@ -90,6 +91,7 @@ class TrainingReport:
     counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
     mistakes: tuple[Mistake, ...] = ()
     unsure: tuple[Answer, ...] = ()
+    pictures_missing: int = 0
     found: int | None = None
     used: int | None = None
     left_out: Sequence[tuple[str, str]] = ()
@@ -128,7 +130,7 @@ def training_report(report: TrainingReport) -> str:
     unsure = [one for one in report.unsure[:MOST_UNSURE] if budget.takes(one)]
     left_out_count = len(report.left_out) if report.left_out_count is None else report.left_out_count
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             report=report,
@@ -173,7 +175,7 @@ def inspect_page(
         if budget.takes(one):
             sheet.setdefault(one.label, []).append(one)
     return (
-        _environment()
+        environment()
         .get_template("inspect.html")
         .render(
             survey=given,
@@ -201,7 +203,8 @@ class _Budget:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates, with every name that passes through them made safe first."""
     folder = Path(__file__).parent / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),

@@ -137,7 +137,8 @@ def resolve_steps(
     threads: int,
 ) -> Resolved:
     """Everything that training by steps depends on; what the recipe gives stands above every default."""
-    chosen = steps_recipe(network, pretrained or recipe.weights is not None, facts)
+    has_weights = pretrained or recipe.weights is not None or recipe.from_run is not None
+    chosen = steps_recipe(network, has_weights, facts)
     asked = None if recipe.batch_size == "auto" else recipe.batch_size  # auto: measured later, from the default on
     batch = asked or min(chosen["batch_size"], facts.pictures)
     if asked is not None and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
@@ -179,6 +180,8 @@ def resolve_steps(
         fit=spec.fit,
         crop_share=spec.crop_share,
         interpolation=spec.interpolation,
+        mean=spec.mean if recipe.from_run is not None else None,
+        deviation=spec.deviation if recipe.from_run is not None else None,
         epochs=epochs,
         steps=epochs * per_epoch,
         batch_size=batch,

@@ -99,11 +99,14 @@ class FittedHead:
     def describe(self) -> str:
         """One line for the log."""
         if not self.candidates:
-            return "head: logistic regression; every class has one picture, so nothing could be cross-validated"
+            return "head: logistic regression; every class has one picture, so nothing could be held back to check it"
+        parts = "a part of the pictures that was held back"
+        if self.folds > 1:
+            parts = f"{self.folds} parts of the pictures, each held back in turn"
         return (
-            f"head: logistic regression, penalty {self.strength:.0e} of {len(self.candidates)} by {self.folds}-fold "
-            f"cross-validation (log loss {self.log_loss:.3f}, accuracy {self.accuracy:.1%}), "
-            f"then fitted on all {len(self.held_out_probabilities)} pictures"
+            f"head: logistic regression, the best of {len(self.candidates)} settings on {parts} "
+            f"({self.accuracy:.1%} right, log loss {self.log_loss:.3f}), then fitted on all "
+            f"{len(self.held_out_probabilities):,} pictures"
         )
 
 

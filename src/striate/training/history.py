@@ -6,6 +6,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from striate.errors import InputError
+
 Row = dict[str, float]
 
 
@@ -21,8 +23,12 @@ def history_text(rows: Sequence[Mapping[str, float]]) -> str:
 
 
 def read_history(text: str) -> list[Row]:
-    """What `history_text` wrote."""
-    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(io.StringIO(text))]
+    """What `history_text` wrote. Raises InputError where it is something else."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(text)))
+        return [{name: float(value) for name, value in row.items() if value} for row in rows]
+    except (csv.Error, ValueError, TypeError) as error:
+        raise InputError(f"not the table of a training's epochs ({error})") from error
 
 
 def _shown(value: float) -> str:

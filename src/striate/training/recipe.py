@@ -102,6 +102,7 @@ class Recipe:
     network: str | None = setting(None, "name of the network; striate networks lists them")
     pretrained: bool | None = setting(None, "start from published weights")
     weights: str | None = setting(None, "start from the weights in FILE (safetensors, or .pth with weights only)")
+    from_run: str | None = setting(None, "go on from the weights of an earlier RUN: its network and preprocessing")
     width: int | None = setting(None, "channels of the first stage, for networks that have a width", at_least=1)
     epochs: int | None = setting(None, "passes over the training pictures", at_least=1, at_most=100_000)
     minutes: float | None = setting(None, "plan the whole run for so many minutes", above=0, at_most=100_000)
@@ -142,6 +143,11 @@ class Recipe:
             self.weights is None or self.network is not None,
             "weights needs to know whose they are; add --network NAME",
         )
+        for name in ("pretrained", "weights", "width"):
+            require(
+                self.from_run is None or not getattr(self, name),
+                f"{name} and from (an earlier run) cannot both be given: the run brings its network and its weights",
+            )
 
 
 def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:

@@ -33,6 +33,9 @@ class Resolved:
     fit: str = "squash"
     crop_share: float = 1.0
     interpolation: str = "bilinear"
+    # Of the run that it started from, in [0, 1] units, one a channel; None: fitted, or those of published weights.
+    mean: tuple[Any, ...] | None = None
+    deviation: tuple[Any, ...] | None = None
     fine_tune: bool = False  # after the head was fitted, where it helps on validation
     # In all, as last planned.
     epochs: int = setting(1, "", at_least=1)
@@ -70,6 +73,10 @@ class Resolved:
             _are_splits(self.splits),
             f"resolved.splits must hold [first step, parts] each, in order of steps, got {shown(self.splits)}",
         )
+        for name in ("mean", "deviation"):
+            values = getattr(self, name) or ()
+            numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+            require(numbers, f"resolved.{name} must hold numbers, got {shown(values)}")
         for plan in self.plans:
             require(_is_plan(plan), f"resolved.plans must hold [first step, progress, steps] each, got {shown(plan)}")
 

@@ -29,6 +29,7 @@ class _Found:
     outside: int = 0  # pictures beside the class folders
     empty: list[str] = field(default_factory=list)  # folders without a picture
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 def recognises(path: Path) -> bool:
@@ -47,6 +48,7 @@ def read(path: Path) -> Samples:
         _read_splits(top, spellings, found)
     else:
         _read_classes(top, "", "", found)
+        found.doubts.extend(_doubts(top))
         found.not_pictures += len(top.others)
     if not found.paths:
         raise InputError(f"{shown(str(path))}: no class folders with pictures in it (looked for SOURCE/CLASS/picture)")
@@ -60,6 +62,7 @@ def read(path: Path) -> Samples:
         targets=targets,
         class_names=class_names,
         splits=np.array(found.splits, dtype=np.str_),
+        doubts=tuple(found.doubts),
     )
 
 
@@ -117,6 +120,16 @@ def _read_classes(top: Listing, prefix: str, split: str, found: _Found) -> None:
         found.splits.extend([split] * added)
         if not added:
             found.empty.append(f"{prefix}{folder}")
+
+
+def _doubts(top: Listing) -> list[str]:
+    """Folders that are classes here, but are called like a split and hold folders of their own, as a split does."""
+    named = [name for name in top.folders if name.casefold() in SPLIT_NAMES and listing(top.join(name)).folders]
+    return [
+        f"{shown(name)}/ is taken for a class, with all that lies below it; if it is meant as a split, put the other "
+        "one (such as test/) beside it"
+        for name in named
+    ]
 
 
 def _sentence(found: _Found, spellings: dict[str, str], classes: int) -> str:
