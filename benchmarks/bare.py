@@ -151,6 +151,7 @@ def best_flags(shape: Sequence[object], seconds: float, *, compiled: bool, small
     Both allocators, each in a process of its own, and compilation of the fastest. small: a step of milliseconds, where
     one thread or an unfused optimizer may be faster.
     """
+    from commands import FailedError, TooLongError
     from harness import own
 
     small_flag = ["--small"] if small else []
@@ -160,7 +161,12 @@ def best_flags(shape: Sequence[object], seconds: float, *, compiled: bool, small
     best = max(found, key=lambda one: one["pictures_per_second"])
     flags, rate = list(best["flags"]), float(best["pictures_per_second"])
     if compiled:
-        tried = own("bare", *shape, *flags, "--compile", "--seconds", max(1.0, seconds))()["pictures_per_second"]
+        try:
+            found_compiled = own("bare", *shape, *flags, "--compile", "--seconds", max(1.0, seconds), limit=180.0)()
+            tried = float(found_compiled["pictures_per_second"])
+        except (FailedError, TooLongError) as error:  # without a compiler of C++, say
+            print(f"compiled: {error}", file=sys.stderr)
+            tried = 0.0
         print(f"compiled: {tried:.1f} against {rate:.1f}", file=sys.stderr)
         if tried > rate:
             flags, rate = [*flags, "--compile"], tried
