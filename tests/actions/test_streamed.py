@@ -180,6 +180,13 @@ def test_broken_pictures_are_named_counted_and_left_out(tmp_path, monkeypatch):
         assert sum(name in line for line in listening.warned) == 1
     with pytest.raises(InputError, match="leave --strict away"):
         striate.train(source, out=tmp_path / "strict", stream=True, strict=True, epochs=1, **SETTINGS)
+    # What was found before a run was stopped is not forgotten.
+    monkeypatch.setattr("striate.training.loop.CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        striate.train(source, out=tmp_path / "stopped", stream=True, epochs=4, observer=Stop(59), **SETTINGS)
+    resumed = striate.resume(tmp_path / "stopped")
+    assert_same(resumed.folder, run.folder)
+    assert resumed.metrics["left_out"] == run.metrics["left_out"]
 
 
 def test_a_set_too_large_for_memory_and_disk_is_streamed_unasked(source, tmp_path):

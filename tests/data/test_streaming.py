@@ -240,7 +240,7 @@ def test_memory_is_bounded_by_the_buffer_and_what_is_in_the_works():
     samples = numbered(3000)
     pictures = streamed(samples, buffer=100, threads=2)
     bound = 100 + 2 * LANES * TASK + pictures.window
-    assert bound < 600
+    assert bound < 600  # of 3,000
     with closing(pictures.pictures(pictures.order(0, 0))) as coming:
         for number, (place, pixels) in enumerate(coming):
             assert pixels[0, 0, 0] == place % 256

@@ -151,7 +151,7 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     reading_seconds, began = time.monotonic() - began, time.monotonic()
     progress, resolved = loop.run(), loop.decided()
     if prepared.streamed is not None:
-        material = without_failures(material, prepared.streamed.failures)
+        material = without_failures(material, {int(row): reason for row, reason in progress.unread.items()})
     model, scores = _calibrated(loop.model, material)
     return Trained(
         model=model,

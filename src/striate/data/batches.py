@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,6 +40,8 @@ class Batch:
     targets: torch.Tensor  # what the task made of them
     rows: np.ndarray  # (B,) int64, into the table
     weights: torch.Tensor | None  # (B,) float32, how much each counts in the loss
+    # Of streamed pictures, those that belong here and could not be read: row of the source's table -> reason.
+    unread: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -154,11 +156,12 @@ class Batches:
                 some = before + list(islice(coming, wanted))
                 before = some[size:]
                 read = [(place, pixels) for place, pixels in some[:size] if pixels is not None]
+                lost = [int(pictures.rows[place]) for place, pixels in some[:size] if pixels is None]
+                unread = {row: pictures.failures[row] for row in lost}
                 if not read:
-                    row = int(pictures.rows[some[0][0]])
                     raise InputError(
                         f"{pictures.samples.source}: no picture of a batch of {size} can be read "
-                        f"({pictures.samples.names[row]}: {pictures.failures[row]})"
+                        f"({pictures.samples.names[lost[0]]}: {unread[lost[0]]})"
                     )
                 count = len(read)
                 if self.augmentation.mixes:
@@ -166,7 +169,8 @@ class Batches:
                 chosen = np.array([place for place, _ in read], dtype=np.int64)
                 shapes = np.array([pixels.shape for _, pixels in read], dtype=np.int64)
                 block, uniform = pictures.block([pixels for _, pixels in read])
-                yield self._batch(epoch, chosen, count, block, shapes, uniform)
+                batch = self._batch(epoch, chosen, count, block, shapes, uniform)
+                yield replace(batch, unread=unread) if unread else batch
 
     def _batch(
         self,

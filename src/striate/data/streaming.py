@@ -31,7 +31,7 @@ from striate.observer import SILENT, Observer
 BUFFER_PICTURES = 10_000
 BUFFER_BYTES = 1 << 29
 FIRST = 2000  # pictures that are looked at before training
-TASK = 16  # pictures that a lane reads at once
+TASK = 16  # pictures that a lane reads, or a thread decodes, at once
 WINDOW = 64  # decoded pictures that may be ready
 
 Encoded = bytes | np.ndarray | InputError
@@ -61,7 +61,7 @@ class Streamed:
         self.samples, self.rows = samples, np.asarray(rows, dtype=np.int64)
         self.buffer, self.threads, self.like = buffer, threads, like
         self.shrink, self.scaled, self.limits, self.strict = shrink, scaled, limits, strict
-        self.window = WINDOW + threads
+        self.window = WINDOW + TASK * threads
         self.failures: dict[int, str] = {}
         self._as_they_lie, self._lengths = _laid_out(samples, self.rows)
 
@@ -77,20 +77,24 @@ class Streamed:
     def pictures(self, order: EpochOrder, start: int = 0) -> Generator[tuple[int, np.ndarray | None], None, None]:
         """(place of `rows`, pixels (H, W, C), or None where it cannot be read), in the order of learning, from place
         `start` of it on. Close it where it is not read to its end. Raises InputError where `strict`."""
-        pending: deque[tuple[int, Future[np.ndarray]]] = deque()
+        pending: deque[tuple[list[int], Future[list[np.ndarray | InputError]]]] = deque()
         waiting: dict[int, Encoded] = {}
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="striate-decode")
         try:
             with closing(self._read(order, start)) as reading:
-                for place in order.learning[start:].tolist():
-                    while place not in waiting:
-                        came, data = next(reading)
-                        waiting[came] = data
-                    pending.append((place, pool.submit(self._decode, waiting.pop(place))))
-                    if len(pending) > self.window:
-                        yield self._result(*pending.popleft())
+                places = order.learning[start:].tolist()
+                for at in range(0, len(places), TASK):
+                    some = places[at : at + TASK]
+                    for place in some:
+                        while place not in waiting:
+                            came, data = next(reading)
+                            waiting[came] = data
+                    encoded = [waiting.pop(place) for place in some]
+                    pending.append((some, pool.submit(self._decode_all, encoded)))
+                    if len(pending) * TASK > self.window:
+                        yield from self._results(*pending.popleft())
                 while pending:
-                    yield self._result(*pending.popleft())
+                    yield from self._results(*pending.popleft())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -104,25 +108,35 @@ class Streamed:
             return pixels, False
         return np.stack(alike), True
 
-    def _decode(self, data: Encoded) -> np.ndarray:
-        if isinstance(data, InputError):
-            raise data
+    def _decode_all(self, encoded: list[Encoded]) -> list[np.ndarray | InputError]:
+        pictures: list[np.ndarray | InputError] = []
+        for data in encoded:
+            try:
+                pictures.append(data if isinstance(data, InputError) else self._decode(data))
+            except InputError as error:
+                pictures.append(error)
+        return pictures
+
+    def _decode(self, data: bytes | np.ndarray) -> np.ndarray:
         large = self.scaled and not isinstance(data, np.ndarray) and large_frame(data) is not None
         pixels = decoded(data, self.limits, self.shrink if large else None)
         return pixels if self.shrink is None else reduced(pixels, self.shrink)
 
-    def _result(self, place: int, future: Future[np.ndarray]) -> tuple[int, np.ndarray | None]:
-        try:
-            return place, future.result()
-        except InputError as error:
+    def _results(
+        self, places: list[int], future: Future[list[np.ndarray | InputError]]
+    ) -> Iterator[tuple[int, np.ndarray | None]]:
+        for place, picture in zip(places, future.result(), strict=True):
+            if isinstance(picture, np.ndarray):
+                yield place, picture
+                continue
             row = int(self.rows[place])
             if self.strict:
                 raise InputError(
-                    f"{self.samples.source}: {self.samples.names[row]} cannot be used ({error}); mend it, or leave "
+                    f"{self.samples.source}: {self.samples.names[row]} cannot be used ({picture}); mend it, or leave "
                     "--strict away"
-                ) from error
-            self.failures[row] = str(error)
-            return place, None
+                ) from picture
+            self.failures[row] = str(picture)
+            yield place, None
 
     def _read(self, order: EpochOrder, start: int) -> Generator[tuple[int, Encoded], None, None]:
         """What is learned from from `start` on, still encoded, in the order of reading."""

@@ -41,6 +41,7 @@ class Progress:
     loss_count: int = 0
     plans: list[list[float]] = field(default_factory=list)  # [first step, progress there, steps in all]
     history: list[Row] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)  # rows of streamed pictures that could not be read, and why
 
 
 def latest(folder: Path) -> Path | None:

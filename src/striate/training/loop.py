@@ -151,6 +151,7 @@ class Loop:
                 loss = self.step(batch)
                 progress.step += 1
                 progress.step_in_epoch += 1
+                progress.unread.update({str(row): reason for row, reason in batch.unread.items()})
                 now = time.monotonic()
                 progress.seconds = now - self._started
                 self._pace.stepped(now)
