@@ -239,6 +239,7 @@ def test_checksums_are_the_same_however_a_picture_is_read() -> None:
     for shrink, scaled in ((None, False), (200, False), (200, True), (900, True)):
         reads = list(read_pictures(samples, range(3), shrink=shrink, scaled=scaled))
         assert [read.checksum for read in reads] == prepared.checksums.tolist()
+        assert [read.size for read in reads] == [decode(one).shape[:2] for one in data]
     scaled_down = [read.pixels for read in read_pictures(samples, range(3), shrink=200, scaled=True)]
     plain = [read.pixels for read in read_pictures(samples, range(3), shrink=200)]
     assert isinstance(scaled_down[0], np.ndarray)

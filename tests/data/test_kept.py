@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 import striate
+from striate.data.preparing import PreparedResult, prepare_kept
 from striate.data.reading import load_pixels
 from striate.data.sources import open_dataset
 from striate.data.store import StoreResult, build_store
@@ -74,6 +76,7 @@ def same(one: StoreResult, other: StoreResult) -> bool:
     return (
         np.array_equal(one.rows, other.rows)
         and np.array_equal(one.checksums, other.checksums)
+        and np.array_equal(one.sizes, other.sizes)
         and one.failures == other.failures
         and len(one.store) == len(other.store)
         and one.store.uniform == other.store.uniform
@@ -255,6 +258,63 @@ def test_what_is_quickly_decoded_and_what_need_not_be_is_not_kept(tmp_path: Path
     build_store(samples, np.arange(8), keep_from=0, observer=said)
     assert said.lines == []
     assert not stores.exists() or not list(stores.iterdir())
+
+
+def prepared(
+    folder: Path, how: str = "one way", broken: bool = False, deep: bool = False
+) -> tuple[PreparedResult, str]:
+    """A folder's pictures prepared, or found; with `broken`, what prepares them must not be called."""
+
+    def prepare(pixels: np.ndarray) -> torch.Tensor:
+        if broken:
+            raise RuntimeError("prepared again")
+        values = torch.from_numpy(np.resize(pixels, (3, 6, 5)).astype(np.float32))
+        return values if deep else values.to(torch.uint8)
+
+    samples, said = open_dataset(folder), Said()
+    rows = np.arange(len(samples))[::-1]
+    result = prepare_kept(samples, rows, prepare, how=how, size="6x5", keep_from=0, observer=said)
+    return result, "\n".join(said.lines)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_prepared_pictures_are_kept_too(
+    deep: bool, share: float, tmp_path: Path, stores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal to those that were not kept, with their failures, and not made again."""
+    monkeypatch.setattr("striate.data.preparing.SECONDS_A_BYTE", 0.0)
+    monkeypatch.setattr("striate.data.preparing.STORE_SHARE", share)
+    first, words = prepared(write(tmp_path / "photos"), deep=deep)
+    assert KEPT in words
+    (tmp_path / "photos").rename(tmp_path / "other")
+    again, words = prepared(tmp_path / "other", deep=deep, broken=True)
+    assert FOUND in words
+    assert ("mapped" in words) == (share == 0)
+    assert again.pictures.dtype == first.pictures.dtype
+    assert torch.equal(again.pictures, first.pictures)
+    assert again.rows.tolist() == first.rows.tolist() == sorted(first.rows.tolist(), reverse=True)
+    assert np.array_equal(again.checksums, first.checksums)
+    assert again.failures == first.failures
+    assert len(first.failures) == 1
+    other, words = prepared(tmp_path / "other", how="another way", deep=not deep)
+    assert FOUND not in words
+    assert other.pictures.dtype != first.pictures.dtype
+    # Training pictures of the same files are another matter.
+    assert FOUND not in built(tmp_path / "other")[1]
+    for path in stores.iterdir():
+        damaged(path, "half")
+    anew, words = prepared(tmp_path / "other", deep=deep)
+    assert "it is half written; decoding them anew" in words
+    assert torch.equal(anew.pictures, first.pictures)
+
+
+def test_prepared_pictures_that_are_as_quickly_prepared_as_read_are_not_kept(
+    tmp_path: Path, stores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate.data.preparing.SECONDS_A_BYTE", 1.0)
+    assert prepared(write(tmp_path / "photos"))[1] == ""
+    assert not stores.exists()
 
 
 BUILD = """

@@ -223,6 +223,7 @@ def test_shrinking_changes_the_pixels_and_not_the_checksum() -> None:
     items: list[bytes | np.ndarray | str] = [png(colour(60, 80)), png(colour(10, 10))]
     full, small = (build_store(table(items), range(2), shrink=shrink) for shrink in (None, 20))
     assert small.store.shapes.tolist() == [[20, 27, 3], [10, 10, 3]]
+    assert small.sizes.tolist() == full.sizes.tolist() == [[60, 80], [10, 10]]
     assert np.array_equal(full.checksums, small.checksums)
 
 

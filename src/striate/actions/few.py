@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from striate.actions.held_back import prepare_for
 from striate.actions.job import (
     Job,
     Machine,
@@ -28,7 +29,6 @@ from striate.actions.job import (
 )
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
-from striate.data.preparing import prepare_all
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.errors import require
 from striate.models.input_spec import InputSpec
@@ -126,9 +126,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
             f"{', '.join(idle)}: no part in fitting a head on the pretrained network; name --epochs to train all of it"
         )
     began = time.monotonic()
-    prepared = prepare_all(
-        samples, np.arange(len(samples)), spec.prepare, threads=machine.threads, observer=observer, what="reading"
-    )
+    prepared = prepare_for(spec, samples, np.arange(len(samples)), machine, observer, "reading")
     report_left_out(job, samples, prepared.failures)
     used = samples.without(prepared.failures)
     require_classes(used)

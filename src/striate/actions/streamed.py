@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.actions.held_back import prepare_for
 from striate.actions.job import Job, Machine, Material
 from striate.data.prepared import PreparedAnew
 from striate.data.preparing import PreparedResult, prepare_all
@@ -81,24 +82,17 @@ def prepare_split(
     rows = samples.rows(split)
     shape = (spec.channels, spec.height, spec.width)
     room = available_memory() * HELD_SHARE
-    kept = len(rows) * math.prod(shape) <= room
+    what, observer = f"reading {split}", job.observer
+    if len(rows) * math.prod(shape) <= room:
+        keep = not is_address(samples.source)
+        result = prepare_for(spec, samples, rows, machine, observer, what, keep=keep)
+        return result, result.pictures
 
     def prepare(pixels: np.ndarray) -> torch.Tensor:
-        prepared = spec.prepare(pixels)
-        return prepared if kept else prepared.new_empty(0)
+        return spec.prepare(pixels).new_empty(0)
 
     with in_turn(samples, rows) as turned:
-        result = prepare_all(
-            turned,
-            rows,
-            prepare,
-            threads=machine.threads,
-            observer=job.observer,
-            what=f"reading {split}",
-            frame=spec if kept else None,
-        )
-    if kept:
-        return result, result.pictures
+        result = prepare_all(turned, rows, prepare, threads=machine.threads, observer=observer, what=what)
     job.observer.say(f"{split} pictures are decoded anew for every use: prepared, they are too large for memory")
     return result, PreparedAnew(samples, result.rows, spec.prepare, shape, machine.threads)
 

@@ -27,6 +27,7 @@ from striate.actions.job import (
 from striate.actions.results import write_results
 from striate.actions.streamed import Telling, asked_to_stream, identities, must_stream, prepare_split, without_failures
 from striate.actions.timing import Replanner, plan_for_time
+from striate.data import kept
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.decode import probe
@@ -74,7 +75,6 @@ SIDE_FROM_NOTHING = 128
 STEM_PICTURES = 2000
 LOOKED_AT = 32  # pictures that are decoded to see whether they are grey
 PROBED = 200  # pictures whose headers tell how large pictures are
-KEEP_FROM = 1.0  # seconds of decoding from which the pictures are kept for the next run
 
 
 def carry_out(job: Job, samples: Samples) -> None:
@@ -204,7 +204,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             threads=machine.threads,
             shrink=shrink,
             scaled=scaled,
-            keep_from=KEEP_FROM,
+            keep_from=kept.KEEP_FROM,
             observer=observer,
         )
     store = reading.store
@@ -219,13 +219,13 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
     if resolved is not None:
         name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
     own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None
-    spec, spec_words = _fit_spec(job, store, size, own)
+    spec, spec_words = _fit_spec(job, reading, size, own)
     network = job.network
     if network is None:
         built = _build(job, name, len(samples.class_names), spec, pretrained, arguments)
         network = built.network
         if built.size != (spec.height, spec.width):
-            spec, spec_words = _fit_spec(job, store, built.size, built.input_defaults)
+            spec, spec_words = _fit_spec(job, reading, built.size, built.input_defaults)
         for note in built.notes:
             observer.say(note)
     if job.start is not None:
@@ -459,12 +459,14 @@ def _known_size(job: Job, facts: Facts) -> int | None:
 
 
 def _fit_spec(
-    job: Job, store: PixelStore, size: int | tuple[int, int] | None, own: InputDefaults | None
+    job: Job, reading: StoreResult, size: int | tuple[int, int] | None, own: InputDefaults | None
 ) -> tuple[InputSpec, str]:
     recipe, resolved = job.recipe, job.resolved
+    store, sizes = reading.store, reading.sizes
     if resolved is not None:
         spec, _ = fit_input_spec(
             store,
+            sizes=sizes,
             size=(resolved.height, resolved.width),
             fit=resolved.fit,
             channels=resolved.channels,
@@ -491,6 +493,7 @@ def _fit_spec(
     if own is not None and own.mean is not None:
         return fit_input_spec(
             store,
+            sizes=sizes,
             size=recipe.size or own.size,
             fit=recipe.fit,
             channels=3,
@@ -499,8 +502,8 @@ def _fit_spec(
             interpolation=own.interpolation,
         )
     if isinstance(size, tuple):  # a network of one size only
-        return fit_input_spec(store, size=size, fit=recipe.fit)
-    return fit_input_spec(store, size=recipe.size, fit=recipe.fit, largest=size or SIDE_FROM_NOTHING)
+        return fit_input_spec(store, sizes=sizes, size=size, fit=recipe.fit)
+    return fit_input_spec(store, sizes=sizes, size=recipe.size, fit=recipe.fit, largest=size or SIDE_FROM_NOTHING)
 
 
 def _build(

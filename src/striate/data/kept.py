@@ -12,43 +12,38 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from striate.data.decode import Limits
-from striate.data.pixel_store import PixelStore
-from striate.data.reading import read_digests
-from striate.data.samples import Samples
 from striate.data.store_files import HEAD, SCHEMA, PixelFile, Table, Unusable, read_about, read_store_file, sweep
 from striate.errors import InputError, require
 from striate.machine.folders import cache_folder, cache_place
 from striate.observer import Observer
 
+KEEP_FROM = 1.0  # seconds of decoding from which the pictures of a training are kept for the next one
 STORES, SUFFIX = "stores", ".store"
 BUDGET = "STRIATE_CACHE_BUDGET"
 LARGEST_BUDGET = 20e9
 SHARE_OF_DISK = 0.1
 UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-ENTRY_BYTES = 50  # of the table for one picture, about
+ENTRY_BYTES = 66  # of the table for one picture, about
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What a store is made of and how, apart from the content of the pictures."""
 
-    samples: Samples
-    rows: np.ndarray  # (n,)
-    shrink: int | None
-    scaled: bool
-    limits: Limits | None
+    source: str
+    count: int  # pictures that are asked for
+    how: str  # every setting that shapes the pixels
+    size: str  # for a person
 
     def prefix(self) -> str:
         """How the name begins, known before any picture is read: where no name does, nothing need be looked for."""
-        text = f"{len(self.rows)} {self.shrink} {self.scaled} {self.limits or Limits()}"
-        return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+        return hashlib.blake2b(f"{self.count} {self.how}".encode(), digest_size=4).hexdigest()
 
     def name(self, digests: Sequence[bytes]) -> str | None:
         """The file's name; None where the pictures are pixels already, which nobody need decode."""
@@ -59,9 +54,8 @@ class Request:
 
     def about(self) -> dict[str, str]:
         """For a person who lists what is kept."""
-        size = "whole" if self.shrink is None else f"shorter side at least {self.shrink}"
         # The header has 4 kB; the end of a long path says more than its beginning.
-        return {"source": self.samples.source[-200:], "pictures": str(len(self.rows)), "size": size}
+        return {"source": self.source[-200:], "pictures": str(self.count), "size": self.size}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +73,17 @@ class KeptStore:
         return self.path.stem
 
 
-def find(request: Request, *, room: int, threads: int | None, observer: Observer) -> tuple[PixelStore, Table] | None:
-    """The store of these pictures, if it is kept; one that cannot be used is removed, and said."""
+def find(
+    request: Request, digests: Callable[[], Iterable[bytes]], *, room: int, threads: int | None, observer: Observer
+) -> tuple[np.ndarray, Table] | None:
+    """The pixels (flat `uint8`; mapped beyond `room` bytes) and the table of these pictures, if they are kept.
+
+    `digests()` reads the files: see `reading.digest_of`. A store that cannot be used is removed, and said.
+    """
     folder = cache_place(STORES)
     if next(folder.glob(f"{request.prefix()}-*{SUFFIX}"), None) is None:
         return None
-    digests = list(read_digests(request.samples, request.rows, threads=threads, observer=observer))
-    name = request.name(digests)
+    name = request.name(list(digests()))
     path = folder / (name or "")
     if name is None or not os.path.lexists(path):
         return None
@@ -98,45 +96,44 @@ def find(request: Request, *, room: int, threads: int | None, observer: Observer
         return None
     with contextlib.suppress(OSError):  # a folder that others share may be read-only: then nobody counts its uses
         os.utime(path)
-    places = np.column_stack([np.zeros(len(table.shapes), dtype=np.int64), table.places()])
-    store = PixelStore([flat], places, table.shapes, table.deep)
     where = "in memory" if flat.nbytes <= room else "mapped"
-    observer.say(f"{len(store):,} pictures were decoded before: {size_in_words(flat.nbytes)}, {where}")
-    return store, table
+    observer.say(f"{len(table.shapes):,} pictures were decoded before: {size_in_words(flat.nbytes)}, {where}")
+    return flat, table
 
 
 def keep(
-    request: Request, name: str, store: PixelStore, table: Table, file: PixelFile | None, observer: Observer
+    request: Request, name: str, pictures: Sequence[np.ndarray] | PixelFile, table: Table, observer: Observer
 ) -> None:
-    """Give the store its name in the cache folder, if the budget and the disk allow; else say why not.
+    """Give a store its name in the cache folder, if the budget and the disk allow; else say why not.
 
-    `file` holds its pixels, where they did not fit into memory.
+    `pictures` are those of the table, or the file that they were written to, where memory did not take them.
     """
-    budget = cache_budget()
-    if store.nbytes > budget:
+    budget, pixels = cache_budget(), table.bytes()
+    if pixels > budget:
         observer.say(
-            f"the decoded pictures ({size_in_words(store.nbytes)}) are not kept: the cache may take "
+            f"the decoded pictures ({size_in_words(pixels)}) are not kept: the cache may take "
             f"{size_in_words(budget)} ({BUDGET} says otherwise)"
         )
         return
-    size = store.nbytes + HEAD + len(store) * ENTRY_BYTES
+    size = pixels + HEAD + len(table.shapes) * ENTRY_BYTES
     written = None
     try:
         folder = cache_folder(STORES)
         sweep(folder)
         _make_room(folder, budget - size)
-        if file is None:
-            file = written = PixelFile(folder)
-            for index in range(len(store)):
-                pixels = store.pixels(index)
-                file.write(pixels.reshape(-1).view(np.uint8), align=4 if pixels.dtype == np.float32 else 1)
+        if not isinstance(pictures, PixelFile):
+            written = PixelFile(folder)
+            for one in pictures:
+                written.write(one.reshape(-1).view(np.uint8), align=4 if one.dtype == np.float32 else 1)
+        file = written or pictures
+        assert isinstance(file, PixelFile)
         file.publish(folder / name, table, {**_versions(), **request.about()})
         _make_room(folder, budget)  # another process may have kept one meanwhile
     except (OSError, InputError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         observer.say(f"the decoded pictures are not kept for the next run: {reason}")
     else:
-        observer.say(f"the decoded pictures are kept for the next run ({size_in_words(store.nbytes)}; striate cache)")
+        observer.say(f"the decoded pictures are kept for the next run ({size_in_words(pixels)}; striate cache)")
     finally:
         if written is not None:
             written.remove()

@@ -24,9 +24,10 @@ from striate.observer import SILENT, Observer
 
 
 class Picture(NamedTuple):
-    """The pixels of a picture, and a checksum of it before any reduction."""
+    """The pixels of a picture, and what it was before any reduction."""
 
     pixels: np.ndarray  # (H, W, C)
+    size: tuple[int, int]  # height, width
     checksum: int  # 64 bits: of all pixels, or of the compressed data of a large JPEG (see `jpeg.py`)
 
 
@@ -35,18 +36,14 @@ class Read(NamedTuple):
 
     row: int
     pixels: np.ndarray | InputError  # (H, W, C)
-    checksum: int  # as in `Picture`; 0 where it was not read
+    size: tuple[int, int]  # as in `Picture`, as is the next; zeros where it was not read
+    checksum: int
     digest: bytes = b""  # see `digest_of`
 
 
 def load_pixels(samples: Samples, row: int, limits: Limits | None = None) -> np.ndarray:
     """The picture of one row (H, W, C), fully decoded. Raises InputError with the reason alone."""
     return decoded(samples.pictures.load(int(samples.index[row])), limits)
-
-
-def load_picture(samples: Samples, row: int, limits: Limits | None = None) -> Picture:
-    """The same with its checksum."""
-    return picture_of(samples.pictures.load(int(samples.index[row])), limits)
 
 
 def decoded(loaded: bytes | np.ndarray, limits: Limits | None = None, at_least: int | None = None) -> np.ndarray:
@@ -64,11 +61,12 @@ def picture_of(
     frame = None if isinstance(loaded, np.ndarray) else large_frame(loaded)
     if frame is None or isinstance(loaded, np.ndarray):
         pixels = decoded(loaded, limits)
-        value = checksum(pixels)
+        size, value = pixels.shape[:2], checksum(pixels)
     else:
         pixels = decoded(loaded, limits, shrink if scaled else None)
-        value = compressed_checksum(loaded, frame, probe(loaded, limits).orientation)
-    return Picture(pixels if shrink is None else reduced(pixels, shrink), value)
+        header = probe(loaded, limits)
+        size, value = (header.height, header.width), compressed_checksum(loaded, frame, header.orientation)
+    return Picture(pixels if shrink is None else reduced(pixels, shrink), size, value)
 
 
 def checksum(pixels: np.ndarray) -> int:
@@ -149,8 +147,8 @@ def read_pictures(
             digest = digest_of(loaded) if digests else b""
             picture = picture_of(loaded, limits, shrink, scaled)
         except InputError as error:
-            return Read(row, error, 0, digest or (digest_of(error) if digests else b""))
-        return Read(row, picture.pixels, picture.checksum, digest)
+            return Read(row, error, (0, 0), 0, digest or (digest_of(error) if digests else b""))
+        return Read(row, picture.pixels, picture.size, picture.checksum, digest)
 
     def weigh(read: Read) -> int:
         return read.pixels.nbytes if isinstance(read.pixels, np.ndarray) else 0

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from striate.data import kept
 from striate.data.decode import Limits
 from striate.data.pixel_store import PixelStore
-from striate.data.reading import grey_block, read_pictures
+from striate.data.reading import grey_block, read_digests, read_pictures
 from striate.data.samples import Samples
 from striate.data.store_builder import Builder
 from striate.data.store_files import Table
@@ -32,6 +33,7 @@ class StoreResult:
 
     store: PixelStore
     rows: np.ndarray  # (n,) int64, ascending in the order asked for
+    sizes: np.ndarray  # (n, 2) int64: heights and widths of the whole pictures, before any reduction
     checksums: np.ndarray  # (n,) uint64
     failures: list[tuple[int, str]]  # (row, reason), as `Samples.without` takes it
 
@@ -63,13 +65,22 @@ def build_store(
         return _of_block(rows, *whole)
     request = None
     if keep_from is not None and kept.cache_budget() > 0:
-        request = kept.Request(samples=samples, rows=rows, shrink=shrink, scaled=scaled, limits=limits)
-        found = kept.find(request, room=room, threads=threads, observer=observer)
+        request = kept.Request(
+            source=samples.source,
+            count=len(rows),
+            how=f"decoded {shrink} {scaled} {limits or Limits()}",
+            size="whole" if shrink is None else f"shorter side at least {shrink}",
+        )
+        digest = partial(read_digests, samples, rows, threads=threads, observer=observer)
+        found = kept.find(request, digest, room=room, threads=threads, observer=observer)
         if found is not None:
-            return _result(rows, *found)
+            flat, table = found
+            places = np.column_stack([np.zeros(len(table.shapes), dtype=np.int64), table.places()])
+            return _result(rows, PixelStore([flat], places, table.shapes, table.deep), table)
     began = time.monotonic()
     builder = Builder(len(rows), room)
     positions: list[int] = []
+    sizes: list[tuple[int, int]] = []
     checksums: list[int] = []
     digests: list[bytes] = []
     failures: list[tuple[int, str]] = []
@@ -92,6 +103,7 @@ def build_store(
                 continue
             builder.add(read.pixels)
             positions.append(position)
+            sizes.append(read.size)
             checksums.append(read.checksum)
         if failures and not positions:
             position, reason = failures[0]
@@ -102,6 +114,7 @@ def build_store(
             shapes=store.shapes,
             deep=store.deep,
             positions=np.array(positions, dtype=np.int64),
+            sizes=np.array(sizes, dtype=np.int64).reshape(-1, 2),
             checksums=np.array(checksums, dtype=np.uint64),
             failures=tuple(failures),
         )
@@ -110,7 +123,8 @@ def build_store(
         if request is not None and keep_from is not None and time.monotonic() - began >= keep_from:
             filename = request.name(digests)
             if filename is not None and len(store):
-                kept.keep(request, filename, store, table, builder.file, observer)
+                pictures = builder.file or [store.pixels(index) for index in range(len(store))]
+                kept.keep(request, filename, pictures, table, observer)
         builder.let_go()
     except BaseException:
         builder.give_up()
@@ -124,13 +138,14 @@ def _of_block(rows: np.ndarray, block: np.ndarray, checksums: np.ndarray) -> Sto
     places = np.column_stack([np.zeros(count, dtype=np.int64), size * np.arange(count)])
     shapes = np.tile(np.array(block.shape[1:], dtype=np.int64), (count, 1))
     store = PixelStore([block.reshape(-1)], places, shapes, np.zeros(count, dtype=bool))
-    return StoreResult(store=store, rows=rows, checksums=checksums, failures=[])
+    return StoreResult(store=store, rows=rows, sizes=shapes[:, :2], checksums=checksums, failures=[])
 
 
 def _result(rows: np.ndarray, store: PixelStore, table: Table) -> StoreResult:
     return StoreResult(
         store=store,
         rows=rows[table.positions],
+        sizes=table.sizes,
         checksums=table.checksums,
         failures=[(int(rows[position]), reason) for position, reason in table.failures],
     )

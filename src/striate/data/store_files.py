@@ -28,7 +28,7 @@ import numpy as np
 
 from striate.data.in_order import in_order
 
-SCHEMA = "striate store 1"
+SCHEMA = "striate store 2"
 HEAD = 4096
 PART_BYTES = 16 << 20  # of pixels that one digest is of
 DIGEST_BYTES = 16
@@ -38,6 +38,7 @@ LEFT_SECONDS = 60  # after which a file that nobody holds is one that nobody fin
 
 KINDS: dict[str, tuple[str, type[np.generic]]] = {
     "shapes": ("I64", np.int64),
+    "sizes": ("I64", np.int64),
     "positions": ("I64", np.int64),
     "checksums": ("U64", np.uint64),
     "deep": ("U8", np.uint8),
@@ -56,9 +57,14 @@ class Table:
 
     shapes: np.ndarray  # (n, 3) int64: H, W, C
     deep: np.ndarray  # (n,) bool: `float32`
+    sizes: np.ndarray  # (n, 2) int64: H, W before any reduction
     positions: np.ndarray  # (n,) int64, among the pictures that were asked for
     checksums: np.ndarray  # (n,) uint64
     failures: tuple[tuple[int, str], ...]  # (position, reason)
+
+    def bytes(self) -> int:
+        """What the pixels take."""
+        return int((self.shapes.prod(axis=1) * np.where(self.deep, 4, 1)).sum())
 
     def places(self) -> np.ndarray:
         """(n,) int64: the byte at which each picture begins."""
@@ -122,6 +128,7 @@ class PixelFile:
             self._end_part()
         content = {
             "shapes": table.shapes,
+            "sizes": table.sizes,
             "positions": table.positions,
             "checksums": table.checksums,
             "deep": table.deep,
@@ -273,6 +280,7 @@ def _read_table(stream: BinaryIO, about: Mapping[str, str]) -> tuple[int, Table,
         table = Table(
             shapes=found["shapes"],
             deep=found["deep"].astype(bool),
+            sizes=found["sizes"],
             positions=found["positions"],
             checksums=found["checksums"],
             failures=tuple((int(position), str(reason)) for position, reason in failures),
