@@ -18,6 +18,7 @@ from striate.training.planning import (
     choose_width,
     plan_steps,
     steps_anew,
+    width_for,
 )
 
 
@@ -141,3 +142,24 @@ def test_the_rest_is_planned_by_the_pace_of_the_last_steps(step, to_come, steps_
 @pytest.mark.parametrize(("seconds", "steps"), [(0.0, 5), (-1.0, 5), (1.0, 0)])
 def test_nothing_is_planned_anew_where_nothing_was_measured(seconds, steps):
     assert steps_anew(step=5, total=9, seconds_since=seconds, steps_since=steps, seconds_left=math.inf) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "width"),
+    [
+        *(("small-conv", epochs, width) for epochs, width in ((1, 16), (2, 24), (4, None), (40, None))),
+        *(("small-resnet", epochs, width) for epochs, width in ((1, 16), (3, 32), (8, 48), (9, None))),
+        ("lenet5", 1, None),
+    ],
+)
+def test_few_epochs_are_for_a_narrower_network(name, epochs, width):
+    assert width_for(name, epochs) == width
+
+
+def test_the_usual_width_is_that_of_the_network():
+    import inspect
+
+    from striate.networks import NETWORKS
+
+    for name, width in planning.USUAL_WIDTH.items():
+        assert inspect.signature(NETWORKS[name].load()).parameters["width"].default == width

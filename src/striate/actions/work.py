@@ -62,7 +62,7 @@ from striate.training.defaults import (
     resolve_steps,
 )
 from striate.training.loop import Loop, Validation
-from striate.training.planning import MOST_EPOCHS
+from striate.training.planning import MOST_EPOCHS, width_for
 from striate.training.recipe import Recipe, recipe_text
 from striate.training.resolved import Resolved
 
@@ -216,6 +216,11 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
     if job.start is not None:
         name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
         arguments = dict(job.start.arguments)
+    elif recipe.network is None and recipe.width is None and recipe.epochs is not None and resolved is None:
+        narrow = width_for(name, recipe.epochs)
+        if narrow is not None:
+            arguments = {"width": narrow}
+            why += f"; width {narrow} for so few epochs, in which a wider one learns little more and takes longer"
     if resolved is not None:
         name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
     own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None

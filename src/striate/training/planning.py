@@ -15,6 +15,8 @@ FEWEST_EPOCHS: dict[str, dict[int, float]] = {
     "small-resnet": {96: 12.0, 64: 9.0, 48: 6.0, 32: 1.5, 16: 0.0},
     "small-conv": {48: 20.0, 32: 4.0, 24: 1.5, 16: 0.0},
 }
+# What the networks have unless it is said or planned otherwise.
+USUAL_WIDTH = {"small-resnet": 64, "small-conv": 32}
 # Not more epochs than help: what is left of the time is given back.
 MOST_EPOCHS = {"small-resnet": 60.0, "small-conv": 40.0}
 VALIDATION_SHARE = 0.06  # of the time; more seldom than every epoch where it would cost more
@@ -65,6 +67,13 @@ def choose_width(name: str, epochs: Mapping[int, float]) -> int:
     needs = FEWEST_EPOCHS[name]
     fitting = [width for width, got in epochs.items() if got >= needs[width]]
     return max(fitting, default=min(epochs))
+
+
+def width_for(name: str, epochs: float) -> int | None:
+    """The width for a run of so few epochs that the usual width would only take longer; None where the usual holds."""
+    if name not in FEWEST_EPOCHS or epochs >= FEWEST_EPOCHS[name][USUAL_WIDTH[name]]:
+        return None
+    return choose_width(name, {width: epochs for width in FEWEST_EPOCHS[name] if width <= USUAL_WIDTH[name]})
 
 
 def steps_anew(*, step: int, total: int, seconds_since: float, steps_since: int, seconds_left: float) -> int | None:
