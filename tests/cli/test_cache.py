@@ -175,3 +175,18 @@ def test_a_full_disk_in_the_cache_folder(
     assert here(capsys, "train", "pictures", "--out", "later", *QUICK).code == 0
     # the training pictures, and those that are held back as the network takes them
     assert len(striate.cache().kept) == 4
+
+
+def test_a_run_that_goes_on_reads_the_same_pixels(
+    place: Path, stores: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where a few pictures are much larger than the input that the others led to."""
+    write_pictures(place / "pictures", count=10, size=24)
+    write_pictures(place / "large", count=2, size=400)
+    for path in sorted((place / "large").rglob("*.png")):
+        path.rename(place / "pictures" / path.parent.name / f"large-{path.name}")
+    first = here(capsys, "train", "pictures", *QUICK, "--out", "run")
+    assert first.code == 0, first.err
+    again = here(capsys, "resume", "run", "--epochs", "2")
+    assert again.code == 0, again.err
+    assert again.err.count(FOUND) == 3

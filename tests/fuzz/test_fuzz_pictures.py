@@ -12,6 +12,7 @@ from mutations import fuzz_settings, mutated, within_memory
 from PIL import Image
 
 from striate.data.decode import decode, probe
+from striate.data.jpeg import compressed_checksum, read_frame
 from striate.errors import InputError
 
 HEIGHT, WIDTH = 12, 16
@@ -85,6 +86,13 @@ def test_only_input_errors_come_out(data: bytes) -> None:
             header = probe(data)
         except InputError:
             header = None
+        frame = read_frame(data)
+        if frame is not None:
+            assert 0 <= compressed_checksum(data, frame, 1) < 2**64
+        try:
+            small = decode(data, at_least=5)
+        except InputError:
+            small = None
         try:
             pixels = decode(data)
         except InputError:
@@ -93,5 +101,8 @@ def test_only_input_errors_come_out(data: bytes) -> None:
     assert pixels.shape[2] in (1, 3)
     assert pixels.dtype in (np.uint8, np.float32)
     assert np.isfinite(pixels).all()
+    if small is not None:
+        assert small.shape[2] in (1, 3)
+        assert min(5, *pixels.shape[:2]) <= min(small.shape[:2]) <= min(pixels.shape[:2])
     assert pixels.min() >= 0
     assert pixels.max() <= 255

@@ -214,7 +214,7 @@ class _Pictures:
 
         if self.samples is not None and name in self.rows:
             try:
-                return thumbnail(load_pixels(self.samples, self.rows[name]), side=side)
+                return thumbnail(load_pixels(self.samples, self.rows[name], at_least=2 * side), side=side)
             except InputError:
                 pass  # counted as missing: the page says how many are
         self.missing.append(name)

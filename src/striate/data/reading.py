@@ -41,9 +41,12 @@ class Read(NamedTuple):
     digest: bytes = b""  # see `digest_of`
 
 
-def load_pixels(samples: Samples, row: int, limits: Limits | None = None) -> np.ndarray:
-    """The picture of one row (H, W, C), fully decoded. Raises InputError with the reason alone."""
-    return decoded(samples.pictures.load(int(samples.index[row])), limits)
+def load_pixels(samples: Samples, row: int, limits: Limits | None = None, *, at_least: int | None = None) -> np.ndarray:
+    """The picture of one row (H, W, C), fully decoded. Raises InputError with the reason alone.
+
+    `at_least`: see `decode`; for pictures that are only shown.
+    """
+    return decoded(samples.pictures.load(int(samples.index[row])), limits, at_least)
 
 
 def decoded(loaded: bytes | np.ndarray, limits: Limits | None = None, at_least: int | None = None) -> np.ndarray:
