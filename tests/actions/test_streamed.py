@@ -133,6 +133,7 @@ def test_a_run_from_an_address_is_that_from_a_folder(whole, tmp_path, monkeypatc
         assert_same(run.folder, whole.folder)
         evaluated = striate.evaluate(run, "memory://remote")
         assert evaluated.pictures == 180
+        assert striate.inspect("memory://remote", out=tmp_path / "page.html").used == 180
     finally:
         memory.rm("/remote", recursive=True)
 

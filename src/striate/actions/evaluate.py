@@ -13,6 +13,7 @@ from striate.data.preparing import prepare_all
 from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
 from striate.data.sources.listing import counted
+from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.machine.threads import usable_cores
 from striate.models.model import Model
@@ -79,7 +80,9 @@ def evaluate(
     model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
     samples, split = _one_split(samples, split)
     samples = _matched(samples, model.class_names)
-    result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer, frame=model.input_spec)
+    every = np.arange(len(samples))
+    with in_turn(samples, every) as turned:
+        result = prepare_all(turned, every, model.prepare, observer=observer, frame=model.input_spec)
     left_out = [(one.name, one.reason) for one in samples.left_out]
     left_out += [(samples.names[row], reason) for row, reason in result.failures]
     if strict and left_out:

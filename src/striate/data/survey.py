@@ -18,6 +18,7 @@ from striate.data.in_order import in_order
 from striate.data.reading import checksum, load_pixels, reduced
 from striate.data.samples import UNLABELLED, Samples
 from striate.data.splits import assign_splits, find_equal
+from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.observer import SILENT, Observer
 
@@ -106,7 +107,7 @@ def survey(
 
     def look(row: int) -> tuple[int, _Seen | InputError]:
         try:
-            return row, _look(samples, row, limits, thumbnail=row in chosen)
+            return row, _look(turned, row, limits, thumbnail=row in chosen)
         except InputError as error:
             return row, error
 
@@ -119,13 +120,18 @@ def survey(
     totals = _Totals()
     failures: list[tuple[int, str]] = []
     thumbnails: list[Thumbnail] = []
-    for row, result in in_order(look, range(len(samples)), weigh, threads=threads, observer=observer, what="looking"):
-        if isinstance(result, InputError):
-            failures.append((row, str(result)))
-            continue
-        if result.thumbnail is not None:
-            thumbnails.append(Thumbnail(name=samples.names[row], label=_label(samples, row), picture=result.thumbnail))
-        totals.add(result)
+    with in_turn(samples, range(len(samples))) as turned:
+        for row, result in in_order(
+            look, range(len(samples)), weigh, threads=threads, observer=observer, what="looking"
+        ):
+            if isinstance(result, InputError):
+                failures.append((row, str(result)))
+                continue
+            if result.thumbnail is not None:
+                thumbnails.append(
+                    Thumbnail(name=samples.names[row], label=_label(samples, row), picture=result.thumbnail)
+                )
+            totals.add(result)
     kept = samples.without(failures)
     if kept.left_out and (strict or not len(kept)):
         first = f"the first is {kept.left_out[0].name} ({kept.left_out[0].reason})"
