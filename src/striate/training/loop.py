@@ -21,6 +21,7 @@ from striate.data.batches import Batch, Batches
 from striate.errors import InputError
 from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast
+from striate.machine.seeding import seed_draws
 from striate.models.model import Model, PreparedLike
 from striate.models.run import BEST, LAST, PREVIOUS
 from striate.observer import SILENT, Observer
@@ -250,7 +251,7 @@ class Loop:
 
     def _seed_step(self) -> None:
         # Dropout is drawn from (seed, step), whatever was drawn before.
-        torch.manual_seed((self.plan.seed * 1_000_003 + self.progress.step) % 2**63)
+        seed_draws(self.model.device, (self.plan.seed * 1_000_003 + self.progress.step) % 2**63)
 
     # -- how far --------------------------------------------------------------------------------
 
