@@ -172,6 +172,8 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     require_same_pictures(job, material)
     resolved = replace(resolved, fingerprint=fingerprint(material))
     resolved, words = _whether_to_tune(job, resolved, material, machine, per_picture)
+    words = resolved.reasons[0] if resolved.reasons else words
+    resolved = replace(resolved, reasons=(words,))
     observer.say(words)
     reasons = [why]
     if resolved.fine_tune:

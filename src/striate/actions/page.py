@@ -191,7 +191,7 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
         leaks=_groups(run, equal.get("across")),
         conflicts=_groups(run, equal.get("conflicting")),
         recipe=to_mapping(recipe),
-        resolved=resolved,
+        resolved={name: value for name, value in resolved.items() if name != "reasons"},
         reasons=page.reasons,
         machine=_table(run, metrics, "machine") or {},
         versions=_table(run, config, "versions") or {},

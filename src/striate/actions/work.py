@@ -326,6 +326,8 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
         f"{resolved.optimizer.name} at {resolved.learning_rate:.3g} ({resolved.schedule.name}), "
         f"varied by {augmentation.in_words()}{mirrors_words}"
     )
+    if not resolved.reasons:
+        resolved = replace(resolved, reasons=(spec_words, f"network: {why}"))
     loop = Loop(
         model,
         batches,
@@ -335,7 +337,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
         replan=replan,
         on_split=lambda loop: _write_down(job, loop, material),
     )
-    return Prepared(loop=loop, material=material, streamed=streamed, reasons=(spec_words, f"network: {why}"))
+    return Prepared(loop=loop, material=material, streamed=streamed, reasons=resolved.reasons)
 
 
 def _plan_minutes(

@@ -63,12 +63,15 @@ class Resolved:
     plans: tuple[Any, ...] = ()
     # Of a run whose batches did not fit into memory: [first step, counted from 1, parts that a batch is done in].
     splits: tuple[Any, ...] = ()
+    # Why, in sentences for the report.
+    reasons: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         check(self, "resolved.")
         known = [field_.name for field_ in fields(AugmentSettings) if field_.name != "name"]
         for name in self.augment:
             require(name in known, f"resolved.augment: no setting '{name}'" + did_you_mean(name, known))
+        require(all(isinstance(one, str) for one in self.reasons), "resolved.reasons must be texts")
         require(
             _are_splits(self.splits),
             f"resolved.splits must hold [first step, parts] each, in order of steps, got {shown(self.splits)}",
