@@ -199,3 +199,11 @@ def test_the_rate_of_sgd_grows_with_the_batch_and_that_of_a_recipe_does_not():
     adam = resolve(Recipe(optimizer=OptimizerSettings(name="adamw")), CIFAR)
     assert adam.learning_rate == 1e-3
     assert adam.optimizer.weight_decay == 0.05
+
+
+def test_few_epochs_of_small_grey_pictures_are_more_steps():
+    facts = DIGITS
+    few, many = (resolve(Recipe(epochs=epochs), facts) for epochs in (1, 4))
+    assert (few.batch_size, many.batch_size) == (64, 128)
+    assert few.learning_rate == pytest.approx(many.learning_rate * 0.5**0.5)
+    assert resolve(Recipe(epochs=1, batch_size=128), facts).batch_size == 128

@@ -22,6 +22,8 @@ SMALL_SIDE = 64
 FEW_SMALL_COLOUR = 5000
 # Below this many, small grey pictures are varied more.
 FEW_SMALL_GREY = 2000
+# Fewer epochs than this are too few steps for the usual batch.
+FEW_EPOCHS = 4
 PRETRAINED = "efficientnet-lite0"
 MOMENTUM = 0.9  # of SGD where the network was not tuned with another
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
@@ -61,11 +63,17 @@ def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
     return SMALL_COLOUR, False, f"{facts.pictures:,} {size} colour pictures"
 
 
-def steps_recipe(name: str, pretrained: bool, facts: Facts) -> dict[str, Any]:
-    """Values of `Resolved` for training by steps, for networks that were tuned and for those that were not."""
+def steps_recipe(name: str, pretrained: bool, facts: Facts, epochs: float | None = None) -> dict[str, Any]:
+    """Values of `Resolved` for training by steps, for networks that were tuned and for those that were not.
+
+    `epochs`: as asked for, None where they are chosen here.
+    """
     pictures = facts.pictures
     if name == SMALL_GREY:
         batch = 128 if pictures >= 10_000 else 64 if pictures >= 2_000 else 32 if pictures >= 1_000 else 16
+        if epochs is not None and epochs < FEW_EPOCHS:
+            # Twice the steps: digits in one epoch went from 98.8 to 99.1 % on validation.
+            batch = min(batch, 64)
         return {
             "batch_size": batch,
             "learning_rate": 0.2 * math.sqrt(batch / 128),
@@ -138,7 +146,7 @@ def resolve_steps(
 ) -> Resolved:
     """Everything that training by steps depends on; what the recipe gives stands above every default."""
     has_weights = pretrained or recipe.weights is not None or recipe.from_run is not None
-    chosen = steps_recipe(network, has_weights, facts)
+    chosen = steps_recipe(network, has_weights, facts, recipe.epochs)
     asked = None if recipe.batch_size == "auto" else recipe.batch_size  # auto: measured later, from the default on
     batch = asked or min(chosen["batch_size"], facts.pictures)
     if asked is not None and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
