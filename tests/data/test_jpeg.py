@@ -130,8 +130,8 @@ def test_progressive_and_restart_markers() -> None:
         assert (frame.width, frame.height, frame.colours) == (2000, 1100, "ycc")
         assert value(with_segment(data, 0xFE, b"x")) == value(data)
         # of the compressed data every byte counts
-        at = len(data) - 1000
-        assert compressed_checksum(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], frame, 1) != value(data)
+        for at in (frame.scan, len(data) - 1000, len(data) - 3):
+            assert compressed_checksum(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], frame, 1) != value(data)
 
 
 def test_small_ones_and_other_formats_are_known_by_their_pixels() -> None:
@@ -244,6 +244,8 @@ def test_checksums_are_the_same_however_a_picture_is_read() -> None:
     plain = [read.pixels for read in read_pictures(samples, range(3), shrink=200)]
     assert isinstance(scaled_down[0], np.ndarray)
     assert isinstance(plain[1], np.ndarray)
+    assert isinstance(plain[0], np.ndarray)
+    assert np.array_equal(plain[0], reduced(decode(data[0]), 200))
     assert scaled_down[0].shape == (275, 500, 3)
     assert np.array_equal(scaled_down[1], plain[1])  # it is not large, so all of it is decoded for its checksum
 
