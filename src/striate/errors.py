@@ -14,6 +14,17 @@ class InputError(Exception):
     """
 
 
+class SharedError(InputError):
+    """The same mistake, met by every process of a training: the first one says it for all."""
+
+
+class ProcessLost(Exception):
+    """Another process of this training has ended or does not answer: no mistake of the user's, and no defect here.
+
+    What that one said itself is the reason.
+    """
+
+
 def require(condition: bool, message: str) -> None:
     """Raise `InputError(message)` unless `condition` holds."""
     if not condition:

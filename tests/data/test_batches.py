@@ -166,8 +166,18 @@ def test_ranks_share_every_batch():
     whole = list(batches(batch_size=6, drop_last=False).epoch(0))
     for step, batch in enumerate(whole):
         assert np.concatenate([part[step].rows for part in parts]).tolist() == batch.rows.tolist()
-    with pytest.raises(InputError, match="multiple of 4"):
-        batches(batch_size=6, ranks=4)
+    with pytest.raises(InputError, match="at least 7"):
+        batches(batch_size=6, ranks=7)
+
+
+def test_ranks_share_batches_that_do_not_divide_evenly():
+    parts = [list(batches(batch_size=7, rank=rank, ranks=3).epoch(1)) for rank in range(3)]
+    whole = list(batches(batch_size=7).epoch(1))
+    for step, batch in enumerate(whole):
+        shares = [part[step] for part in parts]
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+        assert np.concatenate([share.rows for share in shares]).tolist() == batch.rows.tolist()
+        assert torch.equal(torch.cat([share.pictures for share in shares]), batch.pictures)
 
 
 def threads() -> int:

@@ -31,6 +31,7 @@ from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.errors import require
+from striate.machine.ranks import gathered, told
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.models.run import RECIPE
@@ -43,6 +44,7 @@ from striate.training.defaults import PRETRAINED, Facts
 from striate.training.frozen import FittedHead, fit_head, paired_difference
 from striate.training.history import Row
 from striate.training.loop import Loop, Validation
+from striate.training.parallel import answered, share_weights, shared_rows
 from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings, recipe_text
 from striate.training.resolved import Resolved
 
@@ -112,6 +114,10 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     """Features of every picture once, then the head."""
     recipe, observer = job.recipe, job.observer
     resolved = job.resolved or _resolve(job, samples, facts, machine)
+    if job.ranks.several:
+        observer.say(
+            "features are shared among the processes; each reads all pictures, and the head is that of the first"
+        )
     job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
     spec = _spec(job, resolved)
     learned = "which learned from a million others" if job.start is None else f"as {job.start.run} left it"
@@ -148,8 +154,9 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     model = Model(network, spec, Classification(used.class_names), machine.device)
     known = np.flatnonzero((used.splits == TRAIN) | (used.splits == VALIDATION))
     pictures = prepared.pictures
-    features = model.outputs(
-        pictures[torch.from_numpy(known)], network.get_submodule("features"), partial(observer.progress, "features")
+    part, watch = network.get_submodule("features"), partial(observer.progress, "features")
+    features = shared_rows(
+        job.ranks, pictures[torch.from_numpy(known)], lambda some: model.outputs(some, part, watch)
     ).numpy()
     per_picture = (time.monotonic() - began) / len(known)
     weights = None if used.weights is None else used.weights[known]
@@ -174,12 +181,15 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     resolved, words = _whether_to_tune(job, resolved, material, machine, per_picture)
     words = resolved.reasons[0] if resolved.reasons else words
     resolved = replace(resolved, reasons=(words,))
+    if job.ranks.several:
+        resolved = Resolved.from_mapping(told(job.ranks, resolved.to_mapping()), "process 0")
     observer.say(words)
     reasons = [why]
     if resolved.fine_tune:
         assert isinstance(network, EfficientNetLite0)
         job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
         _put_head(network, fitted_on(np.flatnonzero(used.splits[known] == TRAIN)))
+        share_weights(job.ranks, network)
         tuned, history, gain = _fine_tuned(job, model, resolved, material)
         observer.say(gain)
         if tuned is not None:
@@ -201,6 +211,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     fitted = fitted_on(np.arange(len(known)))
     observer.say(fitted.describe())
     _put_head(network, fitted)
+    share_weights(job.ranks, network)
     held_back = {split: held for split, held in held_back.items() if split != VALIDATION}
     seconds = time.monotonic() - began
     return Trained(
@@ -310,6 +321,8 @@ def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material)
         seed=resolved.seed,
         augmentation=Augmentation(**resolved.augment),
         weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
+        rank=job.ranks.rank,
+        ranks=job.ranks.count,
     )
     source = used.source
 
@@ -318,24 +331,33 @@ def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material)
 
     checkpoints = job.run.checkpoints()
     loop = Loop(
-        model, batches, validation, resolved, checkpoints=checkpoints, observer=job.observer, on_split=write_down
+        model,
+        batches,
+        validation,
+        resolved,
+        checkpoints=checkpoints,
+        observer=job.observer,
+        on_split=write_down,
+        ranks=job.ranks,
     )
-    if job.resuming and latest(checkpoints) is not None:
+    if job.resuming and told(job.ranks, latest(checkpoints) is not None):
         loop.restore()
+        gathered(job.ranks, None)  # nothing is written there before all have read it
     progress = loop.run()
-    before, after = (_calibrated_losses(one, validation) for one in (frozen, model))
+    share_weights(job.ranks, network)
+    before, after = (_calibrated_losses(job, one, validation) for one in (frozen, model))
     mean, error = paired_difference(after[1], before[1])
     words = f"validation log loss {before[1].mean():.4f} frozen, {after[1].mean():.4f} fine-tuned"
-    if mean < -SIGNIFICANT * error:
+    if told(job.ranks, bool(mean < -SIGNIFICANT * error)):
         return replace(model, task=after[0]), progress.history, f"{words}: fine-tuning is kept"
     return None, progress.history, f"{words}: no clear gain, so the network stays as it was"
 
 
-def _calibrated_losses(model: Model, validation: Validation) -> tuple[Classification, np.ndarray]:
+def _calibrated_losses(job: Job, model: Model, validation: Validation) -> tuple[Classification, np.ndarray]:
     """The calibrated task, and the log loss of each validation picture (n,) under it."""
     assert isinstance(model.task, Classification)
-    task = model.task.calibrated(model.answer(validation.pictures).numpy(), validation.targets)
-    answers = replace(model, task=task).answer(validation.pictures).numpy()
+    task = model.task.calibrated(answered(job.ranks, model, validation.pictures).numpy(), validation.targets)
+    answers = answered(job.ranks, replace(model, task=task), validation.pictures).numpy()
     right = answers[np.arange(len(answers)), validation.targets]
     return task, -np.log(np.maximum(right, 1e-12))
 
@@ -371,7 +393,8 @@ def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Reso
         fit=recipe.fit or ("squash" if job.start is None else job.start.input_spec.fit),
         interpolation="bicubic",
         precision="float32",
-        device=machine.device,
+        device=machine.device.partition(":")[0] if job.ranks.several else machine.device,
         threads=machine.threads,
+        processes=job.ranks.count,
         seed=recipe.seed,
     )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.actions.agreement import require_same
 from striate.data.pixel_store import PixelStore
 from striate.data.samples import TRAIN, Samples
 from striate.errors import InputError, require
+from striate.machine.ranks import ALONE, Ranks
 from striate.models.model import Model, PreparedLike
 from striate.models.run import Run
 from striate.models.start import Start
@@ -38,6 +40,7 @@ class Job:
     resuming: bool = False
     further: bool = False  # than the run was planned for: to the epochs that `resolved` now names
     start: Start | None = None  # the earlier run that it starts from
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,7 @@ def require_same_pictures(job: Job, material: Material) -> None:
         not began or began == fingerprint(material),
         f"{material.samples.source}: the pictures, labels or splits are not those that {what}",
     )
+    require_same(job.ranks, fingerprint(material), material.samples.source)
 
 
 def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]]) -> None:

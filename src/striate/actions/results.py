@@ -32,6 +32,7 @@ from striate.models.run import (
     write_seen,
 )
 from striate.training.history import history_text
+from striate.training.parallel import shared_rows
 
 if TYPE_CHECKING:
     from striate.models.card import CardFacts
@@ -80,12 +81,17 @@ def write_results(job: Job, trained: Trained) -> None:
             continue
         scores = trained.scores.get(split)
         if scores is None:
-            scores = model.outputs(pictures, model.network, partial(observer.progress, f"answering {split}"))
+            watch = partial(observer.progress, f"answering {split}")
+            scores = shared_rows(job.ranks, pictures, partial(model.outputs, part=model.network, observe=watch))
+        if not job.ranks.first:
+            continue  # it has answered its part; the first does the rest
         answers[split] = model.task.decode(scores).numpy()
         targets = samples.targets[samples.rows(split)]
         evaluations[split] = evaluate_classification(
             answers[split], targets, samples.class_names, seed=job.recipe.seed
         ).to_json()
+    if not job.ranks.first:
+        return
     if trained.out_of_fold is not None:
         rows, probabilities = trained.out_of_fold
         known = np.isfinite(probabilities[:, 0])

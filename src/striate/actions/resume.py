@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
@@ -34,6 +35,7 @@ def resume(
     run: Run | str | Path,
     *,
     epochs: int | None = None,
+    processes: int | str | None = None,
     network: nn.Module | None = None,
     source: Source | None = None,
     verify: Literal[False] = False,
@@ -46,6 +48,7 @@ def resume(
     run: Run | str | Path,
     *,
     epochs: int | None = None,
+    processes: int | str | None = None,
     network: nn.Module | None = None,
     source: Source | None = None,
     verify: Literal[True],
@@ -57,6 +60,7 @@ def resume(
     run: Run | str | Path,
     *,
     epochs: int | None = None,
+    processes: int | str | None = None,
     network: nn.Module | None = None,
     source: Source | None = None,
     verify: bool = False,
@@ -64,7 +68,8 @@ def resume(
 ) -> Run | Verification:
     """Go on with a run that was stopped, by the decisions in its `recipe.toml`.
 
-    epochs: go on to so many in all, also after the end. network: your own module, where the run was trained
+    epochs: go on to so many in all, also after the end. processes: so many, or "auto", where it should not be those
+    that the recipe names; bit for bit only with as many as before. network: your own module, where the run was trained
     on one. source: where the pictures are now, if not where they were, or the arrays that `train` was given. A run
     that was stopped before its first checkpoint starts again.
 
@@ -74,48 +79,108 @@ def resume(
     Raises InputError where the folder holds no run, where there is nothing left to do, where another process is
     training into it, and where the pictures have changed.
     """
+    from striate.machine.ranks import processes_for, ranks_here
+
     started = time.monotonic()
     run = run if isinstance(run, Run) else Run(Path(run))
-    path = run.folder / RECIPE
-    if not os.path.isfile(path):  # noqa: PTH113 - False for any name that cannot be one
-        raise InputError(f"{run.folder}: no run to go on with (it has no {RECIPE}); striate runs lists those here")
-    run = run.hold()
-    try:
-        recipe, values = read_recipe(path)
-        from striate.actions.job import Job
-        from striate.training.resolved import Resolved
+    _require_run(run)
+    recipe, _ = read_recipe(run.folder / RECIPE)
+    here = ranks_here()
+    count = processes_for(recipe.processes if processes is None else processes, recipe.device, here)
+    if verify:
+        require(count == 1, f"{run}: its steps are those of {count} processes, which one cannot repeat bit for bit")
+        require(epochs is None, "to verify is to repeat what was done, and goes no further: leave epochs away")
+    if count == here.count:
+        return _resumed(run, epochs, network, source, verify, observer, started)
+    require(
+        network is None,
+        "a network of your own cannot be handed to other processes; start the program itself by torchrun instead",
+    )
+    from striate.actions.launch import arrays_as_files, launch
 
-        resolved = Resolved.from_mapping(values, str(path)) if values else None
-        further = False
-        if verify:
-            require(epochs is None, "to verify is to repeat what was done, and goes no further: leave epochs away")
-        elif epochs is not None:
-            resolved, further = _further(run, resolved, epochs)
-        elif _came_to_its_end(run, resolved):
-            raise InputError(f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N")
-        stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
-        recipe, samples = _opened(run, recipe, source, stream=stream)
-        job = Job(
-            run=run,
-            recipe=recipe,
-            resolved=resolved,
-            network=network,
-            observer=observer,
-            started=started,
-            resuming=True,
-            further=further,
-            start=_start(run, recipe, resolved, network, verify=verify),
-        )
-        return _verified(job, samples) if verify else _gone_on(job, samples)
-    finally:
-        run.let_go()
+    with arrays_as_files(source) as files:
+        order = {"folder": str(run), "epochs": epochs, "source": files, "started": started}
+        return launch("resume", order, processes=count, observer=observer)
+
+
+def resume_here(
+    folder: str,
+    *,
+    epochs: int | None,
+    source: Source | None,
+    observer: Observer,
+    started: float,
+    began: Callable[[str], None],
+) -> Run:
+    """`resume` in this process, one of several. began: told the folder of the run."""
+    began(folder)
+    resumed = _resumed(Run(Path(folder)), epochs, None, source, False, observer, started)
+    assert isinstance(resumed, Run)
+    return resumed
+
+
+def _resumed(
+    run: Run,
+    epochs: int | None,
+    network: nn.Module | None,
+    source: Source | None,
+    verify: bool,
+    observer: Observer,
+    started: float,
+) -> Run | Verification:
+    from striate.actions.job import Job
+    from striate.machine.ranks import joined, ranks_here, together
+    from striate.training.resolved import Resolved
+
+    here, path = ranks_here(), run.folder / RECIPE
+    _require_run(run)
+    recipe, _ = read_recipe(path)
+    with joined(here, recipe.device):
+        with together(here):
+            run = run.hold() if here.first else replace(run, writes=False)
+        try:
+            with together(here):
+                recipe, values = read_recipe(path)
+                resolved = Resolved.from_mapping(values, str(path)) if values else None
+                further = False
+                if epochs is not None:
+                    resolved, further = _further(run, resolved, epochs)
+                elif not verify and _came_to_its_end(run, resolved):
+                    raise InputError(
+                        f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N"
+                    )
+                stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
+                recipe, samples = _opened(run, recipe, source, stream=stream)
+                start = _start(run, recipe, resolved, network, verify=verify)
+            job = Job(
+                run=run,
+                recipe=recipe,
+                resolved=resolved,
+                network=network,
+                observer=observer,
+                started=started,
+                resuming=True,
+                further=further,
+                start=start,
+                ranks=here,
+            )
+            return _verified(job, samples) if verify else _gone_on(job, samples)
+        finally:
+            run.let_go()
+
+
+def _require_run(run: Run) -> None:
+    if not os.path.isfile(run.folder / RECIPE):  # noqa: PTH113 - False for any name that cannot be one
+        raise InputError(f"{run.folder}: no run to go on with (it has no {RECIPE}); striate runs lists those here")
 
 
 def _gone_on(job: Job, samples: Samples) -> Run:
     from striate.actions.work import carry_out
 
-    job.run.sweep()
-    watch = Observers(LogFile(job.run), job.observer)
+    watch: Observer = SILENT
+    if job.ranks.first:
+        job.run.sweep()
+        watch = Observers(LogFile(job.run), job.observer)
     watch.say("resumed")
     try:
         carry_out(replace(job, observer=watch), samples)

@@ -42,10 +42,13 @@ def asked_to_stream(job: Job, samples: Samples) -> tuple[bool, str] | None:
     return (True, "they are behind an address") if is_address(samples.source) else None
 
 
-def must_stream(samples: Samples, picture_bytes: float) -> tuple[bool, str]:
-    """Whether the training pictures, decoded to so many bytes each, are too large for memory and for the disk."""
+def must_stream(samples: Samples, picture_bytes: float, sharers: int = 1) -> tuple[bool, str]:
+    """Whether the training pictures, decoded to so many bytes each, are too large for memory and for the disk.
+
+    `sharers`: processes of this machine, of which each holds all of them.
+    """
     needed = picture_bytes * len(samples.rows(TRAIN))
-    memory = available_memory() * STORE_SHARE
+    memory = available_memory() * STORE_SHARE / sharers
     if needed <= memory:
         return False, "decoded, they fit into memory"
     disk = shutil.disk_usage(cache_folder("stores")).free
@@ -81,7 +84,7 @@ def prepare_split(
     """
     rows = samples.rows(split)
     shape = (spec.channels, spec.height, spec.width)
-    room = available_memory() * HELD_SHARE
+    room = available_memory() * HELD_SHARE / job.ranks.local_count
     what, observer = f"reading {split}", job.observer
     if len(rows) * math.prod(shape) <= room:
         keep = not is_address(samples.source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from striate.models.start import Start
+    from striate.training.resolved import Resolved
 
 
 def train(
@@ -46,7 +47,7 @@ def train(
     Returns the finished `Run`. Raises InputError for what cannot be used, before any work where it can be
     known; an interrupted run (the KeyboardInterrupt carries its folder) goes on with `striate.resume`.
     """
-    from striate.data.sources import open_dataset
+    from striate.machine.ranks import processes_for, ranks_here
     from striate.training.resolved import Resolved
 
     started = time.monotonic() if started is None else started
@@ -55,33 +56,106 @@ def train(
     if own is not None and resolved_values:
         require(resolved_values.get("network") == OWN_NETWORK, "the recipe is that of a named network, not of your own")
     resolved = Resolved.from_mapping(resolved_values, str(recipe)) if resolved_values else None
-    _check_early(asked)
-    start = _start(asked, own, out)
-    stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
-    samples = open_dataset(source, labels=asked.labels, root=asked.root, stream=stream)
-    run = claim_folder(out, samples.source, overwrite=overwrite)
-    try:
-        # The recipe first: with it alone a run that is killed can go on.
-        run.write(RECIPE, recipe_text(asked, resolved_values, samples.source))
-        watch = Observers(LogFile(run), observer)
-        for note in notes:
-            watch.say(note)
-        from striate.actions.job import Job
+    here = ranks_here()
+    given: dict[str, Any] = {"out": out, "overwrite": overwrite, "notes": notes}
+    processes = processes_for(asked.processes, asked.device, here)
+    if processes == here.count:
+        return train_asked(
+            source, asked=asked, resolved=resolved, network=own, observer=observer, started=started, **given
+        )
+    require(
+        own is None,
+        "a network of your own cannot be handed to other processes; start the program itself by torchrun instead",
+    )
+    from striate.actions.launch import arrays_as_files, launch
 
-        job = Job(run=run, recipe=asked, resolved=resolved, network=own, observer=watch, started=started, start=start)
-        from striate.actions.work import carry_out
+    given["out"] = None if out is None else str(out)
+    with arrays_as_files(source) as files:
+        told = {"asked": to_mapping(asked), "resolved": None if resolved is None else resolved.to_mapping()}
+        order = {"source": files, "started": started, **told, **given}
+        return launch("train", order, processes=processes, observer=observer)
 
-        carry_out(job, samples)
-    except InputError:
-        # What cannot be trained leaves nothing behind; what was begun can be resumed.
-        run.give_up_if_empty()
-        raise
-    except KeyboardInterrupt as stop:
-        # Whoever stopped it wants to know how to go on.
-        raise KeyboardInterrupt(str(run)) from stop
-    finally:
-        run.let_go()
-    return run
+
+def train_asked(
+    source: Any,
+    *,
+    asked: Recipe,
+    resolved: Resolved | None,
+    notes: Sequence[str],
+    out: str | Path | None,
+    overwrite: bool,
+    network: nn.Module | None,
+    observer: Observer,
+    started: float,
+    began: Callable[[str], None] | None = None,
+) -> Run:
+    """`train` in this process, one of several or alone. began: told the folder of the run when it is there."""
+    from striate.actions.agreement import begun_before, forget_begun, note_begun, require_same_settings, run_of
+    from striate.data.sources import open_dataset
+    from striate.machine.ranks import joined, ranks_here, together
+
+    here = ranks_here()
+    with joined(here, asked.device):
+        with together(here):
+            _check_early(asked)
+            start = _start(asked, network, out)
+            stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
+            samples = open_dataset(source, labels=asked.labels, root=asked.root, stream=stream)
+        require_same_settings(here, asked, samples)
+        forget_begun(here)
+        before = begun_before(here)
+        if before is not None:
+            run = run_of(here, Run(before).hold() if here.first else None)
+            if run.finished:
+                return run
+            resolved, notes = _resolved_of(run), ["started anew by torchrun"]
+        else:
+            with together(here):
+                claimed = claim_folder(out, samples.source, overwrite=overwrite) if here.first else None
+            run = run_of(here, claimed)
+            note_begun(here, run)
+        if began is not None:
+            began(str(run))
+        watch: Observer = Observers(LogFile(run), observer) if here.first else SILENT
+        try:
+            # The recipe first: with it alone a run that is killed can go on.
+            if before is None:
+                run.write(RECIPE, recipe_text(asked, {} if resolved is None else resolved.to_mapping(), samples.source))
+            for note in notes:
+                watch.say(note)
+            from striate.actions.job import Job
+            from striate.actions.work import carry_out
+
+            job = Job(
+                run=run,
+                recipe=asked,
+                resolved=resolved,
+                network=network,
+                observer=watch,
+                started=started,
+                resuming=before is not None,
+                start=start,
+                ranks=here,
+            )
+            carry_out(job, samples)
+        except InputError:
+            # What cannot be trained leaves nothing behind; what was begun can be resumed.
+            run.give_up_if_empty()
+            raise
+        except KeyboardInterrupt as stop:
+            # Whoever stopped it wants to know how to go on.
+            raise KeyboardInterrupt(str(run)) from stop
+        finally:
+            run.let_go()
+        return run
+
+
+def _resolved_of(run: Run) -> Resolved | None:
+    """What the run has resolved so far."""
+    from striate.training.resolved import Resolved
+
+    _, values = read_recipe(run.folder / RECIPE)
+    return Resolved.from_mapping(values, str(run.folder / RECIPE)) if values else None
 
 
 def _start(recipe: Recipe, own: nn.Module | None, out: str | Path | None) -> Start | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,13 +38,14 @@ from striate.data.reading import decoded
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources.listing import counted
 from striate.data.splits import assign_splits
-from striate.data.store import StoreResult, build_store
+from striate.data.store import STORE_SHARE, StoreResult, build_store
 from striate.data.streaming import Streamed, buffer_for, first_pictures, first_rows, in_turn
 from striate.errors import InputError, require
 from striate.machine.allocator import keep_large_blocks
 from striate.machine.devices import pick_device
 from striate.machine.precision import pick_precision
-from striate.machine.threads import threads_for, usable_cores
+from striate.machine.ranks import first_here, gathered, placed, told
+from striate.machine.threads import available_memory, threads_for, usable_cores
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.model import Model, PreparedLike
 from striate.models.run import OWN_NETWORK, RECIPE
@@ -62,6 +64,7 @@ from striate.training.defaults import (
     resolve_steps,
 )
 from striate.training.loop import Loop, Validation
+from striate.training.parallel import has_batch_norm, share_weights, shared_rows
 from striate.training.planning import MOST_EPOCHS, width_for
 from striate.training.recipe import Recipe, recipe_text
 from striate.training.resolved import Resolved
@@ -79,6 +82,7 @@ PROBED = 200  # pictures whose headers tell how large pictures are
 
 def carry_out(job: Job, samples: Samples) -> None:
     """Train as the job says and write everything into its run."""
+    job = _for_these_ranks(job)
     samples, facts, machine, frozen, stream = _first_decisions(job, samples)
     if frozen:
         trained = train_frozen(job, samples, facts, machine)
@@ -96,21 +100,28 @@ def prepare_by_steps(job: Job, samples: Samples) -> Prepared:
 def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machine, bool, bool]:
     """The samples with their splits, what is known of them, the machine, whether the network stays as it is, and
     whether the training pictures are streamed."""
-    recipe, say = job.recipe, job.observer.say
+    recipe, say, ranks = job.recipe, job.observer.say, job.ranks
     keep_large_blocks()
     device = pick_device(recipe.device if job.resolved is None else job.resolved.device)
-    threads = (recipe.threads if job.resolved is None else job.resolved.threads) or usable_cores()
+    here = max(1, usable_cores() // ranks.local_count)
+    threads = (recipe.threads if job.resolved is None else job.resolved.threads) or here
     torch.set_num_threads(threads)
     precision, why = pick_precision(recipe.precision, device)
     if job.resolved is not None:
         precision, why = job.resolved.precision, "as resolved before"
-    machine = Machine(device=device, threads=threads, precision=precision)
+    precision, why = told(ranks, [precision, why])
+    machine = Machine(device=placed(ranks, device), threads=threads, precision=precision)
     say(samples.how)
     for doubt in samples.doubts:
         job.observer.warn(doubt)
     samples, split_words = assign_splits(samples, seed=recipe.seed)
     say(split_words)
     require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training pictures")
+    require(
+        ranks.count <= len(samples.rows(TRAIN)),
+        f"{samples.source}: {ranks.count} processes cannot share {len(samples.rows(TRAIN))} training pictures; "
+        f"start {len(samples.rows(TRAIN))} at most",
+    )
     asked = asked_to_stream(job, samples)
     longer_side, grey, sides = _first_look(job, samples, forward=asked is not None and asked[0])
     facts = Facts(
@@ -120,7 +131,9 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         longer_side=longer_side,
         grey=grey,
     )
-    stream, why_stream = asked or must_stream(samples, _decoded_bytes(sides, _shrink(job, facts), grey=grey))
+    picture_bytes = _decoded_bytes(sides, _shrink(job, facts), grey=grey)
+    # Memory and disk are those of each machine: the first decides.
+    stream, why_stream = told(ranks, asked or must_stream(samples, picture_bytes, ranks.local_count))
     if stream:
         say(f"the training pictures are streamed ({why_stream})")
     name, pretrained, _ = choose_network(recipe, facts)
@@ -135,6 +148,10 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     if frozen:
         precision, why = "float32", "features are answers"
     say(f"working on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
+    if ranks.several:
+        say(
+            f"{ranks.count} processes share the work, {ranks.local_count} of them on this machine; the first one speaks"
+        )
     return samples, facts, machine, frozen, stream
 
 
@@ -145,14 +162,18 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     loop, material = prepared.loop, prepared.material
     _write_down(job, loop, material)
     loop.checkpoints = job.run.checkpoints()
-    if job.resuming and latest(loop.checkpoints) is not None:
+    if job.resuming and told(job.ranks, latest(loop.checkpoints) is not None):
         loop.restore()
+        gathered(job.ranks, None)  # nothing is written there before all have read it
         job.observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
     reading_seconds, began = time.monotonic() - began, time.monotonic()
     progress, resolved = loop.run(), loop.decided()
+    share_weights(job.ranks, loop.network)
     if prepared.streamed is not None:
-        material = without_failures(material, {int(row): reason for row, reason in progress.unread.items()})
-    model, scores = _calibrated(loop.model, material)
+        # Each has met those of its own shards.
+        unread = [pair for some in gathered(job.ranks, list(progress.unread.items())) for pair in some]
+        material = without_failures(material, {int(row): reason for row, reason in unread})
+    model, scores = _calibrated(job, loop.model, material)
     return Trained(
         model=model,
         scores=scores,
@@ -198,15 +219,18 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             observer=observer,
         )
     else:
-        reading = build_store(
-            samples,
-            samples.rows(TRAIN),
-            threads=machine.threads,
-            shrink=shrink,
-            scaled=scaled,
-            keep_from=kept.KEEP_FROM,
-            observer=observer,
-        )
+        with first_here(job.ranks):  # what it decodes and keeps, the others of this machine find
+            reading = build_store(
+                samples,
+                samples.rows(TRAIN),
+                threads=machine.threads,
+                shrink=shrink,
+                scaled=scaled,
+                keep_from=kept.KEEP_FROM,
+                observer=observer,
+                # Each process of a machine holds all of them.
+                room=int(available_memory() * STORE_SHARE / job.ranks.local_count) if job.ranks.several else None,
+            )
     store = reading.store
     require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
     pictures = len(samples.rows(TRAIN)) - len(reading.failures)
@@ -254,7 +278,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             network=OWN_NETWORK if job.network is not None else name,
             arguments=arguments,
             pretrained=pretrained,
-            device=machine.device,
+            device=machine.device.partition(":")[0] if job.ranks.several else machine.device,
             precision=machine.precision,
             threads=machine.threads,
         )
@@ -264,6 +288,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
         resolved = decide(recipe)
         if stream:
             resolved = replace(resolved, buffer=buffer_for(used, train_rows))
+        resolved = replace(resolved, processes=job.ranks.count)
         observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
     task, augmentation = _task(resolved, used), Augmentation(**resolved.augment)
     streamed = None
@@ -290,26 +315,33 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             seed=seed,
             augmentation=augmentation,
             weights=weights,
+            rank=job.ranks.rank,
+            ranks=job.ranks.count,
         )
 
     if job.resolved is None and recipe.batch_size == "auto":
         ours = job.network is None
-        found = choose_batch_size(
-            network, spec, task, resolved, batches_of, pictures=facts.pictures, channels_last=ours
-        )
-        observer.say(found.words)
-        resolved = replace(decide(replace(recipe, batch_size=found.size)), buffer=resolved.buffer)
+        chosen = 0
+        if job.ranks.first:
+            found = choose_batch_size(
+                network, spec, task, resolved, batches_of, pictures=facts.pictures, channels_last=ours
+            )
+            observer.say(found.words)
+            chosen = found.size
+        decided = decide(replace(recipe, batch_size=told(job.ranks, chosen)))
+        resolved = replace(decided, buffer=resolved.buffer, processes=job.ranks.count)
     batches = batches_of(resolved.batch_size)
-    replan = None
+    replan: Callable[[Loop], None] | None = None
     if job.resolved is None and recipe.threads is None and machine.device == "cpu" and job.network is None:
         one = torch.zeros(1, spec.channels, spec.height, spec.width)
-        step = multiply_adds(network, one) * resolved.batch_size
+        step = multiply_adds(network, one) * resolved.batch_size / job.ranks.count
         resolved = replace(resolved, threads=threads_for(step, machine.threads))
     torch.set_num_threads(resolved.threads)
     if job.resolved is None:
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch, fingerprint=fingerprint(material))
         if recipe.minutes is not None:
             resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
+        resolved = _decided_by_first(job, resolved)
     elif job.further:
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
     if recipe.from_run is None and recipe.weights is None:
@@ -328,6 +360,13 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
     )
     if not resolved.reasons:
         resolved = replace(resolved, reasons=(spec_words, f"network: {why}"))
+    share_weights(job.ranks, network)
+    if job.ranks.several and has_batch_norm(network):
+        observer.say(
+            "batch norm: each process takes its statistics from its own part of a batch, about "
+            f"{counted(resolved.batch_size // job.ranks.count, 'picture')}, so the result is not quite that of one "
+            "process; those of the first process answer"
+        )
     loop = Loop(
         model,
         batches,
@@ -336,6 +375,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
         observer=observer,
         replan=replan,
         on_split=lambda loop: _write_down(job, loop, material),
+        ranks=job.ranks,
     )
     return Prepared(loop=loop, material=material, streamed=streamed, reasons=resolved.reasons)
 
@@ -348,7 +388,7 @@ def _plan_minutes(
     spec: InputSpec,
     task: Classification,
     network: nn.Module,
-) -> tuple[Resolved, nn.Module, Replanner]:
+) -> tuple[Resolved, nn.Module, Callable[[Loop], None]]:
     """The plan for the time, the network of the width that was planned, and what plans the rest anew."""
 
     def build(arguments: dict[str, Any]) -> nn.Module:
@@ -356,12 +396,47 @@ def _plan_minutes(
             return copy.deepcopy(job.network)
         return _build(job, resolved.network, task.num_outputs, spec, resolved.pretrained, arguments).network
 
+    if not job.ranks.first:
+        planned = _decided_by_first(job, resolved)
+        return planned, build(planned.arguments), _followed(job)
     planned, time_plan = plan_for_time(job, resolved, material, batches, spec, task, build)
+    planned = _decided_by_first(job, planned)
     if planned.arguments != resolved.arguments:
         network = build(planned.arguments)
     most = MOST_EPOCHS.get(planned.network, math.inf) * batches.steps_per_epoch
 
-    return planned, network, Replanner(job, time_plan.reserve, most, lambda loop: _write_down(job, loop, material))
+    replan = Replanner(job, time_plan.reserve, most, lambda loop: _write_down(job, loop, material))
+    return planned, network, _followed(job, replan)
+
+
+def _followed(job: Job, replan: Callable[[Loop], None] | None = None) -> Callable[[Loop], None]:
+    """`replan` on the first rank, whose plans all of them then follow."""
+
+    def follow(loop: Loop) -> None:
+        if replan is not None:
+            replan(loop)
+        loop.progress.plans = told(job.ranks, loop.progress.plans)
+
+    return follow
+
+
+def _decided_by_first(job: Job, resolved: Resolved) -> Resolved:
+    """What the first rank has resolved: clocks and machines differ, and the ranks must not."""
+    if not job.ranks.several:
+        return resolved
+    return Resolved.from_mapping(told(job.ranks, resolved.to_mapping()), "process 0")
+
+
+def _for_these_ranks(job: Job) -> Job:
+    """The job with what was resolved for another number of processes adapted to this one, which is said."""
+    before, now = job.resolved, job.ranks.count
+    if before is None or before.processes == now:
+        return job
+    job.observer.say(
+        f"begun by {counted(before.processes, 'process', 'processes')}, goes on with {now}: the same draws, sums in "
+        "another order, so no longer bit for bit"
+    )
+    return replace(job, resolved=replace(before, processes=now))
 
 
 def _ask_mirrors(
@@ -387,13 +462,13 @@ def _fit_stem(network: nn.Module, spec: InputSpec, store: PixelStore) -> None:
         network.fit_stem(spec.normalize(pictures))
 
 
-def _calibrated(model: Model, material: Material) -> tuple[Model, dict[str, torch.Tensor]]:
+def _calibrated(job: Job, model: Model, material: Material) -> tuple[Model, dict[str, torch.Tensor]]:
     """The model whose probabilities fit the validation pictures best, its answers stay the same; and the scores of
     the splits that it has looked at."""
     validation = _validation(material)
     if validation is None or not isinstance(model.task, Classification):
         return model, {}
-    scores = model.outputs(validation.pictures, model.network)
+    scores = shared_rows(job.ranks, validation.pictures, lambda part: model.outputs(part, model.network))
     answers = model.task.decode(scores).numpy()
     return replace(model, task=model.task.calibrated(answers, validation.targets)), {VALIDATION: scores}
 

@@ -91,6 +91,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def positive_or_auto(text: str) -> int | str:
+    """A whole number of at least 1, or "auto", for argparse."""
+    return text if text == "auto" else positive(text)
+
+
 def one_of(choices: Sequence[str]) -> Callable[[str], str]:
     """One of `choices`, for argparse, with the nearest for what is none of them."""
 

@@ -124,9 +124,20 @@ class LiveDisplay(Observer):
         self._live.update(Text(""), refresh=True)
 
 
-def display() -> PlainLines | LiveDisplay:
+class NoDisplay(Observer):
+    """For all but the first of several processes."""
+
+    def close(self) -> None:
+        """Nothing is left to tidy."""
+
+
+def display() -> PlainLines | LiveDisplay | NoDisplay:
     """The display that fits where stderr goes."""
     import os
 
+    from striate.machine.ranks import ranks_here
+
+    if not ranks_here().first:
+        return NoDisplay()
     terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return LiveDisplay() if terminal else PlainLines()

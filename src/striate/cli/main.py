@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.errors import InputError, unknown
+from striate.errors import InputError, ProcessLost, SharedError, unknown
 
 # What a disk says that has no room left, wherever it is met.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -71,8 +71,12 @@ def status(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        _complain(str(error))
+        if _speaks(error):
+            _complain(str(error))
         return 2
+    except ProcessLost as error:
+        _complain(str(error))
+        return 1
     except KeyboardInterrupt as stop:
         import shlex
 
@@ -139,6 +143,20 @@ def help_text() -> str:
         lines.append("")
     lines += ["striate COMMAND --help tells the options of a command.", ""]
     return "\n".join(lines)
+
+
+def _speaks(error: InputError) -> bool:
+    """Of several processes one says what all of them met: the first, or the first of a machine before they have met."""
+    if "RANK" not in os.environ:
+        return True
+    from striate.machine.ranks import have_met, ranks_here
+
+    try:
+        here = ranks_here()
+    except InputError:
+        return True
+    alike = isinstance(error, SharedError) or (here.local_rank > 0 and not have_met())
+    return here.first or not alike
 
 
 def _complain(text: str) -> None:

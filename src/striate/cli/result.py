@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 
 from striate.cli.text import percent_with_interval, print_json
+from striate.machine.ranks import ranks_here
 from striate.models.run import Run
 from striate.names import on_one_line
 from striate.observer import duration
 
 
 def show_run(run: Run, *, as_json: bool) -> None:
-    """Print the figures of a finished run and where its report lies."""
+    """Print the figures of a finished run and where its report lies. Of several processes the first does."""
+    if not ranks_here().first:
+        return
     metrics = run.metrics
     if as_json:
         # What the page tells beside the figures is for the page.

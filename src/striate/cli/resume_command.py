@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from striate.cli.flags import Parser, positive
+from striate.cli.flags import Parser, positive, positive_or_auto
 from striate.cli.result import show_run
 from striate.cli.text import print_json
 from striate.names import on_one_line
@@ -22,6 +22,7 @@ def add_arguments(parser: Parser) -> None:
         action="store_true",
         help="repeat the steps before the last checkpoint, keep nothing; exit status 1 where a bit differs",
     )
+    parser.add_argument("--processes", type=positive_or_auto, metavar="N|auto", help="go on with so many processes")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
 
@@ -37,7 +38,13 @@ def run(arguments: argparse.Namespace, started: float) -> int:
         if given.get("verify", False):
             found = resume(given["run"], epochs=given.get("epochs"), source=source, verify=True, observer=show)
         else:
-            finished = resume(given["run"], epochs=given.get("epochs"), source=source, observer=show)
+            finished = resume(
+                given["run"],
+                epochs=given.get("epochs"),
+                processes=given.get("processes"),
+                source=source,
+                observer=show,
+            )
     finally:
         show.close()
     if given.get("verify", False):

@@ -72,7 +72,8 @@ class Batches:
     `pictures` are those of `rows` (n,), their numbers in the table that the task was bound to (0..n-1
     where None), in that order; `weights` (n,) goes with `rows`. The last batch of an epoch is left out
     where it is not whole and there is a whole one (`drop_last`). Of each batch of `batch_size`, rank
-    `rank` of `ranks` gets its own slice. With `ahead`, one thread makes up to two batches in advance.
+    `rank` of `ranks` gets its own slice; slices differ in length by one at most. With `ahead`, one thread makes up to
+    two batches in advance.
 
     Mixing: the partner of a picture is the next one in the order of the epoch (the first, for the last).
     The order is random, so the pairs are; and a batch needs but one picture more, wherever it is cut.
@@ -104,9 +105,13 @@ class Batches:
         require(count > 0, "there are no training pictures")
         require(batch_size >= 1, f"the batch size must be at least 1, got {batch_size}")
         require(
-            batch_size % ranks == 0 and count >= ranks,
-            f"{ranks} processes cannot share batches of {batch_size} out of {count} pictures;"
-            f" use a batch size that is a multiple of {ranks}",
+            min(batch_size, count) >= ranks,
+            f"{ranks} processes cannot share batches of {batch_size} out of {count} pictures: each must get one; "
+            f"use a batch size of at least {ranks}, or fewer processes",
+        )
+        require(
+            batch_size % ranks == 0 or not isinstance(pictures, Streamed),
+            f"{ranks} processes that stream cannot share batches of {batch_size}; use a multiple of {ranks}",
         )
         self.pictures, self.task, self.frame = pictures, task, frame
         self.batch_size, self.seed, self.ahead = batch_size, seed, ahead

@@ -61,6 +61,8 @@ class Run:
     made: tuple[Path, ...] = field(default=(), compare=False, repr=False)
     # Against a second training into it, while there is one.
     held: Held | None = field(default=None, compare=False, repr=False)
+    # Of several processes that train together only the first writes.
+    writes: bool = field(default=True, compare=False, repr=False)
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -87,6 +89,8 @@ class Run:
 
     def write(self, name: str, content: bytes | str) -> None:
         """Write one file of the folder. Raises InputError where the disk refuses; the old one then stays."""
+        if not self.writes:
+            return
         write_atomically(self.folder / name, content)
         if name not in BEGUN:
             _forget_given_up(self.folder)
@@ -98,6 +102,8 @@ class Run:
         that a run that is trained further and stopped is not taken for a finished one.
         """
         folder = self.folder / CHECKPOINTS
+        if not self.writes:
+            return folder
         _forget_given_up(self.folder)
         try:
             (self.folder / REPORT).unlink(missing_ok=True)
@@ -133,6 +139,8 @@ class Run:
 
     def give_up_if_empty(self) -> None:
         """Where nothing but the beginning of a log and a recipe was written, leave everything as it was found."""
+        if not self.writes:
+            return
         try:
             aside = self.folder / GIVEN_UP
             learned = [name for name in OWN_FILES if name not in BEGUN and (self.folder / name).exists()]

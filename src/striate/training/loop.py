@@ -21,6 +21,7 @@ from striate.data.batches import Batch, Batches
 from striate.errors import InputError
 from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast
+from striate.machine.ranks import ALONE, Ranks, told
 from striate.machine.seeding import seed_draws
 from striate.models.model import Model, PreparedLike
 from striate.models.run import BEST, LAST, PREVIOUS
@@ -39,6 +40,7 @@ from striate.training.history import Row
 from striate.training.memory import Buffers, in_parts, parts_at, split_further, split_words
 from striate.training.optimizers import build_optimizer, set_rate
 from striate.training.pace import Pace
+from striate.training.parallel import answered, average_gradients, seed_of_step, share_weights
 from striate.training.resolved import Resolved
 from striate.training.schedules import schedule_named
 
@@ -66,7 +68,8 @@ class Loop:
     checkpoints: an existing folder; None keeps nothing. replan: called after each epoch but the last, after its
     validation; it may call `plan_anew`. on_split: called when a batch did not fit into memory, before it is done in
     parts; it may write `splits` down. checkpoint_seconds: between checkpoints (0: after every step); None:
-    CHECKPOINT_SECONDS, with an early first one.
+    CHECKPOINT_SECONDS, with an early first one. ranks: the processes that share each batch; `batches` gives the slice
+    of this one, and the first alone writes checkpoints.
     """
 
     def __init__(
@@ -81,10 +84,11 @@ class Loop:
         replan: Callable[[Loop], None] | None = None,
         on_split: Callable[[Loop], None] | None = None,
         checkpoint_seconds: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.batches, self.validation, self.plan = model, batches, validation, plan
         self.checkpoints, self.observer = checkpoints, observer
-        self.replan, self.on_split = replan, on_split
+        self.replan, self.on_split, self.ranks = replan, on_split, ranks
         self.network = model.network
         self.optimizer = build_optimizer(self.network, plan.optimizer, plan.learning_rate)
         self.averaged = Averaged(self.network, plan.averaging) if plan.averaging else None
@@ -190,10 +194,13 @@ class Loop:
             self.optimizer.zero_grad(set_to_none=True)
             parts = in_parts(batch, parts_at(self.splits, self.progress.step + 1))
             losses = [self._add_gradient(part, batch) for part in parts]
+            loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+            if self.ranks.several:
+                loss = self._over_ranks(loss, batch)
             if self.plan.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
             evaluated += 1
-            return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+            return loss
 
         try:
             loss: torch.Tensor = self.optimizer.step(evaluate)
@@ -226,12 +233,26 @@ class Loop:
         else:
             weights, all_weights = (one.to(device, non_blocking=True) for one in (part.weights, whole.weights))
             loss = _weighted(losses, weights, all_weights)
-        if self._read_every == 1 and not math.isfinite(float(loss.detach())):
-            # Before the step, while the weights still show where it came from.
-            self._seed_step()
-            raise before_step(self.network, self.plan, self.progress.step + 1, inputs)
+        if not self.ranks.several:
+            self._require_number(loss, inputs)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+    def _over_ranks(self, loss: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The loss of the batch of all ranks, of which `batch` is this one's; its gradient takes the place of ours.
+
+        All of them see the same loss, and stop together where it is no number.
+        """
+        weight = float(len(batch)) if batch.weights is None else batch.weights.sum()
+        loss = average_gradients(self.ranks, self.network.parameters(), loss, weight)
+        self._require_number(loss, self.model.inputs(batch.pictures[:1].to(self.model.device)))
+        return loss
+
+    def _require_number(self, loss: torch.Tensor, inputs: torch.Tensor) -> None:
+        """Before the step, while the weights still show where it came from. Raises Diverged."""
+        if self._read_every == 1 and not math.isfinite(float(loss.detach())):
+            self._seed_step()
+            raise before_step(self.network, self.plan, self.progress.step + 1, inputs)
 
     def _split_further(self, pictures: int) -> None:
         """Twice as many parts, from this step on; written down before they take effect."""
@@ -250,8 +271,8 @@ class Loop:
         raise InputError(f"the network must give {count}x{wanted} numbers for {count} pictures, it gives {got}")
 
     def _seed_step(self) -> None:
-        # Dropout is drawn from (seed, step), whatever was drawn before.
-        seed_draws(self.model.device, (self.plan.seed * 1_000_003 + self.progress.step) % 2**63)
+        # Dropout is drawn from (seed, step, rank), whatever was drawn before.
+        seed_draws(self.model.device, seed_of_step(self.plan.seed, self.progress.step, self.ranks.rank))
 
     # -- how far --------------------------------------------------------------------------------
 
@@ -351,8 +372,9 @@ class Loop:
         stop = False
         if self.validation is not None and (finished or (progress.epoch + 1) % self.plan.validate_every == 0):
             began = time.monotonic()
-            answers = self.answering().answer(self.validation.pictures).numpy()
-            figures = self.model.task.metrics(answers, self.validation.targets)
+            share_weights(self.ranks, self.network, self.averaged.network if self.averaged else None)
+            answers = answered(self.ranks, self.answering(), self.validation.pictures).numpy()
+            figures = told(self.ranks, self.model.task.metrics(answers, self.validation.targets))
             now = time.monotonic()
             progress.seconds = now - self._started
             self._pace.validated(now - began)
@@ -398,7 +420,7 @@ class Loop:
         Raises Diverged rather than overwrite a good checkpoint by weights that are no numbers, and InputError
         where the disk refuses.
         """
-        if self.checkpoints is None:
+        if self.checkpoints is None or not self.ranks.first:
             return
         progress = self.progress
         require_finite(self.network, self.plan, progress.step)

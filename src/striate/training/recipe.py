@@ -131,7 +131,14 @@ class Recipe:
     seed: int = setting(0, "number from which everything random is drawn", at_least=0, at_most=2**63 - 1)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
     precision: str = setting("auto", "number format of training", choices=("auto", "float32", "bfloat16"))
-    threads: int | None = setting(None, "threads of the processor", at_least=1, at_most=1024)
+    threads: int | None = setting(None, "threads of the processor, for each process", at_least=1, at_most=1024)
+    processes: int | str = setting(
+        1,
+        "processes that share each batch; auto: one for each GPU",
+        words=("auto",),
+        at_least=1,
+        at_most=4096,
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -53,6 +53,7 @@ class Resolved:
     precision: str = setting("float32", "", choices=("float32", "bfloat16"))
     device: str = "cpu"
     threads: int = setting(1, "", at_least=1)
+    processes: int = setting(1, "", at_least=1)
     seed: int = setting(0, "", at_least=0, at_most=2**63 - 1)
     validate_every: int = setting(1, "", at_least=1)  # epochs
     # Pictures of the shuffle buffer where the training pictures are streamed; None: they are decoded once.

@@ -67,7 +67,7 @@ def kinds(settings: type, name: str) -> tuple[type, bool]:
     hint = _hints(settings)[name]
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         plain = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-        return typing.get_origin(plain[0]) or plain[0], True
+        return typing.get_origin(plain[0]) or plain[0], type(None) in typing.get_args(hint)
     return typing.get_origin(hint) or hint, False
 
 

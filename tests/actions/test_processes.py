@@ -1,0 +1,167 @@
+"""`--processes N` and torchrun: one training of several processes, and how it ends when one of them does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import striate
+from striate.errors import InputError
+
+# No dropout and no batch norm, which are drawn and counted by each process for itself.
+SETTINGS = {
+    "network": "lenet5",
+    "batch_size": 8,
+    "device": "cpu",
+    "threads": 1,
+    "precision": "float32",
+    "seed": 3,
+    "epochs": 3,
+}
+FLAGS = [word for name, value in SETTINGS.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+SOURCE = str(Path(striate.__file__).resolve().parents[1])
+
+
+def environment(**more: str) -> dict[str, str]:
+    apart = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "NO_COLOR", "FORCE_COLOR", "TERM")
+    plain = {name: value for name, value in os.environ.items() if name not in apart}
+    return {**plain, "PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "1", **more}
+
+
+def history(run: Path) -> list[dict[str, float]]:
+    with (run / "history.csv").open(newline="") as file:
+        return [
+            {name: float(value) for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)
+        ]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors")
+
+
+def assert_equal_bits(run: Path, other: Path) -> None:
+    assert history(run) == history(other)
+    ours, theirs = weights(run), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert (run / "predictions.csv").read_bytes() == (other / "predictions.csv").read_bytes()
+
+
+class Watch(striate.Observer):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.steps = 0
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def on_step(self, record):
+        self.steps += 1
+
+
+@pytest.fixture(scope="module")
+def alone(pictures, tmp_path_factory) -> Path:
+    return striate.train(pictures, out=tmp_path_factory.mktemp("alone") / "run", **SETTINGS).folder
+
+
+@pytest.fixture(scope="module")
+def two(pictures, tmp_path_factory) -> Path:
+    watch = Watch()
+    run = striate.train(pictures, out=tmp_path_factory.mktemp("two") / "run", processes=2, observer=watch, **SETTINGS)
+    assert watch.steps == len(history(run.folder)) * 5
+    assert any(line.startswith("2 processes share the work") for line in watch.lines)
+    return run.folder
+
+
+def test_two_processes_do_what_one_does(alone, two):
+    assert len(history(two)) == 3
+    for one, other in zip(history(two), history(alone), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-4)
+        assert one["validation_accuracy"] == other["validation_accuracy"]
+    metrics = [json.loads((run / "metrics.json").read_text()) for run in (alone, two)]
+    assert metrics[0]["counts"] == metrics[1]["counts"]
+    assert metrics[0]["test"]["n"] == metrics[1]["test"]["n"] == metrics[0]["counts"]["by_split"]["test"]
+    assert len((two / "predictions.csv").read_text().splitlines()) == 1 + metrics[0]["counts"]["by_split"]["test"]
+    log = (two / "log.txt").read_text()
+    assert log.count("epoch   1") == 1
+    assert "processes = 2" in (two / "recipe.toml").read_text()
+
+
+def test_mistakes_are_one_sentence(pictures, tmp_path):
+    with pytest.raises(InputError, match=r"2 processes cannot share batches of 1 .* at least 2"):
+        striate.train(pictures, out=tmp_path / "run", processes=2, **{**SETTINGS, "batch_size": 1})
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="cannot be handed to other processes"):
+        striate.train(pictures, out=tmp_path / "run", processes=2, network=torch.nn.Flatten())
+    with pytest.raises(InputError, match=r"processes must be a whole number.*got .many."):
+        striate.train(pictures, out=tmp_path / "run", processes="many")
+
+
+# -- started by hand, as a cluster does -------------------------------------------------------------
+
+
+def ranks(count: int, arguments: list[list[str]], cwd: Path) -> list[subprocess.CompletedProcess[str]]:
+    """The command in `count` processes that find each other by the environment."""
+    from striate.actions.launch import _free_port
+
+    port = str(_free_port())
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "striate", *arguments[rank]],
+            env=environment(
+                RANK=str(rank),
+                WORLD_SIZE=str(count),
+                LOCAL_RANK=str(rank),
+                LOCAL_WORLD_SIZE=str(count),
+                MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=port,
+                GLOO_SOCKET_IFNAME="lo",
+            ),
+            cwd=cwd,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(count)
+    ]
+    said = [process.communicate(timeout=120) for process in started]
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *text)
+        for process, text in zip(started, said, strict=True)
+    ]
+
+
+@pytest.mark.long
+def test_ranks_with_different_settings_are_refused(pictures, tmp_path):
+    command = ["train", str(pictures), "--out", "run", *FLAGS]
+    first, second = ranks(2, [command, [*command, "--learning-rate", "0.5"]], tmp_path)
+    assert (first.returncode, second.returncode) == (2, 2)
+    assert first.stderr.splitlines()[-1] == (
+        "striate: process 1 was started with --learning-rate 0.5, process 0 left open; "
+        "start all of them by the same command, with the same versions"
+    )
+    assert second.stderr == ""
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.long
+def test_more_ranks_than_pictures(make_pictures, tmp_path):
+    source = make_pictures(tmp_path / "few", count=1)
+    for name in ("dark", "light", "striped"):
+        (source / "train" / name).mkdir(parents=True)
+        (source / name / "0.png").rename(source / "train" / name / "0.png")
+        (source / "test" / name).mkdir(parents=True)
+        (source / "test" / name / "1.png").write_bytes((source / "train" / name / "0.png").read_bytes())
+        (source / name).rmdir()
+    said = ranks(4, [["train", "few", "--out", "run", *FLAGS]] * 4, tmp_path)
+    assert [one.returncode for one in said] == [2] * 4
+    assert "4 processes cannot share 3 training pictures; start 3 at most" in said[0].stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
