@@ -73,7 +73,9 @@ KINDS = pytest.mark.parametrize(
 
 
 @KINDS
-def test_streamed_pictures_are_those_of_a_store_varied_in_the_same_way(tmp_path, kind):
+# The second is done in another way where all pictures are of one small size.
+@pytest.mark.parametrize("varied", [VARIED, Augmentation(random_resized_crop=0.4)], ids=["turned", "cropped"])
+def test_streamed_pictures_are_those_of_a_store_varied_in_the_same_way(tmp_path, kind, varied):
     write_shards(tmp_path, **kind)
     samples = open_dataset(tmp_path, stream=True)
     # Every third picture is held back: what is streamed is not all that lies in a shard.
@@ -82,8 +84,9 @@ def test_streamed_pictures_are_those_of_a_store_varied_in_the_same_way(tmp_path,
     like = tuple(store.shapes[0].tolist()) if store.uniform else None
     assert (like is None) == ("ragged" in kind)
     for epoch in range(2):
-        kept = by_row(batches(store, drop_last=False).epoch(epoch))
-        read = by_row(batches(streamed(samples, rows, like=like), drop_last=False).epoch(epoch))
+        kept = by_row(batches(store, drop_last=False, augmentation=varied).epoch(epoch))
+        pictures = streamed(samples, rows, like=like)
+        read = by_row(batches(pictures, drop_last=False, augmentation=varied).epoch(epoch))
         assert len(kept) == len(rows)
         assert read == kept
 
