@@ -112,7 +112,7 @@ def results(run: Path) -> tuple[object, ...]:
     with (run / "history.csv").open(newline="") as file:
         history = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
     metrics = json.loads((run / "metrics.json").read_text())
-    del metrics["seconds"]
+    del metrics["seconds"], metrics["page"]["created"]
     same = [(run / name).read_bytes() for name in ("model.safetensors", "predictions.csv", "config.json")]
     return (history, metrics, *same)
 

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from command import QUICK, environment, here, process, snapshot, write_pictures
+
+import striate
+from striate.training.checkpoint import read_progress
 
 Disk = Callable[[str], Path]
 ReadOnly = Callable[[Path], Path]
@@ -51,6 +54,31 @@ def test_full_disk(pages: int, disk: Disk, place: Path, capsys: pytest.CaptureFi
     else:
         assert here(capsys, "train", "pictures", "--out", full / "run", *QUICK).code == 0
     assert here(capsys, "predict", full / "run", "pictures").code == 0
+
+
+def test_a_save_that_fails_keeps_the_checkpoints_that_are_there(
+    disk: Disk, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("striate.training.loop.CHECKPOINT_SECONDS", 0.0)
+    full = disk("size=4m")
+    write_pictures(place / "pictures", count=20)
+    settings = {"network": "linear", "epochs": 4, "batch_size": 8, "threads": 1, "precision": "float32"}
+    whole = striate.train(place / "pictures", out=place / "whole", **settings)
+
+    class Fuller(striate.Observer):
+        def on_step(self, record: Mapping[str, float]) -> None:
+            if record["step"] == 5:
+                fill(full, 0)
+
+    with pytest.raises(striate.InputError, match="the disk is full; make room and try again"):
+        striate.train(place / "pictures", out=full / "run", observer=Fuller(), **settings)
+    checkpoints = full / "run/checkpoints"
+    assert [read_progress(checkpoints / f"{name}.safetensors").step for name in ("previous", "last")] == [3, 4]
+    assert not list(full.rglob("*.part"))
+    (full / "ballast").unlink()
+    striate.resume(full / "run")
+    weights = [(run / "model.safetensors").read_bytes() for run in (whole.folder, full / "run")]
+    assert weights[0] == weights[1]
 
 
 def test_full_disk_while_a_run_is_given_up(disk: Disk, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
