@@ -57,6 +57,7 @@ def evaluate(
     root: str | None = None,
     strict: bool = False,
     device: str = "auto",
+    precision: str | None = None,
     seed: int = 0,
     observer: Observer = SILENT,
 ) -> Evaluated:
@@ -78,6 +79,7 @@ def evaluate(
     if not isinstance(run, Model):
         torch.set_num_threads(usable_cores())
     model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
+    model = model.answering_in(precision)
     samples, split = _one_split(samples, split)
     samples = _matched(samples, model.class_names)
     every = np.arange(len(samples))

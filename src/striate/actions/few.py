@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from striate.actions.choose import laid_out
 from striate.actions.held_back import prepare_for
 from striate.actions.job import (
     Job,
@@ -150,8 +151,8 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     if job.start is not None:
         observer.say(job.start.put_into(built.network, used.class_names) + "; the head is fitted anew")
         origin = f"weights of {job.start.run}"
-    network = built.network.eval().to(machine.device).to(memory_format=torch.channels_last)
-    model = Model(network, spec, Classification(used.class_names), machine.device)
+    model = laid_out(job, Model(built.network.eval(), spec, Classification(used.class_names), machine.device), resolved)
+    network = model.network
     known = np.flatnonzero((used.splits == TRAIN) | (used.splits == VALIDATION))
     pictures = prepared.pictures
     part, watch = network.get_submodule("features"), partial(observer.progress, "features")
@@ -393,8 +394,11 @@ def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Reso
         fit=recipe.fit or ("squash" if job.start is None else job.start.input_spec.fit),
         interpolation="bicubic",
         precision="float32",
+        layout=machine.layout,
         device=machine.device.partition(":")[0] if job.ranks.several else machine.device,
         threads=machine.threads,
         processes=job.ranks.count,
+        allocator=machine.allocator,
+        reference=machine.reference,
         seed=recipe.seed,
     )

@@ -50,6 +50,9 @@ class Machine:
     device: str
     threads: int
     precision: str
+    layout: str
+    allocator: str
+    reference: bool
 
 
 @dataclass(frozen=True, kw_only=True)

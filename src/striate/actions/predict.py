@@ -32,10 +32,13 @@ def predict(
     pictures: Sequence[str | Path] | str | Path,
     *,
     device: str = "auto",
+    precision: str | None = None,
     names_from: Iterable[str] | None = None,
     observer: Observer = SILENT,
 ) -> Predictions:
     """Answers for files, folders and globs; "-" stands for the names in `names_from`, one a line.
+
+    precision: "float32", "bfloat16" or "float16" (on CUDA); that of the model where None, float32 for a run.
 
     Raises InputError where no picture can be read, and where the run cannot be loaded.
     """
@@ -48,6 +51,7 @@ def predict(
     if not isinstance(run, Model):
         torch.set_num_threads(usable_cores())
     model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
+    model = model.answering_in(precision)
     result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer)
     unreadable = tuple((samples.names[row], reason) for row, reason in result.failures)
     if len(unreadable) == len(samples):

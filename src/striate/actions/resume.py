@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from striate.errors import InputError, require
+from striate.machine.precision import reference_computing
 from striate.models.run import CHECKPOINTS, OWN_NETWORK, PREVIOUS, RECIPE, LogFile, Run
 from striate.observer import SILENT, Observer, Observers
 from striate.training.recipe import Recipe, read_recipe, read_source, read_started_in
@@ -204,7 +205,8 @@ def _verified(job: Job, samples: Samples) -> Verification:
         resolved.network != OWN_NETWORK or (run.folder / CHECKPOINTS / PREVIOUS).is_file(),
         f"{run}: has one checkpoint only, and the weights that your network began with are not known",
     )
-    return repeat(prepare_by_steps(job, samples).loop, str(run), run.folder, job.observer)
+    with reference_computing(resolved.reference):
+        return repeat(prepare_by_steps(job, samples).loop, str(run), run.folder, job.observer)
 
 
 def _further(run: Run, resolved: Resolved | None, epochs: int) -> tuple[Resolved, bool]:

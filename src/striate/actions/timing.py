@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from striate.actions.choose import laid_out
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION
 from striate.models.model import Model
@@ -89,10 +90,7 @@ def plan_for_time(
         )
 
     def speed_of(arguments: dict[str, Any]) -> Speed:
-        network = build(arguments).to(resolved.device)
-        if job.network is None:
-            network = network.to(memory_format=torch.channels_last)
-        model = Model(network, spec, task, resolved.device, channels_last=job.network is None)
+        model = laid_out(job, Model(build(arguments), spec, task, resolved.device), resolved)
         return measure(model, batches, resolved, material, MEASURING_SHARE * whole)
 
     arguments = dict(resolved.arguments)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from striate.actions.batch_size import choose_batch_size
+from striate.actions.choose import choose_step, is_reference, laid_out, machine_for
 from striate.actions.few import can_fit_head_on, train_frozen
 from striate.actions.job import (
     Job,
@@ -41,18 +42,15 @@ from striate.data.splits import assign_splits
 from striate.data.store import STORE_SHARE, StoreResult, build_store
 from striate.data.streaming import Streamed, buffer_for, first_pictures, first_rows, in_turn
 from striate.errors import InputError, require
-from striate.machine.allocator import keep_large_blocks
-from striate.machine.devices import pick_device
-from striate.machine.precision import pick_precision
-from striate.machine.ranks import first_here, gathered, placed, told
-from striate.machine.threads import available_memory, threads_for, usable_cores
+from striate.machine.precision import reference_computing
+from striate.machine.ranks import first_here, gathered, told
+from striate.machine.threads import available_memory
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.model import Model, PreparedLike
 from striate.models.run import OWN_NETWORK, RECIPE
 from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
 from striate.networks.small_resnet import SmallResNet
 from striate.observer import Observers
-from striate.taps.multiply_adds import multiply_adds
 from striate.tasks.classification import Classification
 from striate.training.checkpoint import latest
 from striate.training.defaults import (
@@ -83,12 +81,13 @@ PROBED = 200  # pictures whose headers tell how large pictures are
 def carry_out(job: Job, samples: Samples) -> None:
     """Train as the job says and write everything into its run."""
     job = _for_these_ranks(job)
-    samples, facts, machine, frozen, stream = _first_decisions(job, samples)
-    if frozen:
-        trained = train_frozen(job, samples, facts, machine)
-    else:
-        trained = train_by_steps(job, samples, facts, machine, stream=stream)
-    write_results(job, trained)
+    with reference_computing(is_reference(job)):
+        samples, facts, machine, frozen, stream = _first_decisions(job, samples)
+        if frozen:
+            trained = train_frozen(job, samples, facts, machine)
+        else:
+            trained = train_by_steps(job, samples, facts, machine, stream=stream)
+        write_results(job, trained)
 
 
 def prepare_by_steps(job: Job, samples: Samples) -> Prepared:
@@ -100,17 +99,9 @@ def prepare_by_steps(job: Job, samples: Samples) -> Prepared:
 def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machine, bool, bool]:
     """The samples with their splits, what is known of them, the machine, whether the network stays as it is, and
     whether the training pictures are streamed."""
+    machine = machine_for(job)
     recipe, say, ranks = job.recipe, job.observer.say, job.ranks
-    keep_large_blocks()
-    device = pick_device(recipe.device if job.resolved is None else job.resolved.device)
-    here = max(1, usable_cores() // ranks.local_count)
-    threads = (recipe.threads if job.resolved is None else job.resolved.threads) or here
-    torch.set_num_threads(threads)
-    precision, why = pick_precision(recipe.precision, device)
-    if job.resolved is not None:
-        precision, why = job.resolved.precision, "as resolved before"
-    precision, why = told(ranks, [precision, why])
-    machine = Machine(device=placed(ranks, device), threads=threads, precision=precision)
+    torch.set_num_threads(machine.threads)
     say(samples.how)
     for doubt in samples.doubts:
         job.observer.warn(doubt)
@@ -145,9 +136,8 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     frozen = frozen and not stream
     if job.resolved is not None:
         frozen = job.resolved.method == "frozen"
-    if frozen:
-        precision, why = "float32", "features are answers"
-    say(f"working on {device} with {threads} thread{'s' * (threads != 1)} in {precision} ({why})")
+    how = " in float32 (features are answers)" if frozen else ""
+    say(f"working on {machine.device} with {'' if frozen else 'up to '}{counted(machine.threads, 'thread')}{how}")
     if ranks.several:
         say(
             f"{ranks.count} processes share the work, {ranks.local_count} of them on this machine; the first one speaks"
@@ -270,7 +260,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
     mirrors_words = ""
 
     def decide(asked: Recipe) -> Resolved:
-        return resolve_steps(
+        decided = resolve_steps(
             asked,
             facts,
             spec,
@@ -282,6 +272,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
             precision=machine.precision,
             threads=machine.threads,
         )
+        return replace(decided, allocator=machine.allocator, reference=machine.reference)
 
     if resolved is None:
         facts, mirrors_words = _ask_mirrors(recipe, facts, spec, store, samples.targets[reading.rows])
@@ -332,26 +323,21 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
         resolved = replace(decided, buffer=resolved.buffer, processes=job.ranks.count)
     batches = batches_of(resolved.batch_size)
     replan: Callable[[Loop], None] | None = None
-    if job.resolved is None and recipe.threads is None and machine.device == "cpu" and job.network is None:
-        one = torch.zeros(1, spec.channels, spec.height, spec.width)
-        step = multiply_adds(network, one) * resolved.batch_size / job.ranks.count
-        resolved = replace(resolved, threads=threads_for(step, machine.threads))
-    torch.set_num_threads(resolved.threads)
     if job.resolved is None:
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch, fingerprint=fingerprint(material))
-        if recipe.minutes is not None:
-            resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
-        resolved = _decided_by_first(job, resolved)
     elif job.further:
         resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
+    seconds = None if recipe.minutes is None else 60 * recipe.minutes
+    resolved, words = choose_step(job, resolved, Model(network, spec, task, machine.device), batches, machine, seconds)
+    observer.say(words)
+    torch.set_num_threads(resolved.threads)
+    if job.resolved is None and recipe.minutes is not None:
+        resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
+    if job.resolved is None:
+        resolved = _decided_by_first(job, resolved)
     if recipe.from_run is None and recipe.weights is None:
         _fit_stem(network, spec, store)
-    # A network of the user's own may look at its memory (`view`), so its layout is left alone.
-    ours = job.network is None
-    network = network.to(machine.device)
-    if ours:
-        network = network.to(memory_format=torch.channels_last)
-    model = Model(network, spec, task, machine.device, channels_last=ours)
+    model = laid_out(job, Model(network, spec, task, machine.device), resolved)
     observer.say(
         f"{counted(resolved.epochs, 'epoch')} of {counted(batches.steps_per_epoch, 'step')}, "
         f"batches of {resolved.batch_size}, "

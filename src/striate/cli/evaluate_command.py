@@ -9,8 +9,9 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from striate.cli.flags import Parser
+from striate.cli.flags import Parser, one_of
 from striate.cli.text import has_interval, percent_with_interval, print_json, table
+from striate.machine.precision import PRECISIONS
 from striate.names import on_one_line
 
 # How a figure of `Evaluation` is called and whether it is a share of pictures.
@@ -37,6 +38,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--root", metavar="FOLDER", help="folder to which the paths of a table are relative")
     parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
+    parser.add_argument(
+        "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"
+    )
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
 
 
@@ -56,6 +60,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
             root=given.get("root"),
             strict=given.get("strict", False),
             device=given.get("device", "auto"),
+            precision=given.get("precision"),
             observer=show,
         )
     finally:

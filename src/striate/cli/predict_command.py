@@ -15,6 +15,7 @@ import numpy as np
 
 from striate.cli.flags import Parser, one_of, positive
 from striate.cli.text import print_json, table
+from striate.machine.precision import PRECISIONS
 from striate.names import on_one_line, visible
 
 FORMATS = ("table", "csv", "jsonl")
@@ -30,6 +31,9 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
+    parser.add_argument(
+        "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"
+    )
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:
@@ -42,7 +46,12 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     try:
         names = _names_on_stdin() if "-" in given["pictures"] else None
         found = predict(
-            given["run"], given["pictures"], device=given.get("device", "auto"), names_from=names, observer=show
+            given["run"],
+            given["pictures"],
+            device=given.get("device", "auto"),
+            precision=given.get("precision"),
+            names_from=names,
+            observer=show,
         )
     finally:
         show.close()

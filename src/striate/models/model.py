@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
 from striate.errors import InputError, require
 from striate.machine.memory import give_back_memory, is_out_of_memory
-from striate.machine.precision import autocast
+from striate.machine.precision import autocast, pick_precision
 from striate.models.input_spec import InputSpec
 from striate.tasks.task import Task
 
@@ -130,6 +130,15 @@ class Model:
     def _pictures_at_once(self) -> int:
         values = self.input_spec.channels * self.input_spec.height * self.input_spec.width
         return max(1, min(MOST_AT_ONCE, VALUES_AT_ONCE // values))
+
+    def answering_in(self, precision: str | None) -> Model:
+        """The same model with its answers computed in this precision; as it is where None.
+
+        Raises InputError for an unknown one, and for float16 elsewhere than on a CUDA device.
+        """
+        if precision is None:
+            return self
+        return replace(self, precision=pick_precision(precision, self.device)[0])
 
     @property
     def class_names(self) -> tuple[str, ...]:

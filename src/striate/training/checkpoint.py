@@ -42,6 +42,7 @@ class Progress:
     plans: list[list[float]] = field(default_factory=list)  # [first step, progress there, steps in all]
     history: list[Row] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)  # rows of streamed pictures that could not be read, and why
+    scaler: dict[str, float] = field(default_factory=dict)  # of the loss, in float16
 
 
 def latest(folder: Path) -> Path | None:

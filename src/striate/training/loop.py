@@ -19,8 +19,9 @@ import torch
 
 from striate.data.batches import Batch, Batches
 from striate.errors import InputError
+from striate.machine.compilation import compiled
 from striate.machine.memory import give_back_memory, is_out_of_memory
-from striate.machine.precision import autocast
+from striate.machine.precision import autocast, loss_scaler
 from striate.machine.ranks import ALONE, Ranks, told
 from striate.machine.seeding import seed_draws
 from striate.models.model import Model, PreparedLike
@@ -90,7 +91,10 @@ class Loop:
         self.checkpoints, self.observer = checkpoints, observer
         self.replan, self.on_split, self.ranks = replan, on_split, ranks
         self.network = model.network
+        # Steps alone are compiled: answers are computed in batches of many sizes.
+        self.forward = compiled(self.network) if plan.compile else self.network
         self.optimizer = build_optimizer(self.network, plan.optimizer, plan.learning_rate)
+        self.scaler = loss_scaler(plan.precision, model.device)
         self.averaged = Averaged(self.network, plan.averaging) if plan.averaging else None
         self.schedule = schedule_named(plan.schedule)
         self.progress = Progress(plans=_first_plans(plan))
@@ -198,12 +202,19 @@ class Loop:
             if self.ranks.several:
                 loss = self._over_ranks(loss, batch)
             if self.plan.clip is not None:
+                if self.scaler is not None:
+                    self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
             evaluated += 1
             return loss
 
         try:
-            loss: torch.Tensor = self.optimizer.step(evaluate)
+            if self.scaler is None:
+                loss: torch.Tensor = self.optimizer.step(evaluate)
+            else:
+                loss = evaluate()
+                self.scaler.step(self.optimizer)  # type: ignore[arg-type]
+                self.scaler.update()
             return loss
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -226,7 +237,7 @@ class Loop:
         inputs = self.model.inputs(part.pictures.to(device, non_blocking=True))
         targets = part.targets.to(device, non_blocking=True)
         with autocast(self.plan.precision, device):
-            outputs = self._checked(self.network(inputs), len(inputs))
+            outputs = self._checked(self.forward(inputs), len(inputs))
         losses = self.model.task.loss(outputs.float(), targets)
         if part.weights is None or whole.weights is None:
             loss = losses.mean() if part is whole else losses.sum() / len(whole)
@@ -235,7 +246,7 @@ class Loop:
             loss = _weighted(losses, weights, all_weights)
         if not self.ranks.several:
             self._require_number(loss, inputs)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _over_ranks(self, loss: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -427,6 +438,8 @@ class Loop:
         if self.best is not None and self._saved_best != progress.best_epoch:
             write_tensors(self.checkpoints / BEST, self.best, {"epoch": progress.best_epoch})
             self._saved_best = progress.best_epoch
+        if self.scaler is not None:
+            progress.scaler = self.scaler.state_dict()
         average = self.averaged.network if self.averaged is not None else None
         # The same step once more replaces itself: the previous one stays an earlier one.
         keep = None if self._saved_step == progress.step else self.checkpoints / PREVIOUS
@@ -454,6 +467,8 @@ class Loop:
         path = latest(self.checkpoints) or self.checkpoints / LAST
         self.progress = load_checkpoint(path, self.network, average, self.optimizer)
         self._saved_step = self.progress.step
+        if self.scaler is not None:
+            self.scaler.load_state_dict(self.progress.scaler)
         if self.progress.plans[0] != plans[0]:
             self.progress.plans = plans
             self.progress.epochs_without_better = 0

@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from striate.errors import InputError, require
+from striate.machine.allocator import ALLOCATORS, PLAIN
+from striate.machine.precision import CONTIGUOUS, LAYOUTS, PRECISIONS
 from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
 SCHEMA = 1
 RESOLVED, SOURCE, STARTED_IN = "resolved", "source", "started_in"
 BYTES = "bytes"
 LARGEST = 2**20  # bytes of a recipe
+# What `reference` stands for; the number of threads is 1 unless it is named.
+REFERENCE: dict[str, Any] = {"precision": "float32", "layout": CONTIGUOUS, "compile": False, "allocator": PLAIN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,8 @@ class Recipe:
     strict: bool = setting(False, "refuse a source with pictures that cannot be read")
     seed: int = setting(0, "number from which everything random is drawn", at_least=0, at_most=2**63 - 1)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
-    precision: str = setting("auto", "number format of training", choices=("auto", "float32", "bfloat16"))
+    precision: str = setting("auto", "number format of training", choices=PRECISIONS)
+    layout: str = setting("auto", "memory layout of maps in training", choices=("auto", *LAYOUTS))
     threads: int | None = setting(None, "threads of the processor, for each process", at_least=1, at_most=1024)
     processes: int | str = setting(
         1,
@@ -139,6 +144,9 @@ class Recipe:
         at_least=1,
         at_most=4096,
     )
+    compile: bool | None = setting(None, "compile the network (torch.compile)")
+    allocator: str = setting("auto", "keep large blocks of memory between steps, or not", choices=("auto", *ALLOCATORS))
+    reference: bool = setting(False, "compute for comparison: float32, contiguous, one thread, deterministic")
 
     def __post_init__(self) -> None:
         check(self)
@@ -155,6 +163,13 @@ class Recipe:
                 self.from_run is None or not getattr(self, name),
                 f"{name} and from (an earlier run) cannot both be given: the run brings its network and its weights",
             )
+        if self.reference:
+            for name, plain in REFERENCE.items():
+                value = getattr(self, name)
+                require(
+                    value in ("auto", None, plain),
+                    f"reference means {name} {shown(plain)}, so not {name} {shown(value)}; leave one of them away",
+                )
 
 
 def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:

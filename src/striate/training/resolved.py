@@ -11,6 +11,9 @@ from itertools import pairwise
 from typing import Any
 
 from striate.errors import InputError, did_you_mean, require
+from striate.machine.allocator import ALLOCATORS, KEEP
+from striate.machine.precision import CHANNELS_LAST, CONTIGUOUS, FORMATS, LAYOUTS
+from striate.models.run import OWN_NETWORK
 from striate.training.recipe import AugmentSettings, OptimizerSettings, ScheduleSettings
 from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
@@ -50,10 +53,14 @@ class Resolved:
     averaging: float = setting(0.0, "", at_least=0, at_most=0.99999)
     patience: int | None = setting(None, "", at_least=1)
     augment: dict[str, Any] = field(default_factory=dict)  # the fields of Augmentation that are not off
-    precision: str = setting("float32", "", choices=("float32", "bfloat16"))
+    precision: str = setting("float32", "", choices=FORMATS)
+    layout: str = setting(CHANNELS_LAST, "", choices=LAYOUTS)
     device: str = "cpu"
     threads: int = setting(1, "", at_least=1)
     processes: int = setting(1, "", at_least=1)
+    compile: bool = False
+    allocator: str = setting(KEEP, "", choices=ALLOCATORS)
+    reference: bool = False
     seed: int = setting(0, "", at_least=0, at_most=2**63 - 1)
     validate_every: int = setting(1, "", at_least=1)  # epochs
     # Pictures of the shuffle buffer where the training pictures are streamed; None: they are decoded once.
@@ -94,6 +101,8 @@ class Resolved:
         missing = [name for name in ("network", "channels", "height", "width") if name not in values]
         if missing:
             raise InputError(f"{where}: [resolved] lacks {missing[0]}; leave the whole table out to have it decided")
+        if "layout" not in values and values["network"] == OWN_NETWORK:
+            values = {**values, "layout": CONTIGUOUS}  # before it was written down, networks of one's own kept theirs
         return from_mapping(cls, values, where, "resolved.")
 
 

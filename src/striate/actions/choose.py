@@ -1,0 +1,349 @@
+"""How a training step is computed on this machine: number format, layout, threads, compiled or not.
+
+What a flag fixes is fixed. The rest is decided by rule, or for runs that are long enough by measuring: a few steps of
+a copy of the network on a real batch, one thing changed at a time, in turns of the one way and the other. It is
+decided once for a network and a machine and then remembered. Nothing here changes the network, its weights or any
+random number, so a run depends on what was chosen and not on how.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from striate.actions.job import Job, Machine
+from striate.data.batches import Batch, Batches
+from striate.errors import InputError
+from striate.machine.allocator import pick_allocator, use_allocator
+from striate.machine.choices import Choice, Wanted, alternatives, choice_by_rule, question, recall, remember
+from striate.machine.devices import pick_device
+from striate.machine.precision import CHANNELS_LAST, memory_format, pick_precision
+from striate.machine.ranks import placed, told
+from striate.machine.threads import available_memory, usable_cores
+from striate.models.model import Model
+from striate.taps.multiply_adds import multiply_adds
+from striate.training.loop import Loop
+from striate.training.optimizers import set_rate
+from striate.training.recipe import REFERENCE, Recipe
+from striate.training.resolved import Resolved
+
+# Seconds of a run below which measuring costs more than it brings.
+LEAST_RUN = 10.0
+# Measuring takes this share of the run, and not more than so many seconds.
+SHARE, MOST_SECONDS = 0.02, 3.0
+# How many times as fast another way must be. More threads gain less in the run than here, where no other thread
+# prepares batches.
+MARGINS = {"precision": 1.05, "layout": 1.05, "threads": 1.15, "compile": 1.05}
+FEWEST_TURNS, MOST_TURNS = 2, 8
+TURN, MOST_STEPS = 0.03, 16  # seconds of a turn, in not more than so many steps
+CLEARLY_SLOWER, FAR_SLOWER = 0.9, 0.5
+# A typical turn that takes so many times the quickest: another program works here, and what is best beside it may not
+# be best without it.
+STEADY = 1.5
+PROBED = 4  # pictures that tell how long a step is about
+LONGEST_STEP = 0.3  # seconds: of a slower step a part of the batch is measured
+COMPILING = 60.0  # seconds that it takes, for a network of middle size
+
+
+def machine_for(job: Job) -> Machine:
+    """Device, threads, precision, layout and allocator as asked, as resolved before, or by rule.
+
+    The allocator is told here, since it holds for the whole process.
+    """
+    recipe, resolved = job.recipe, job.resolved
+    if resolved is not None:
+        use_allocator(resolved.allocator)
+        return Machine(
+            device=placed(job.ranks, pick_device(resolved.device)),
+            threads=resolved.threads,
+            precision=resolved.precision,
+            layout=resolved.layout,
+            allocator=resolved.allocator,
+            reference=resolved.reference,
+        )
+    wanted = wanted_by(recipe)
+    device = placed(job.ranks, pick_device(recipe.device))
+    # Machines differ, and ranks must not.
+    precision: str = told(job.ranks, pick_precision(wanted.precision or "auto", device)[0])
+    allocator = pick_allocator(REFERENCE["allocator"] if recipe.reference else recipe.allocator, available_memory())
+    use_allocator(allocator)
+    return Machine(
+        device=device,
+        threads=wanted.threads or max(1, usable_cores() // job.ranks.local_count),
+        precision=precision,
+        layout=wanted.layout or CHANNELS_LAST,
+        allocator=allocator,
+        reference=recipe.reference,
+    )
+
+
+def is_reference(job: Job) -> bool:
+    """Whether the job is to be computed as `--reference` says."""
+    return job.recipe.reference if job.resolved is None else job.resolved.reference
+
+
+def wanted_by(recipe: Recipe) -> Wanted:
+    """What the recipe fixes of it."""
+    if recipe.reference:
+        return Wanted(
+            precision=REFERENCE["precision"],
+            layout=REFERENCE["layout"],
+            # Sums are divided among the threads: one fixed number of them.
+            threads=recipe.threads or 1,
+            compile=False,
+        )
+    return Wanted(
+        precision=None if recipe.precision == "auto" else recipe.precision,
+        layout=None if recipe.layout == "auto" else recipe.layout,
+        threads=recipe.threads,
+        compile=recipe.compile,
+    )
+
+
+def choose_step(
+    job: Job, resolved: Resolved, model: Model, batches: Batches, machine: Machine, seconds: float | None = None
+) -> tuple[Resolved, str]:
+    """`resolved` with what was chosen, and a line for the log: what, and why.
+
+    model: around the network that is to be trained, which is left as it is. seconds: of the whole run where they are
+    known; otherwise they are those of `resolved.steps`.
+    """
+    if job.resolved is not None:
+        return _decided(resolved, _choice_of(resolved), "as resolved before")
+    wanted, device, cores = wanted_by(job.recipe), machine.device, machine.threads
+    ours = job.network is None
+    step = None
+    if ours:
+        spec = model.input_spec
+        one = torch.zeros(1, spec.channels, spec.height, spec.width)
+        step = multiply_adds(model.network, one) * resolved.batch_size / job.ranks.count
+    rule = choice_by_rule(wanted, device, cores, ours=ours, step=step)
+    others = alternatives(rule, wanted, device, cores, ours=ours)
+    if machine.reference:
+        return _decided(resolved, rule, "reference")
+    if not wanted.open:
+        return _decided(resolved, rule, "as asked")
+    # Of what a rule decides, the number format is what a person asks about.
+    why = "" if wanted.precision else f"{pick_precision('auto', device)[1]}; "
+    if not ours:
+        # Its forward pass may do more than compute, so it is not run before its training.
+        return _decided(resolved, rule, f"{why}a network of your own is not measured")
+    if job.ranks.several:
+        return _decided(resolved, rule, f"{why}not measured where processes share the machine")
+    if seconds is not None and seconds < LEAST_RUN:
+        return _decided(resolved, rule, f"{why}not measured, the run is short")
+    asked = question(
+        device,
+        cores,
+        wanted,
+        name=resolved.network,
+        arguments=resolved.arguments,
+        pictures=[resolved.batch_size, resolved.channels, resolved.height, resolved.width],
+        optimizer=resolved.optimizer.name,
+        averaged=resolved.averaging > 0,
+    )
+    try:
+        known = recall(asked, wanted)
+    except InputError:
+        known = None  # there is no cache folder: it is said below, where nothing can be kept either
+    if known is not None:
+        return _decided(resolved, known, "remembered from an earlier measurement")
+
+    def steps_of(choice: Choice) -> _Steps:
+        return _Steps(model, batches, _with(resolved, choice))
+
+    with _undisturbed(), closing(batches.epoch(0)) as epoch:
+        batch = next(epoch)
+    with _undisturbed():
+        found = _measured(rule, others, steps_of, batch, resolved.steps, seconds, "compile" in wanted.open)
+    if found.choice is None:
+        return _decided(resolved, rule, f"{why}{found.words}")
+    words = found.words
+    if found.steady:
+        try:
+            remember(asked, found.choice)
+        except InputError as error:
+            words += f"; it cannot be remembered: {error}"
+    return _decided(resolved, found.choice, words)
+
+
+def laid_out(job: Job, model: Model, resolved: Resolved) -> Model:
+    """The model on its device, with its network and its pictures in the layout that was chosen.
+
+    A network of the user's own may look at its memory (`view`): it is left alone unless channels-last was asked for.
+    """
+    channels_last = resolved.layout == CHANNELS_LAST
+    network = model.network.to(model.device)
+    if job.network is None or channels_last:
+        network = network.to(memory_format=memory_format(resolved.layout))
+    return replace(model, network=network, channels_last=channels_last)
+
+
+def _choice_of(resolved: Resolved) -> Choice:
+    return Choice(
+        precision=resolved.precision, layout=resolved.layout, threads=resolved.threads, compile=resolved.compile
+    )
+
+
+def _with(resolved: Resolved, choice: Choice) -> Resolved:
+    return replace(resolved, **asdict(choice))
+
+
+def _decided(resolved: Resolved, choice: Choice, why: str) -> tuple[Resolved, str]:
+    return _with(resolved, choice), f"steps in {choice.words()} ({why})"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Random numbers and threads of this process are as before afterwards."""
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What was chosen (None: nothing was), why, and whether the machine was so quiet that it is worth keeping."""
+
+    choice: Choice | None
+    words: str
+    steady: bool = True
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """How many times as fast another way is, and whether its turns agreed with each other."""
+
+    gain: float
+    steady: bool
+
+
+class _Steps:
+    """Training steps in one way, on a copy of the network. The rate is 0: they cost as much, and lead nowhere."""
+
+    def __init__(self, model: Model, batches: Batches, plan: Resolved) -> None:
+        self.choice = _choice_of(plan)
+        network = copy.deepcopy(model.network).to(model.device).to(memory_format=memory_format(plan.layout))
+        copied = replace(model, network=network, channels_last=plan.layout == CHANNELS_LAST)
+        self.loop = Loop(copied, batches, None, plan)
+        set_rate(self.loop.optimizer, 0.0)
+        network.train()
+
+    def seconds(self, batch: Batch, count: int = 1) -> float:
+        """Of one step, as the mean of `count`."""
+        torch.set_num_threads(self.choice.threads)
+        began = time.perf_counter()
+        for _ in range(count):
+            loss = self.loop.step(batch)
+        float(loss)  # so that an accelerator has come to the end of it
+        return (time.perf_counter() - began) / count
+
+
+def _measured(
+    rule: Choice,
+    others: dict[str, dict[str, Any]],
+    steps_of: Callable[[Choice], _Steps],
+    batch: Batch,
+    steps: int,
+    seconds: float | None,
+    may_compile: bool,
+) -> _Measured:
+    """The best of what was tried, and how the others compared; nothing where it would not pay, and why."""
+    began = time.perf_counter()
+    best = steps_of(rule)
+    some, step = _some(best, batch)
+    expected = steps * step * len(batch) / len(some) if seconds is None else seconds
+    if expected < LEAST_RUN:
+        return _Measured(None, f"not measured, the run takes about {expected:.1f} s")
+    until = began + min(MOST_SECONDS, SHARE * expected)
+    count = max(1, min(MOST_STEPS, math.ceil(TURN / step)))
+    said, steady = [], True
+    for number, (name, change) in enumerate(others.items()):
+        left = until - time.perf_counter()
+        if number and left <= 0:
+            said.append(f"{name} not measured")
+            continue
+        other = steps_of(replace(best.choice, **change))
+        found = _times_as_fast(best, other, some, count, left / (len(others) - number))
+        said.append(f"{_value(name, other.choice)} {found.gain:.2f} times as fast")
+        steady = steady and found.steady
+        if found.gain >= MARGINS[name]:
+            best = other
+            expected = expected / found.gain if seconds is None else seconds
+    if may_compile and SHARE * expected >= COMPILING:
+        gain, cost = _compiled(best, steps_of, some, count)
+        said.append(f"compiled {gain:.2f} times as fast" if gain else "it cannot be compiled here")
+        if gain >= MARGINS["compile"] and expected * (1 - 1 / gain) > cost:
+            best = steps_of(replace(best.choice, compile=True))
+    if not said:
+        return _Measured(None, "there is no other way to try")
+    words = f"measured in {time.perf_counter() - began:.1f} s: {', '.join(said)}"
+    return _Measured(best.choice, words if steady else f"{words}; not remembered, the machine was busy", steady)
+
+
+def _compiled(best: _Steps, steps_of: Callable[[Choice], _Steps], some: Batch, count: int) -> tuple[float, float]:
+    """How many times as fast a compiled step is (0 where there is none), and the seconds until there is one."""
+    began = time.perf_counter()
+    other = steps_of(replace(best.choice, compile=True))
+    try:
+        other.seconds(some)
+    except InputError:
+        return 0.0, 0.0
+    cost = time.perf_counter() - began
+    return _times_as_fast(best, other, some, count, TURN).gain, cost
+
+
+def _some(steps: _Steps, batch: Batch) -> tuple[Batch, float]:
+    """As much of the batch as is measured, and the seconds of a step on it."""
+    few = _part(batch, PROBED)
+    steps.seconds(few)  # the first pays for memory, threads and kernels
+    step = steps.seconds(few)
+    count = max(len(few), int(len(few) * LONGEST_STEP / step))
+    if count >= len(batch) or steps.loop.model.device != "cpu":
+        count = len(batch)  # an accelerator is filled by the whole batch alone
+    if count == len(few):
+        return few, step
+    some = _part(batch, count)
+    steps.seconds(some)
+    return some, steps.seconds(some)
+
+
+def _part(batch: Batch, count: int) -> Batch:
+    weights = None if batch.weights is None else batch.weights[:count]
+    return Batch(batch.pictures[:count], batch.targets[:count], batch.rows[:count], weights)
+
+
+def _times_as_fast(one: _Steps, other: _Steps, batch: Batch, count: int, seconds: float) -> _Compared:
+    """How many times as fast as `one` the other is, in turns: of the quickest and of the typical pair, the lesser."""
+    other.seconds(batch)
+    gain = one.seconds(batch) / other.seconds(batch)
+    if gain < FAR_SLOWER:
+        return _Compared(gain, steady=True)  # threads that wait for each other on a busy machine: no turns of those
+    began = time.perf_counter()
+    firsts: list[float] = []
+    others: list[float] = []
+    while len(firsts) < FEWEST_TURNS or (len(firsts) < MOST_TURNS and time.perf_counter() - began < seconds):
+        firsts.append(one.seconds(batch, count))
+        others.append(other.seconds(batch, count))
+        pairs = [first / second for first, second in zip(firsts, others, strict=True)]
+        gain = min(min(firsts) / min(others), statistics.median(pairs))
+        if len(pairs) >= FEWEST_TURNS and gain < CLEARLY_SLOWER:
+            break
+    steady = all(statistics.median(times) <= STEADY * min(times) for times in (firsts, others))
+    return _Compared(gain, steady)
+
+
+def _value(name: str, choice: Choice) -> str:
+    value = getattr(choice, name)
+    return f"{value} thread{'s' * (value != 1)}" if name == "threads" else str(value)

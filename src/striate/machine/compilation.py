@@ -1,0 +1,31 @@
+"""A network compiled by torch (Inductor), where that was chosen: the same weights, another way through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from striate.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def compiled(network: nn.Module) -> Callable[..., Any]:
+    """The network's forward pass, compiled at its first call, which takes seconds to a minute.
+
+    Calling it raises InputError where it cannot be compiled here (no C++ compiler, for one).
+    """
+    import torch
+    from torch._dynamo.exc import TorchDynamoException
+
+    run = torch.compile(network)
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return run(*arguments)
+        except TorchDynamoException as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"the network cannot be compiled here ({reason}); leave --compile away") from error
+
+    return call
