@@ -540,3 +540,25 @@ def test_breaking_is_noticed_where_losses_are_read_rarely(make_loop):
         loop.network[8].weight[0, 0] = math.nan
     with pytest.raises(Diverged, match=r"at step 6 or in the 19 before it \(learning rate"):
         loop.run()
+
+
+def test_what_a_validation_takes_is_known_before_the_first(make_loop, small_network, monkeypatch):
+    """On a clock that a step moves by 1 s and an answer by half a second: nothing else takes time on it."""
+    now = [0.0]
+
+    class Clocked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = small_network()
+
+        def forward(self, pictures):
+            now[0] += 1.0 if self.training else 0.5 * len(pictures)
+            return self.inner(pictures)
+
+    monkeypatch.setattr("striate.training.loop.time.monotonic", lambda: now[0])
+    watch = Watch()
+    make_loop(network=Clocked(), epochs=2, loop={"observer": watch}).run()
+    told = [record["seconds_left"] for record in watch.steps]
+    # 2 epochs of 6 steps, each with a validation of 15 pictures.
+    left = [(12 - step) * 1.0 + (2 if step <= 6 else 1) * 7.5 for step in range(1, 13)]
+    assert told[1:] == pytest.approx(left[1:])  # nothing is known of validations at the first step

@@ -11,12 +11,12 @@ VALIDATION = 3.0
 EACH = 50  # steps between validations
 
 
-def told(*, steps: int, until: int, first: float = 1.5, spread: float = 0.0, held_back: int = 0) -> tuple[Pace, float]:
+def told(*, steps: int, until: int, first: float = 1.5, spread: float = 0.0) -> tuple[Pace, float]:
     """A pace that has seen `until` of `steps` steps of 0.1 s (the first two slow), and the seconds really left."""
     rng = np.random.default_rng(0)
     durations = 0.1 * (1 + spread * rng.uniform(-1, 1, steps))
     durations[:2] = first
-    pace, now = Pace(100.0, pictures=32, held_back=held_back), 100.0
+    pace, now = Pace(100.0, pictures=32), 100.0
     for step in range(until):
         now += durations[step]
         pace.stepped(now)
@@ -35,9 +35,20 @@ def test_time_left_is_within_15_per_cent_from_the_twentieth_part_on(share):
     assert pace.seconds_left(steps - until, (steps - until) // EACH) == pytest.approx(left, rel=0.05)
 
 
-def test_before_the_first_validation_its_cost_is_guessed_from_the_steps():
-    pace, _ = told(steps=100, until=10, held_back=320)
-    assert pace.seconds_left(0, 1) == pytest.approx(10 * 0.1 / 3)
+def test_before_the_first_validation_its_cost_is_that_of_the_rehearsal():
+    pace, now = Pace(0.0, pictures=32), 0.0
+    for step in range(10):
+        now += 0.1
+        pace.stepped(now)
+        if pace.wants_rehearsal:
+            assert step == 1  # when the steps have settled, and once
+            pace.rehearsed(4.0, took=2.0)
+            now += 2.0
+    assert pace.seconds_per_step == pytest.approx(0.1)  # the rehearsal is no part of it
+    assert pace.seconds_left(5, 2) == pytest.approx(0.5 + 8)
+    pace.validated(6.0)
+    assert pace.seconds_left(5, 2) == pytest.approx(0.5 + 12)
+    assert not pace.wants_rehearsal
 
 
 def test_slow_first_steps_do_not_count():

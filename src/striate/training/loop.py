@@ -53,6 +53,7 @@ CHECKPOINT_SHARE = 0.03
 LONGEST_WITHOUT_CHECKPOINT = 50.0
 # Reading a number from an accelerator waits for it; on the processor it is free.
 STEPS_BETWEEN_READS = 20
+REHEARSED = 64  # pictures that tell what a validation will take, before the first one
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ class Loop:
                 now = time.monotonic()
                 progress.seconds = now - self._started
                 self._pace.stepped(now)
+                if self._pace.wants_rehearsal:
+                    self._rehearse()
                 if last or progress.step % self._read_every == 0:
                     self._read(loss, rate)
                 if last:
@@ -340,8 +343,22 @@ class Loop:
 
     def _new_pace(self) -> Pace:
         pictures = min(self.batches.batch_size, len(self.batches.rows))
-        held_back = 0 if self.validation is None else len(self.validation.targets)
-        return Pace(time.monotonic(), pictures=pictures, held_back=held_back)
+        return Pace(time.monotonic(), pictures=pictures)
+
+    def _rehearse(self) -> None:
+        """Answer a few held-back pictures, to know what a validation will take: it can be far from what as many
+        pictures take in training, in another number format and with other costs of memory."""
+        began = time.monotonic()
+        if self.validation is None:
+            self._pace.rehearsed(0.0, 0.0)
+            return
+        some = self.validation.pictures[:REHEARSED]
+        model = self.answering()
+        model.answer(some)  # the first time pays for memory
+        again = time.monotonic()
+        model.answer(some)
+        now = time.monotonic()
+        self._pace.rehearsed((now - again) / len(some) * len(self.validation.targets), now - began)
 
     def _validations_left(self) -> int:
         if self.validation is None:

@@ -10,20 +10,20 @@ from collections import deque
 # The first steps pay for memory, for threads and for the first batch; they say little about those to come.
 SETTLING = 2
 RECENT = 500  # steps that the estimate is taken from
-# A validation runs the network forward alone, which is about a third of a training step.
-FORWARD_SHARE = 1 / 3
 
 
 class Pace:
-    """`start`, `now`: seconds of any clock that only goes forward. `pictures` in a step; `held_back` in a validation.
+    """`start`, `now`: seconds of any clock that only goes forward. `pictures` in a step.
 
-    Until a validation was measured its cost is that of as many pictures in training times FORWARD_SHARE.
+    Until a validation was measured its cost is what `rehearsed` said.
     """
 
-    def __init__(self, start: float, *, pictures: int, held_back: int = 0) -> None:
-        self._start, self._pictures, self._held_back = start, pictures, held_back
+    def __init__(self, start: float, *, pictures: int) -> None:
+        self._start, self._pictures = start, pictures
         self._steps = 0
-        self._apart = 0.0  # seconds spent in validations
+        self._apart = 0.0  # seconds spent between steps
+        self._rehearsed: float | None = None
+        self._validated = 0.0  # seconds
         self._validations = 0
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
 
@@ -37,7 +37,18 @@ class Pace:
     def validated(self, seconds: float) -> None:
         """A validation took so long, between two steps."""
         self._apart += seconds
+        self._validated += seconds
         self._validations += 1
+
+    @property
+    def wants_rehearsal(self) -> bool:
+        """Whether the steps have settled and nothing is known of validations yet."""
+        return self._steps >= SETTLING and self._rehearsed is None and not self._validations
+
+    def rehearsed(self, seconds: float, took: float) -> None:
+        """A validation will take `seconds`, by a part of it that was tried between two steps and `took` so long."""
+        self._apart += took
+        self._rehearsed = seconds
 
     @property
     def seconds_per_step(self) -> float:
@@ -57,8 +68,5 @@ class Pace:
 
     def seconds_left(self, steps: int, validations: int) -> float:
         """Time for so many more steps and validations, in seconds."""
-        if self._validations:
-            each = self._apart / self._validations
-        else:
-            each = self._held_back / self._pictures * self.seconds_per_step * FORWARD_SHARE
+        each = self._validated / self._validations if self._validations else self._rehearsed or 0.0
         return steps * self.seconds_per_step + validations * each
