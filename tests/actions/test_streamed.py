@@ -199,3 +199,14 @@ def test_a_set_too_large_for_memory_and_disk_is_streamed_unasked(source, tmp_pat
     listening = Listening()
     striate.train(source, out=tmp_path / "no", epochs=1, observer=listening, **SETTINGS)
     assert not any("streamed" in line for line in listening.said)
+
+
+def test_two_processes_share_streamed_shards(tmp_path):
+    source = write_shards(tmp_path / "shards", count=9)
+    lose(source)
+    run = striate.train(source, out=tmp_path / "run", stream=True, epochs=2, processes=2, **SETTINGS)
+    names = {f"part-004.tar/004-{number:04}.png" for number in (3, 4, 11)}
+    assert {one["path"] for one in run.metrics["left_out"]} == names
+    assert sum(run.metrics["counts"]["by_split"].values()) == 177
+    again = striate.train(source, out=tmp_path / "again", stream=True, epochs=2, processes=2, **SETTINGS)
+    assert_same(run.folder, again.folder)
