@@ -89,7 +89,7 @@ def test_the_command_says_so_too(run, capsys):
 def test_a_head_has_no_steps_to_repeat(run):
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace('method = "steps"', 'method = "frozen"'))
-    with pytest.raises(InputError, match="nothing was learned by steps"):
+    with pytest.raises(InputError, match="fitted in one go"):
         striate.resume(run, verify=True)
 
 

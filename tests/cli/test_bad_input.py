@@ -145,6 +145,7 @@ OPTIONS = [
     Row("rate that is no number", pictures, "train pictures --learning-rate nan", ("finite",)),
     Row("endless rate", pictures, "train pictures --learning-rate inf", ("finite",)),
     Row("empty batch", pictures, "train pictures --batch-size 0", ("batch_size must be at least 1",)),
+    Row("a batch of words", pictures, "train pictures --batch-size large", ("whole number or auto, got 'large'",)),
     Row("negative seed", pictures, "train pictures --seed -1", ("seed must be at least 0",)),
     Row("both epochs and minutes", pictures, "train pictures --epochs 1 --minutes 1", ("epochs and minutes",)),
     Row("weights of nobody", pictures, "train pictures --weights w.pth", ("add --network",)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -172,6 +174,32 @@ def test_large_pictures_pass_in_smaller_parts():
     asked.network.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     asked.answer(torch.zeros(5, 3, 1000, 1000, dtype=torch.uint8))
     assert sizes == [2, 2, 1]
+
+
+class Little(nn.Module):
+    """Has no memory for more than `most` pictures."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.layers, self.most, self.counts = network(), most, []
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        self.counts.append(len(pictures))
+        if len(pictures) > self.most:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.layers(pictures)
+
+
+def test_pictures_that_do_not_fit_into_memory_pass_in_smaller_parts():
+    pictures = torch.randint(0, 256, (11, 3, SPEC.height, SPEC.width), dtype=torch.uint8)
+    little = replace(model(), network=Little(3))
+    seen = []
+    answers = little.answer(pictures, lambda done, count: seen.append((done, count)))
+    assert torch.allclose(answers, model().answer(pictures), atol=1e-6)
+    assert seen[-1] == (11, 11)
+    assert [count for count in little.network.counts if count <= 3] == [2] * 5 + [1]
+    with pytest.raises(torch.OutOfMemoryError):
+        replace(model(), network=Little(0)).answer(pictures)
 
 
 def test_the_mode_of_every_part_is_as_it_was_afterwards():

@@ -142,6 +142,8 @@ def _resumed(
         try:
             with together(here):
                 recipe, values = read_recipe(path)
+                if source is None:
+                    read_source(path)  # a recipe that names none is refused before anything else
                 resolved = Resolved.from_mapping(values, str(path)) if values else None
                 further = False
                 if epochs is not None:
@@ -197,7 +199,7 @@ def _verified(job: Job, samples: Samples) -> Verification:
     run, resolved = job.run, job.resolved
     require(
         resolved is not None and resolved.method == "steps",
-        f"{run}: nothing was learned by steps, so there are none to repeat; "
+        f"{run}: a head on a pretrained network is fitted in one go, so there are no steps to repeat; "
         f"train it again by 'striate train SOURCE --recipe {run.folder / RECIPE}'",
     )
     assert resolved is not None
