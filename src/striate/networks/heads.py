@@ -1,4 +1,4 @@
-"""The classifier at the end of any network: found, replaced, or left away for the features before it.
+"""The classifier at the end of any network: found, or left away for the features before it.
 
 The head is the last linear layer (or 1x1 convolution) under one of the names that torchvision and timm
 use, else the last one of the network. Legend: B batch, F features.
@@ -45,24 +45,6 @@ def find_head(network: nn.Module) -> Head:
     if found is None:
         raise InputError(f"{type(network).__name__} has no linear layer at its end that could be fitted to the classes")
     return found
-
-
-def replace_head(network: nn.Module, num_outputs: int) -> Head:
-    """A fresh head of `num_outputs` outputs in the place of the old one (torch's initial weights, zero bias)."""
-    name, old = find_head(network)
-    bias = old.bias is not None
-    fresh: nn.Linear | nn.Conv2d
-    if isinstance(old, nn.Linear):
-        fresh = nn.Linear(old.in_features, num_outputs, bias=bias)
-    else:
-        fresh = nn.Conv2d(old.in_channels, num_outputs, 1, bias=bias)
-    if fresh.bias is not None:
-        nn.init.zeros_(fresh.bias)
-    put(network, name, fresh.to(old.weight.device, old.weight.dtype))
-    # timm's networks and some of torchvision's remember how many classes they have.
-    if isinstance(getattr(network, "num_classes", None), int):
-        network.num_classes = num_outputs  # type: ignore[assignment]
-    return Head(name, fresh)
 
 
 def pooled_features(network: nn.Module, pictures: Tensor) -> Tensor:
