@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -158,10 +161,103 @@ def test_more_ranks_than_pictures(make_pictures, tmp_path):
     for name in ("dark", "light", "striped"):
         (source / "train" / name).mkdir(parents=True)
         (source / name / "0.png").rename(source / "train" / name / "0.png")
-        (source / "test" / name).mkdir(parents=True)
-        (source / "test" / name / "1.png").write_bytes((source / "train" / name / "0.png").read_bytes())
+        for split in ("validation", "test"):
+            (source / split / name).mkdir(parents=True)
+            (source / split / name / "1.png").write_bytes((source / "train" / name / "0.png").read_bytes())
         (source / name).rmdir()
     said = ranks(4, [["train", "few", "--out", "run", *FLAGS]] * 4, tmp_path)
     assert [one.returncode for one in said] == [2] * 4
     assert "4 processes cannot share 3 training pictures; start 3 at most" in said[0].stderr.splitlines()[-1]
     assert not (tmp_path / "run").exists()
+
+
+# -- how it ends --------------------------------------------------------------------------------------
+
+
+COMMAND = (
+    "import sys; from striate.training import loop; loop.CHECKPOINT_SECONDS = 0.0;"
+    "from striate.cli.main import main; main(sys.argv[1:])"
+)
+
+
+def children(parent: int) -> list[int]:
+    """The processes that `parent` started, in the order of their ranks."""
+    return [int(text) for text in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def started(source: Path, place: Path, *more: str) -> subprocess.Popen[str]:
+    """A training of two processes that would take hours, when its first checkpoint is there."""
+    arguments = ["train", str(source), "--out", "run", *FLAGS, "--epochs", "50000", "--processes", "2", *more]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "striate", *arguments],
+        env=environment(),
+        cwd=place,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until = time.monotonic() + 120
+    while not (place / "run/checkpoints/last.safetensors").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the children in /proc")
+def test_a_process_that_is_killed_ends_all_and_the_run_goes_on(pictures, tmp_path):
+    process = started(pictures, tmp_path)
+    first, second = children(process.pid)
+    os.kill(second, signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith("striate: process 1 of 2 was ended by SIGKILL"), err
+    assert last.endswith("striate resume run")
+    assert not Path(f"/proc/{first}").exists()
+    recipe = tmp_path / "run/recipe.toml"
+    text = re.sub(r"(?m)^epochs = 50000$", "epochs = 1", recipe.read_text())
+    recipe.write_text(re.sub(r"(?m)^steps = \d+$", "steps = 1", text))
+    done = subprocess.run(
+        [sys.executable, "-m", "striate", "resume", "run"],
+        env=environment(),
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "going on after step" in done.stderr
+    assert "2 processes share the work" in done.stderr
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_all(pictures, tmp_path):
+    process = started(pictures, tmp_path)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == "striate: stopped; go on where its last checkpoint stands: striate resume run"
+
+
+@pytest.mark.long
+def test_torchrun_does_the_same(pictures, two, tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *("-m", "striate", "train", str(pictures), "--out", "run", *FLAGS),
+        ],
+        env=environment(GLOO_SOCKET_IFNAME="lo"),
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1
+    assert_equal_bits(tmp_path / "run", two)

@@ -48,6 +48,7 @@ class _Process:
     kind: str = ""
     text: str = ""
     heard_all: bool = False
+    status: int | None = None  # with which it ended by itself
     threads: list[threading.Thread] = field(default_factory=list)
 
 
@@ -148,8 +149,8 @@ def _events(
                 yield rank, event
             else:
                 group[rank].heard_all = True
-                group[rank].child.wait()
-        ended = [one for one in group if one.heard_all and one.child.returncode]
+                group[rank].status = group[rank].child.wait()
+        ended = [one for one in group if one.status]
         if ended and any(one.kind != LOST for one in ended):
             return
         if ended:
@@ -189,7 +190,7 @@ def _raise_first(group: list[_Process], folder: str | None) -> None:
         raise RuntimeError(f"process {rank} of {len(group)} failed:\n{one.text}")
     how_to = f"; go on where its last checkpoint stands: striate resume {folder}" if folder else ""
     for rank, one in enumerate(group):
-        status = one.child.returncode
+        status = one.status
         if status and one.kind == "":
             words = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
             hint = " (the system ends processes so that take more memory than there is)" if status == -9 else ""
