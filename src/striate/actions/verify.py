@@ -73,6 +73,8 @@ def repeat(loop: Loop, run: str, folder: Path, observer: Observer) -> Verificati
     average = loop.averaged.network if loop.averaged is not None else None
     if previous.is_file():
         loop.progress = load_checkpoint(previous, loop.network, average, loop.optimizer)
+        if loop.scaler is not None:
+            loop.scaler.load_state_dict(loop.progress.scaler)
     begun = loop.progress
     first = begun.step
     require(first < goal.step, f"{run}: its two checkpoints are of one step; there is nothing between to repeat")
