@@ -162,7 +162,8 @@ def joined(ranks: Ranks, wanted: str) -> Iterator[None]:
         with _answered():
             group.init_process_group(
                 backend,
-                store=PrefixStore(f"striate/{next(_JOINED)}", _group_store()),
+                # torchrun may keep what was said before it started the ranks anew.
+                store=PrefixStore(f"striate/{ranks.restarts}/{next(_JOINED)}", _group_store()),
                 rank=ranks.rank,
                 world_size=ranks.count,
                 timeout=timedelta(seconds=PATIENCE),
