@@ -46,9 +46,9 @@ def main() -> int:
     import torch
 
     if given.keep_blocks:
-        from striate.machine.allocator import keep_large_blocks
+        from striate.machine.allocator import KEEP, use_allocator
 
-        keep_large_blocks()
+        use_allocator(KEEP)
     if given.peak:
         print(json.dumps({f"gflops_{name}": peak(name) for name in ("float32", "bfloat16")}))
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import math
 import random
@@ -206,3 +207,11 @@ def test_what_is_recorded_judges_its_goals_anew(programs: dict[str, ModuleType])
             again = judging.judge(judging.Goal(**settings), rounds)
             assert again.reached == verdict["reached"], (one["name"], verdict["words"])
             assert json.loads(json.dumps(again.missed_by)) == verdict["missed_by"]
+
+
+@pytest.mark.parametrize("program", sorted(PROGRAMS.glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_program_takes_from_striate_is_there(program: Path) -> None:
+    for module, names in re.findall(r"^ *from (striate[\w.]*) import ([\w, ]+)$", program.read_text(), re.MULTILINE):
+        for name in names.split(", "):
+            found = importlib.import_module(module)
+            assert hasattr(found, name) or importlib.util.find_spec(f"{module}.{name}"), f"{module}.{name}"
