@@ -230,7 +230,7 @@ def _prepared(job: Job, samples: Samples, facts: Facts, machine: Machine, *, str
     if job.start is not None:
         name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
         arguments = dict(job.start.arguments)
-    elif recipe.network is None and recipe.width is None and recipe.epochs is not None and resolved is None:
+    elif job.network is None and recipe.network is None and recipe.width is None and recipe.epochs is not None:
         narrow = width_for(name, recipe.epochs)
         if narrow is not None:
             arguments = {"width": narrow}

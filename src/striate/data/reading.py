@@ -82,7 +82,7 @@ def checksum(pixels: np.ndarray) -> int:
 
 def grey_block(samples: Samples, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """`rows` (n,) of a source that holds grey pictures of one size as arrays: (n, H, W, 1) `uint8`, and the checksums
-    (n,) uint64, as `load_picture` gives them one by one; None for any other source."""
+    (n,) uint64, as `checksum` gives them one by one; None for any other source."""
     pictures = samples.pictures
     block = pictures.grey_block(samples.index[rows]) if isinstance(pictures, Arrays) and len(rows) else None
     if block is None:

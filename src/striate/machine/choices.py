@@ -16,7 +16,7 @@ from typing import Any
 
 from striate.machine.description import describe_machine, processor_name, versions
 from striate.machine.files import write_atomically
-from striate.machine.folders import cache_folder
+from striate.machine.folders import cache_folder, cache_place
 from striate.machine.precision import CHANNELS_LAST, CONTIGUOUS, FORMATS, LAYOUTS, native_bfloat16, pick_precision
 from striate.machine.threads import threads_for
 
@@ -107,14 +107,12 @@ def remember(asked: Mapping[str, Any], choice: Choice) -> None:
     """Keep the answer to `asked`. Raises InputError where the cache folder cannot be written."""
     content = {"schema": SCHEMA, "question": _plain(asked), "choice": asdict(choice)}
     content["digest"] = _digest(content)
+    cache_folder(FOLDER)
     write_atomically(_path(asked), json.dumps(content, indent=1) + "\n")
 
 
 def recall(asked: Mapping[str, Any], wanted: Wanted) -> Choice | None:
-    """The answer to `asked` that was kept, if there is one that can be trusted.
-
-    Raises InputError where the cache folder cannot be made.
-    """
+    """The answer to `asked` that was kept, if there is one that can be trusted."""
     path = _path(asked)
     try:
         if path.stat().st_size > LARGEST:
@@ -149,7 +147,7 @@ def _choice(values: Any) -> Choice | None:
 def _path(asked: Mapping[str, Any]) -> Path:
     text = json.dumps(_plain(asked), sort_keys=True)
     name = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return cache_folder(FOLDER) / f"{name}.json"
+    return cache_place(FOLDER) / f"{name}.json"
 
 
 def _digest(content: Mapping[str, Any]) -> str:
