@@ -20,7 +20,14 @@ from typing import Any
 
 SAMPLED = 0.1  # seconds between looks at the memory
 # What a shell may set and a person's plain process would not have.
-UNSET = ("PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "STRIATE_CACHE")
+UNSET = (
+    "PYTHONDONTWRITEBYTECODE",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+    "STRIATE_CACHE",
+)
 
 
 class FailedError(Exception):

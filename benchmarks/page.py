@@ -15,7 +15,7 @@ from judging import Spread, Verdict, ratios, shown, spread, values_of
 
 RECORDS = Path(__file__).resolve().parent / "results"
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- {0}: written by `make bench NAME={0}` -->", "<!-- end of {0} -->"
+BEGIN, END = "<!-- {0}: written by ", "<!-- end of {0} -->"  # the first goes on with the command
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,10 @@ def with_section(text: str, record: Mapping[str, Any]) -> str:
     begin, end = BEGIN.format(record["name"]), END.format(record["name"])
     if begin not in text or end not in text:
         raise ValueError(f"{PAGE.name} lacks the marks of {record['name']}")
+    before, _, rest = text.partition(begin)
+    command, _, after = rest.partition("\n")
     body = "\n".join(section(record))
-    return text.partition(begin)[0] + f"{begin}\n\n{body}\n\n{end}" + text.partition(end)[2]
+    return f"{before}{begin}{command}\n\n{body}\n\n{end}{after.partition(end)[2]}"
 
 
 def write_page(records: Sequence[Mapping[str, Any]]) -> None:
@@ -113,8 +115,9 @@ def write_page(records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def recorded() -> list[dict[str, Any]]:
-    """Every run that is kept in results/."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
+    """Every run of contenders that is kept in results/."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
+    return [record for record in found if "contenders" in record]
 
 
 if __name__ == "__main__":

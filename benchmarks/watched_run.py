@@ -54,9 +54,9 @@ def main() -> int:
     given = parser.parse_args()
     # As the command does before torch is imported.
     from striate.machine.folders import redirect_caches
-    from striate.machine.threads import wait_politely
+    from striate.machine.threads import wait_briefly
 
-    wait_politely()
+    wait_briefly()
     redirect_caches()
     import striate
 

@@ -193,6 +193,9 @@ def test_every_program_has_a_place_on_the_page_and_a_table_replaces_what_was_the
     once = page.with_section(text, record())
     assert "30.0 (20.0 to 40.0)" in once
     assert page.with_section(once, record()) == once
+    for name in ("few_photos_hymenoptera", "resnet18_folder_128"):  # several tables of one program
+        placed = page.with_section(text, record(name=name))
+        assert page.with_section(placed, record(name=name)) == placed != text
     with pytest.raises(ValueError, match="lacks the marks"):
         page.with_section(text, record(name="nowhere"))
 
