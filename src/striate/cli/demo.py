@@ -14,7 +14,7 @@ import numpy as np
 
 from striate.cli.main import status
 from striate.errors import InputError
-from striate.machine.threads import wait_politely
+from striate.machine.threads import wait_briefly
 
 FOLDER = Path("demo")
 MARK = "written by make demo; may be deleted\n"
@@ -39,7 +39,7 @@ def write_digits(folder: Path) -> None:
 def main() -> int:
     """Write the digits, train, predict, and say what to try next."""
     started = time.monotonic()
-    wait_politely()
+    wait_briefly()
     if FOLDER.exists() and not (FOLDER / "DEMO").is_file():
         print(f"striate: {FOLDER}/ is there and was not written by the demo; move it away", file=sys.stderr)
         return 2

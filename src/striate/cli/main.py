@@ -54,9 +54,9 @@ HEADINGS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the command `striate`."""
-    from striate.machine.threads import wait_politely
+    from striate.machine.threads import wait_briefly
 
-    wait_politely()
+    wait_briefly()
     sys.exit(status(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from striate.errors import InputError, ProcessLost
 from striate.machine.folders import redirect_caches
-from striate.machine.threads import wait_politely
+from striate.machine.threads import wait_briefly
 from striate.observer import Observer
 
 
@@ -51,7 +51,7 @@ class Telling(Observer):
 
 def main() -> int:
     """Do what is asked; the exit status is that of the command."""
-    wait_politely()
+    wait_briefly()
     redirect_caches()
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_caller, daemon=True).start()

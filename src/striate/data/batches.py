@@ -23,6 +23,7 @@ from striate.data.placement import Placement
 from striate.data.resample import Frame
 from striate.data.streaming import Streamed
 from striate.errors import InputError, require
+from striate.machine.threads import work_beside
 
 if TYPE_CHECKING:
     import torch
@@ -231,6 +232,7 @@ def _ahead(made: Iterator[Batch]) -> Generator[Batch, None, None]:
 
     def work() -> None:
         try:
+            work_beside()
             for batch in made:
                 if not put(batch):
                     return

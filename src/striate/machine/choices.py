@@ -96,7 +96,7 @@ def question(device: str, cores: int, wanted: Wanted, **network: Any) -> dict[st
         "processor": processor_name(),
         "cores": cores,
         # Threads that spin while they wait are another machine.
-        "waiting": os.environ.get("OMP_WAIT_POLICY", ""),
+        "waiting": [os.environ.get(name, "") for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")],
         "versions": {package: installed.get(package, "") for package in ("striate", "torch")},
         "wanted": asdict(wanted),
         "network": network,

@@ -1,0 +1,118 @@
+"""The network and what it takes, for the pictures at hand: input specification, mirrors, first layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.actions.first_look import SIDE_FROM_NOTHING
+from striate.actions.job import Job
+from striate.data.mirrors import mirror_evidence, sample_rows
+from striate.data.pixel_store import PixelStore
+from striate.data.sources.listing import counted
+from striate.data.store import StoreResult
+from striate.models.input_spec import InputSpec, fit_input_spec
+from striate.networks import BuiltNetwork, InputDefaults, build_network
+from striate.networks.small_resnet import SmallResNet
+from striate.training.defaults import Facts
+from striate.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+STEM_PICTURES = 2000
+
+
+def fit_spec(
+    job: Job, reading: StoreResult, size: int | tuple[int, int] | None, own: InputDefaults | None
+) -> tuple[InputSpec, str]:
+    """The input specification for the pictures that were read, and the sentence for the log.
+
+    size: a side, or (height, width) of a network of one size only. own: the input of published weights.
+    """
+    recipe, resolved = job.recipe, job.resolved
+    store, sizes = reading.store, reading.sizes
+    if resolved is not None:
+        spec, _ = fit_input_spec(
+            store,
+            sizes=sizes,
+            size=(resolved.height, resolved.width),
+            fit=resolved.fit,
+            channels=resolved.channels,
+            crop_share=resolved.crop_share,
+            interpolation=resolved.interpolation,
+            mean=resolved.mean or (None if own is None else own.mean),
+            deviation=resolved.deviation or (None if own is None else own.deviation),
+        )
+        return spec, f"the network's input is {resolved.width}x{resolved.height}, as resolved before"
+    if job.start is not None:
+        known = job.start.input_spec
+        spec, _ = fit_input_spec(
+            store,
+            size=size if isinstance(size, tuple) else recipe.size or (known.height, known.width),
+            fit=recipe.fit or known.fit,
+            channels=known.channels,
+            mean=known.mean,
+            deviation=known.deviation,
+            crop_share=known.crop_share,
+            interpolation=known.interpolation,
+        )
+        shape = f"{spec.width}x{spec.height} with {counted(spec.channels, 'channel')}"
+        return spec, f"the network's input is {shape} ({spec.fit}), mean and deviation those of {job.start.run}"
+    if own is not None and own.mean is not None:
+        return fit_input_spec(
+            store,
+            sizes=sizes,
+            size=recipe.size or own.size,
+            fit=recipe.fit,
+            channels=3,
+            mean=own.mean,
+            deviation=own.deviation,
+            interpolation=own.interpolation,
+        )
+    if isinstance(size, tuple):  # a network of one size only
+        return fit_input_spec(store, sizes=sizes, size=size, fit=recipe.fit)
+    return fit_input_spec(store, sizes=sizes, size=recipe.size, fit=recipe.fit, largest=size or SIDE_FROM_NOTHING)
+
+
+def network_for(
+    job: Job, name: str, num_outputs: int, spec: InputSpec, pretrained: bool, arguments: dict[str, Any]
+) -> BuiltNetwork:
+    """The network called `name` for this input, with the weights that the recipe names."""
+    return build_network(
+        name,
+        num_outputs=num_outputs,
+        channels=spec.channels,
+        size=(spec.height, spec.width),
+        pretrained=pretrained,
+        weights=None if job.recipe.weights is None else Path(job.recipe.weights),
+        arguments=arguments,
+        seed=job.recipe.seed,
+    )
+
+
+def ask_mirrors(
+    recipe: Recipe, facts: Facts, spec: InputSpec, store: PixelStore, targets: np.ndarray
+) -> tuple[Facts, str]:
+    """Whether mirrored training pictures keep their label, where that is not said in the recipe."""
+    # Grey pictures are not mirrored in any case (see `choose_augmentation`).
+    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none" or facts.grey:
+        return facts, ""
+    chosen = sample_rows(len(store), recipe.seed)
+    side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash")
+    pictures = torch.stack([side.prepare(store.pixels(int(index))) for index in chosen])
+    evidence = mirror_evidence(pictures, targets[chosen], grey=bool(facts.grey))
+    words = "keeps its label" if evidence.harmless else "may look like another class"
+    return replace(facts, mirrors=evidence.harmless), f" (a mirrored picture {words} here)"
+
+
+def fit_stem(network: nn.Module, spec: InputSpec, store: PixelStore) -> None:
+    """Let a network that starts from the statistics of its pictures see some of them."""
+    if isinstance(network, SmallResNet):
+        some = np.linspace(0, len(store) - 1, min(STEM_PICTURES, len(store))).astype(np.int64)
+        pictures = torch.stack([spec.prepare(store.pixels(int(index))) for index in some])
+        network.fit_stem(spec.normalize(pictures))

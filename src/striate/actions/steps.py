@@ -1,0 +1,340 @@
+"""A training by steps, prepared: pictures decoded or streamed, network built, everything decided, the loop ready."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from striate.actions.batch_size import choose_batch_size
+from striate.actions.building import ask_mirrors, fit_spec, fit_stem, network_for
+from striate.actions.choose import choose_step, laid_out
+from striate.actions.first_look import known_size, usable_side
+from striate.actions.job import (
+    Job,
+    Machine,
+    Material,
+    fingerprint,
+    report_left_out,
+    require_classes,
+    require_same_pictures,
+)
+from striate.actions.streamed import Telling, identities, prepare_split
+from striate.actions.timing import Replanner, plan_for_time
+from striate.data import kept
+from striate.data.augment import Augmentation
+from striate.data.batches import Batches
+from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.data.sources.listing import counted
+from striate.data.store import STORE_SHARE, StoreResult, build_store
+from striate.data.streaming import Streamed, buffer_for, first_pictures
+from striate.errors import require
+from striate.machine.ranks import first_here, told
+from striate.machine.threads import available_memory
+from striate.models.input_spec import InputSpec
+from striate.models.model import Model, PreparedLike
+from striate.models.run import OWN_NETWORK, RECIPE
+from striate.networks import own_input
+from striate.observer import Observers
+from striate.tasks.classification import Classification
+from striate.training.defaults import Facts, choose_augmentation, choose_network, resolve_steps
+from striate.training.loop import Loop, Validation
+from striate.training.parallel import has_batch_norm, share_weights
+from striate.training.planning import MOST_EPOCHS, width_for
+from striate.training.recipe import Recipe, recipe_text
+from striate.training.resolved import Resolved
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A training by steps with everything decided, before its first step."""
+
+    loop: Loop
+    material: Material
+    streamed: Streamed | None
+    reasons: tuple[str, ...]
+
+
+def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, stream: bool) -> Prepared:
+    """Decode once (or stream), fit the input, build the network, decide what is open. Writes nothing into the run."""
+    recipe, observer, resolved = job.recipe, job.observer, job.resolved
+    size, shrink = known_size(job, facts), usable_side(job, facts)
+    scaled = recipe.augment.name != "none"
+    reading = _training_pictures(job, samples, machine, shrink=shrink, scaled=scaled, stream=stream)
+    store = reading.store
+    require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
+    pictures = len(samples.rows(TRAIN)) - len(reading.failures)
+    facts = replace(facts, pictures=pictures, grey=bool((store.shapes[:, 2] == 1).all()))
+    name, pretrained, why = choose_network(recipe, facts)
+    arguments: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
+    if job.start is not None:
+        name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
+        arguments = dict(job.start.arguments)
+    elif job.network is None and recipe.network is None and recipe.width is None and recipe.epochs is not None:
+        narrow = width_for(name, recipe.epochs)
+        if narrow is not None:
+            arguments = {"width": narrow}
+            why += f"; width {narrow} for so few epochs, in which a wider one learns little more and takes longer"
+    if resolved is not None:
+        name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
+    own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None
+    spec, spec_words = fit_spec(job, reading, size, own)
+    network = job.network
+    if network is None:
+        built = network_for(job, name, len(samples.class_names), spec, pretrained, arguments)
+        network = built.network
+        if built.size != (spec.height, spec.width):
+            spec, spec_words = fit_spec(job, reading, built.size, built.input_defaults)
+        for note in built.notes:
+            observer.say(note)
+    if job.start is not None:
+        observer.say(job.start.put_into(network, samples.class_names))
+    observer.say(spec_words)
+    if stream:
+        observer.say(
+            f"that, and all else that depends on pixels, was decided by the first {counted(len(store), 'picture')}"
+        )
+    material = hold_back(job, samples, spec, reading, machine, stream=stream)
+    require_same_pictures(job, material)
+    used, train_rows = material.samples, material.samples.rows(TRAIN)
+    mirrors_words = ""
+
+    def decide(asked: Recipe) -> Resolved:
+        decided = resolve_steps(
+            asked,
+            facts,
+            spec,
+            choose_augmentation(asked, facts, name, spec),
+            network=OWN_NETWORK if job.network is not None else name,
+            arguments=arguments,
+            pretrained=pretrained,
+            device=machine.device.partition(":")[0] if job.ranks.several else machine.device,
+            precision=machine.precision,
+            threads=machine.threads,
+        )
+        return replace(decided, allocator=machine.allocator, reference=machine.reference)
+
+    if resolved is None:
+        facts, mirrors_words = ask_mirrors(recipe, facts, spec, store, samples.targets[reading.rows])
+        resolved = decide(recipe)
+        if stream:
+            resolved = replace(resolved, buffer=buffer_for(used, train_rows))
+        resolved = replace(resolved, processes=job.ranks.count)
+        observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
+    task, augmentation = task_of(resolved, used), Augmentation(**resolved.augment)
+    streamed = None
+    if resolved.buffer is not None:
+        streamed = Streamed(
+            used,
+            train_rows,
+            buffer=resolved.buffer,
+            threads=machine.threads,
+            like=tuple(store.shapes[0].tolist()) if store.uniform else None,
+            shrink=shrink,
+            scaled=scaled,
+            strict=recipe.strict,
+        )
+        observer = Observers(observer, Telling(streamed, observer))
+    seed, weights = resolved.seed, None if used.weights is None else used.weights[train_rows]
+
+    def batches_of(size: int) -> Batches:
+        return Batches(
+            store if streamed is None else streamed,
+            task=task,
+            frame=spec,
+            batch_size=size,
+            seed=seed,
+            augmentation=augmentation,
+            weights=weights,
+            rank=job.ranks.rank,
+            ranks=job.ranks.count,
+        )
+
+    if job.resolved is None and recipe.batch_size == "auto":
+        ours = job.network is None
+        chosen = 0
+        if job.ranks.first:
+            found = choose_batch_size(
+                network, spec, task, resolved, batches_of, pictures=facts.pictures, channels_last=ours
+            )
+            observer.say(found.words)
+            chosen = found.size
+        decided = decide(replace(recipe, batch_size=told(job.ranks, chosen)))
+        resolved = replace(decided, buffer=resolved.buffer, processes=job.ranks.count)
+    batches = batches_of(resolved.batch_size)
+    replan: Callable[[Loop], None] | None = None
+    if job.resolved is None:
+        resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch, fingerprint=fingerprint(material))
+    elif job.further:
+        resolved = replace(resolved, steps=resolved.epochs * batches.steps_per_epoch)
+    seconds = None if recipe.minutes is None else 60 * recipe.minutes
+    resolved, words = choose_step(job, resolved, Model(network, spec, task, machine.device), batches, machine, seconds)
+    observer.say(words)
+    torch.set_num_threads(resolved.threads)
+    if job.resolved is None and recipe.minutes is not None:
+        resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
+    if job.resolved is None:
+        resolved = _decided_by_first(job, resolved)
+    if recipe.from_run is None and recipe.weights is None:
+        fit_stem(network, spec, store)
+    model = laid_out(job, Model(network, spec, task, machine.device), resolved)
+    observer.say(
+        f"{counted(resolved.epochs, 'epoch')} of {counted(batches.steps_per_epoch, 'step')}, "
+        f"batches of {resolved.batch_size}, "
+        f"{resolved.optimizer.name} at {resolved.learning_rate:.3g} ({resolved.schedule.name}), "
+        f"varied by {augmentation.in_words()}{mirrors_words}"
+    )
+    if not resolved.reasons:
+        resolved = replace(resolved, reasons=(spec_words, f"network: {why}"))
+    share_weights(job.ranks, network)
+    if job.ranks.several and has_batch_norm(network):
+        observer.say(
+            "batch norm: each process takes its statistics from its own part of a batch, about "
+            f"{counted(resolved.batch_size // job.ranks.count, 'picture')}, so the result is not quite that of one "
+            "process; those of the first process answer"
+        )
+    loop = Loop(
+        model,
+        batches,
+        validation_of(material),
+        resolved,
+        observer=observer,
+        replan=replan,
+        on_split=lambda loop: write_down(job, loop, material),
+        ranks=job.ranks,
+    )
+    return Prepared(loop=loop, material=material, streamed=streamed, reasons=resolved.reasons)
+
+
+def _training_pictures(
+    job: Job, samples: Samples, machine: Machine, *, shrink: int | None, scaled: bool, stream: bool
+) -> StoreResult:
+    """All of the training pictures, decoded; of a stream the first ones, by which the rest is decided."""
+    rows = samples.rows(TRAIN)
+    if stream:
+        return first_pictures(
+            samples,
+            rows,
+            seed=job.recipe.seed,
+            threads=machine.threads,
+            shrink=shrink,
+            scaled=scaled,
+            observer=job.observer,
+        )
+    with first_here(job.ranks):  # what it decodes and keeps, the others of this machine find
+        return build_store(
+            samples,
+            rows,
+            threads=machine.threads,
+            shrink=shrink,
+            scaled=scaled,
+            keep_from=kept.KEEP_FROM,
+            observer=job.observer,
+            # Each process of a machine holds all of them.
+            room=int(available_memory() * STORE_SHARE / job.ranks.local_count) if job.ranks.several else None,
+        )
+
+
+def _plan_minutes(
+    job: Job,
+    resolved: Resolved,
+    material: Material,
+    batches: Batches,
+    spec: InputSpec,
+    task: Classification,
+    network: nn.Module,
+) -> tuple[Resolved, nn.Module, Callable[[Loop], None]]:
+    """The plan for the time, the network of the width that was planned, and what plans the rest anew."""
+
+    def build(arguments: dict[str, Any]) -> nn.Module:
+        if job.network is not None:
+            return copy.deepcopy(job.network)
+        return network_for(job, resolved.network, task.num_outputs, spec, resolved.pretrained, arguments).network
+
+    if not job.ranks.first:
+        planned = _decided_by_first(job, resolved)
+        return planned, build(planned.arguments), _followed(job)
+    planned, time_plan = plan_for_time(job, resolved, material, batches, spec, task, build)
+    planned = _decided_by_first(job, planned)
+    if planned.arguments != resolved.arguments:
+        network = build(planned.arguments)
+    most = MOST_EPOCHS.get(planned.network, math.inf) * batches.steps_per_epoch
+
+    replan = Replanner(job, time_plan.reserve, most, lambda loop: write_down(job, loop, material))
+    return planned, network, _followed(job, replan)
+
+
+def _followed(job: Job, replan: Callable[[Loop], None] | None = None) -> Callable[[Loop], None]:
+    """`replan` on the first rank, whose plans all of them then follow."""
+
+    def follow(loop: Loop) -> None:
+        if replan is not None:
+            replan(loop)
+        loop.progress.plans = told(job.ranks, loop.progress.plans)
+
+    return follow
+
+
+def _decided_by_first(job: Job, resolved: Resolved) -> Resolved:
+    """What the first rank has resolved: clocks and machines differ, and the ranks must not."""
+    if not job.ranks.several:
+        return resolved
+    return Resolved.from_mapping(told(job.ranks, resolved.to_mapping()), "process 0")
+
+
+def write_down(job: Job, loop: Loop, material: Material) -> None:
+    """What was asked and what is decided by now, before it takes effect."""
+    job.run.write(RECIPE, recipe_text(job.recipe, loop.decided().to_mapping(), material.samples.source))
+
+
+def hold_back(
+    job: Job, samples: Samples, spec: InputSpec, reading: StoreResult, machine: Machine, *, stream: bool = False
+) -> Material:
+    """Validation and test as the network takes them, and the table without what could not be read."""
+    failures = list(reading.failures)
+    checksums = np.zeros(len(samples), dtype=np.uint64)
+    if stream:
+        checksums[samples.rows(TRAIN)] = identities(samples, samples.rows(TRAIN))
+    checksums[reading.rows] = reading.checksums
+    held_back: dict[str, PreparedLike] = {}
+    for split in (VALIDATION, TEST):
+        prepared, pictures = prepare_split(job, samples, split, spec, machine)
+        checksums[prepared.rows] = prepared.checksums
+        failures += prepared.failures
+        if len(prepared.rows):
+            held_back[split] = pictures
+    report_left_out(job, samples, failures)
+    used = samples.without(failures)
+    require_classes(used)
+    kept = np.ones(len(samples), dtype=bool)
+    kept[[row for row, _ in failures]] = False
+    return Material(
+        samples=used, store=None if stream else reading.store, held_back=held_back, checksums=checksums[kept]
+    )
+
+
+def task_of(resolved: Resolved, samples: Samples) -> Classification:
+    """The task, bound to the targets of the training pictures."""
+    targets = samples.targets[samples.rows(TRAIN)]
+    weights = None
+    if resolved.class_weights == "balanced":
+        counts = np.bincount(targets, minlength=len(samples.class_names))
+        weights = tuple(float(len(targets) / (len(counts) * count)) for count in counts)
+    task = Classification(samples.class_names, label_smoothing=resolved.label_smoothing, class_weights=weights)
+    return task.bound_to(targets)
+
+
+def validation_of(material: Material) -> Validation | None:
+    """The pictures that are held back to choose the best epoch, if there are any."""
+    if VALIDATION not in material.held_back:
+        return None
+    rows = material.samples.rows(VALIDATION)
+    return Validation(material.held_back[VALIDATION], material.samples.targets[rows])
