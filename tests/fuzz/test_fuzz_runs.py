@@ -119,7 +119,7 @@ def test_strange_values_anywhere_in_the_settings(finished: Path, tmp_path: Path)
             try:
                 for key in place[:-1]:
                     inner = inner[key]
-                inner[place[-1]] = value
+                inner[place[-1]] = copy.deepcopy(value)  # one value in two places would be one list inside itself
             except (KeyError, TypeError, IndexError):
                 continue  # an earlier change took the place away
         (folder / "config.json").write_text(json.dumps(changed))
