@@ -1,0 +1,89 @@
+"""What a view of a picture gives: one map for each picture and class. And which classes are meant.
+
+Legend: B pictures, K classes asked for, N scores of the network, C channels, H W pixels, h w cells of a smaller map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from striate.errors import InputError, require
+
+Classes = int | Sequence[int] | Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Maps:
+    """What `method` says of each picture and class; all tensors are on the CPU and hold no graph.
+
+    values: (B, K, H, W) float32, at the size of the picture; how large they are and whether they have a sign is said by
+        the method.
+    small: (B, K, h, w) float32, the map at the size at which the method made it, where that is smaller than the picture
+        (`values` is `small` brought to the size of the picture); else None.
+    layer: the place that was looked at; None where a method looks at the input alone.
+    classes: (B, K) int64, the classes that were asked for. scores: (B, K) float32, what the network gives them, before
+        softmax.
+    """
+
+    method: str
+    layer: str | None
+    values: Tensor
+    small: Tensor | None
+    classes: Tensor
+    scores: Tensor
+
+
+def as_classes(classes: Classes, scores: Tensor) -> Tensor:
+    """The classes that are meant, (B, K) int64 on the device of `scores` (B, N).
+
+    None: the one with the highest score in each picture. An int, or several: these in every picture. A tensor of
+    integers (K,) the same, (B, K) for each picture its own.
+
+    Raises InputError: no class at all, one that the network does not know, a tensor of another shape or type.
+    """
+    count, known = scores.shape
+    if classes is None:
+        return scores.detach().argmax(dim=1, keepdim=True)
+    if isinstance(classes, Tensor):
+        if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
+            raise InputError(f"classes are whole numbers, got a tensor of {str(classes.dtype).removeprefix('torch.')}")
+        meant = classes
+    else:
+        meant = torch.tensor([classes] if isinstance(classes, int) else list(classes), dtype=torch.int64)
+    if meant.ndim < 2:
+        meant = meant.reshape(1, -1).expand(count, -1)
+    require(
+        meant.ndim == 2 and len(meant) == count,
+        f"classes must be (K,) or ({count}, K) for {count} pictures, got {tuple(meant.shape)}",
+    )
+    require(meant.shape[1] > 0, "no class was asked for; leave classes out for the most probable one")
+    wrong = meant[(meant < 0) | (meant >= known)]
+    if len(wrong):
+        raise InputError(f"no class {int(wrong[0])}: the network gives {known} scores, for classes 0 to {known - 1}")
+    return meant.to(device=scores.device, dtype=torch.int64)
+
+
+def scores_of(classes: Tensor, scores: Tensor) -> Tensor:
+    """The scores (B, K) of these classes (B, K), float32 on the CPU, out of scores (B, N)."""
+    return scores.detach().gather(1, classes).float().cpu()
+
+
+def at_picture_size(small: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (B, K, h, w) -> (B, K, H, W), bilinear between the middles of the cells, as captum and the Grad-CAM paper."""
+    return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
+
+
+def require_pictures(pictures: Tensor) -> None:
+    """Raise InputError unless these are (B, C, H, W) of numbers with a fraction, at least one."""
+    shape = "x".join(map(str, pictures.shape))
+    require(pictures.ndim == 4, f"pictures must be (B, C, H, W), got {shape or 'a single number'}")
+    require(len(pictures) > 0, "there are no pictures to look at")
+    require(
+        pictures.is_floating_point(),
+        f"pictures must be as the network takes them (float32, normalised), got {pictures.dtype}",
+    )
