@@ -25,9 +25,11 @@ class Maps:
         the method.
     small: (B, K, h, w) float32, the map at the size at which the method made it, where that is smaller than the picture
         (`values` is `small` brought to the size of the picture); else None.
+    channels: (B, K, C, H, W) float32, the map before its channels were brought together, where the method has them.
     layer: the place that was looked at; None where a method looks at the input alone.
     classes: (B, K) int64, the classes that were asked for. scores: (B, K) float32, what the network gives them, before
         softmax.
+    completeness: (B, K) float32, by how much a map misses what it should sum to, for methods that share out a score.
     """
 
     method: str
@@ -36,6 +38,8 @@ class Maps:
     small: Tensor | None
     classes: Tensor
     scores: Tensor
+    channels: Tensor | None = None
+    completeness: Tensor | None = None
 
 
 def as_classes(classes: Classes, scores: Tensor) -> Tensor:
@@ -68,22 +72,17 @@ def as_classes(classes: Classes, scores: Tensor) -> Tensor:
     return meant.to(device=scores.device, dtype=torch.int64)
 
 
-def scores_of(classes: Tensor, scores: Tensor) -> Tensor:
-    """The scores (B, K) of these classes (B, K), float32 on the CPU, out of scores (B, N)."""
-    return scores.detach().gather(1, classes).float().cpu()
-
-
 def at_picture_size(small: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (B, K, h, w) -> (B, K, H, W), bilinear between the middles of the cells, as captum and the Grad-CAM paper."""
+    """Maps (B, K, h, w) -> (B, K, H, W), bilinear between the middles of the cells."""
     return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
 
 
 def require_pictures(pictures: Tensor) -> None:
-    """Raise InputError unless these are (B, C, H, W) of numbers with a fraction, at least one."""
-    shape = "x".join(map(str, pictures.shape))
-    require(pictures.ndim == 4, f"pictures must be (B, C, H, W), got {shape or 'a single number'}")
-    require(len(pictures) > 0, "there are no pictures to look at")
+    """Raise InputError unless these are (B, C, H, W) numbers with a fraction, at least one picture."""
+    shape = "x".join(map(str, pictures.shape)) or "a single number"
+    require(pictures.ndim == 4, f"pictures must be (B, C, H, W), got {shape}")
+    require(pictures.numel() > 0, f"there are no pictures to look at, got {shape}")
     require(
         pictures.is_floating_point(),
-        f"pictures must be as the network takes them (float32, normalised), got {pictures.dtype}",
+        f"pictures must be as the network takes them (float32, normalised), got {str(pictures.dtype)[6:]}",
     )
