@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional
 
 from striate.errors import InputError
-from striate.networks import efficientnet_lite
+from striate.networks import efficientnet_lite, own_input
 from striate.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 
 
@@ -122,9 +122,9 @@ def test_recognises_imagenet_pictures(shared_data: Path) -> None:
     with (folder / "labels.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     network, right = imagenet_network(), 0
-    mean = torch.tensor(efficientnet_lite.INPUT_MEAN).view(3, 1, 1)
-    deviation = torch.tensor(efficientnet_lite.INPUT_DEVIATION).view(3, 1, 1)
-    resized_side = round(efficientnet_lite.INPUT_SIZE / efficientnet_lite.INPUT_CROP_SHARE)
+    wanted = own_input("efficientnet-lite0")
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (wanted.mean, wanted.deviation))
+    (side, _), resized_side = wanted.size, round(wanted.size[0] / wanted.crop_share)
     with torch.inference_mode():
         for start in range(0, len(rows), 50):
             batch = []
@@ -134,14 +134,9 @@ def test_recognises_imagenet_pictures(shared_data: Path) -> None:
                 height, width = picture.shape[-2:]
                 scale = resized_side / min(height, width)
                 sides = (round(height * scale), round(width * scale))
-                picture = functional.interpolate(
-                    picture, sides, mode=efficientnet_lite.INPUT_INTERPOLATION, antialias=True
-                )[0]
-                top = (sides[0] - efficientnet_lite.INPUT_SIZE) // 2
-                left = (sides[1] - efficientnet_lite.INPUT_SIZE) // 2
-                cropped = picture[
-                    :, top : top + efficientnet_lite.INPUT_SIZE, left : left + efficientnet_lite.INPUT_SIZE
-                ]
+                picture = functional.interpolate(picture, sides, mode=wanted.interpolation, antialias=True)[0]
+                top, left = (sides[0] - side) // 2, (sides[1] - side) // 2
+                cropped = picture[:, top : top + side, left : left + side]
                 batch.append((cropped / 255 - mean) / deviation)
             answers = network(torch.stack(batch)).argmax(1)
             right += sum(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +25,40 @@ class Part:
 
     `factory` (a class or a function) takes `num_outputs`, `channels`, mostly `size` (rows, columns), and its own
     arguments with defaults; the network has `features` ((B, C, H, W) -> (B, num_features)), `num_features` and `head`.
+
+    Of a network whose weights are published: `own_input` is what they want, `published` the function of the module
+    that puts them into a network for three channels ((network, name, cache) -> sentences for the log), `renamed` the
+    one that gives a file of them our names (state dict -> state dict; ours stay as they are). All of them know
+    ImageNet's 1,000 classes.
     """
 
     module: str
     factory: str
     sentence: str
     source: str
+    own_input: InputDefaults | None = None
+    published: str | None = None
+    renamed: str | None = None
 
     def load(self) -> Callable[..., nn.Module]:
         """What makes the network; imports torch."""
-        found: Callable[..., nn.Module] = getattr(importlib.import_module(self.module), self.factory)
+        found: Callable[..., nn.Module] = self.function(self.factory)
         return found
 
+    def function(self, name: str) -> Callable[..., Any]:
+        """What is called `name` in its module; imports torch."""
+        found: Callable[..., Any] = getattr(importlib.import_module(self.module), name)
+        return found
+
+
+# What torchvision's best weights of residual networks were trained with: RGB in 0-1, the shorter side to 224 / share.
+RESNET_INPUT = InputDefaults(
+    size=(224, 224), mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225), crop_share=224 / 256
+)
+# Those of EfficientNet-Lite0: RGB in 0-1, the shorter side to 256 (bicubic), then the centre.
+EFFICIENTNET_LITE_INPUT = InputDefaults(
+    size=(224, 224), mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5), interpolation="bicubic", crop_share=224 / 256
+)
 
 NETWORKS: dict[str, Part] = {
     "linear": Part(
@@ -74,24 +96,36 @@ NETWORKS: dict[str, Part] = {
         "EfficientNetLite0",
         "a light network for photographs, whose ImageNet weights come with the installation",
         "Tan and Le 2019 (arXiv:1905.11946)",
+        own_input=EFFICIENTNET_LITE_INPUT,
+        published="load_published",
+        renamed="renamed",
     ),
     "resnet18": Part(
         "striate.networks.resnet",
         "resnet18",
         "a residual network of 18 layers for photographs",
         "He, Zhang, Ren, Sun 2016 (arXiv:1512.03385)",
+        own_input=RESNET_INPUT,
+        published="load_published",
+        renamed="renamed",
     ),
     "resnet34": Part(
         "striate.networks.resnet",
         "resnet34",
         "a residual network of 34 layers for photographs",
         "He, Zhang, Ren, Sun 2016 (arXiv:1512.03385)",
+        own_input=RESNET_INPUT,
+        published="load_published",
+        renamed="renamed",
     ),
     "resnet50": Part(
         "striate.networks.resnet",
         "resnet50",
         "a residual network of 50 layers, with bottlenecks, for photographs",
         "He, Zhang, Ren, Sun 2016 (arXiv:1512.03385)",
+        own_input=replace(RESNET_INPUT, crop_share=224 / 232),
+        published="load_published",
+        renamed="renamed",
     ),
 }
 

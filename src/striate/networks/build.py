@@ -18,6 +18,7 @@ from striate.errors import InputError, did_you_mean, require, unknown
 from striate.networks import NETWORKS, network_names
 from striate.networks.built import BuiltNetwork, InputDefaults
 from striate.networks.heads import find_head
+from striate.networks.imagenet_names import imagenet_names
 from striate.networks.sketch import sketching
 from striate.networks.stems import first_convolution, fit_channels, fit_size, on_meta
 from striate.networks.weights import AUXILIARY, load_into, read_weights
@@ -51,6 +52,11 @@ class Found(Protocol):
 
     def own_input(self) -> InputDefaults | None:
         """What its published weights want."""
+        ...
+
+    def published_classes(self) -> tuple[str, ...]:
+        """What its published weights know, in the order of their outputs; () where they answer with no classes, or
+        there are none."""
         ...
 
     def argument_names(self) -> list[str]:
@@ -88,37 +94,17 @@ class OwnNetwork:
     takes_channels = True
 
     @property
-    def _is_resnet(self) -> bool:
-        return NETWORKS[self.name].module == "striate.networks.resnet"
-
-    @property
     def fits_size(self) -> bool:
         """Those for small pictures do."""
         return "size" in inspect.signature(NETWORKS[self.name].load()).parameters
 
     def own_input(self) -> InputDefaults | None:
-        """Of efficientnet-lite0's weights and of torchvision's for residual networks; the others have none."""
-        if self._is_resnet:
-            from striate.networks import resnet
+        """Of its published weights; None where it has none."""
+        return NETWORKS[self.name].own_input
 
-            return InputDefaults(
-                size=(resnet.INPUT_SIZE, resnet.INPUT_SIZE),
-                mean=resnet.INPUT_MEAN,
-                deviation=resnet.INPUT_DEVIATION,
-                interpolation=resnet.INPUT_INTERPOLATION,
-                crop_share=resnet.INPUT_CROP_SHARES[self.name],
-            )
-        if self.name != "efficientnet-lite0":
-            return None
-        from striate.networks import efficientnet_lite as lite
-
-        return InputDefaults(
-            size=(lite.INPUT_SIZE, lite.INPUT_SIZE),
-            mean=lite.INPUT_MEAN,
-            deviation=lite.INPUT_DEVIATION,
-            interpolation=lite.INPUT_INTERPOLATION,
-            crop_share=lite.INPUT_CROP_SHARE,
-        )
+    def published_classes(self) -> tuple[str, ...]:
+        """ImageNet's, or none."""
+        return imagenet_names() if NETWORKS[self.name].published is not None else ()
 
     def argument_names(self) -> list[str]:
         """Of its class."""
@@ -144,33 +130,24 @@ class OwnNetwork:
         arguments: Mapping[str, Any],
         cache: Path | None,
     ) -> tuple[nn.Module, list[str]]:
-        """efficientnet-lite0 with ImageNet weights from the installation, residual networks with torchvision's;
-        InputError for the others."""
-        if self._is_resnet:
-            from striate.networks.torchvision_networks import published_state
-
-            network = self.build(num_outputs=num_outputs, channels=3, size=size, arguments=arguments)
-            state, best = published_state(self.name, cache)
-            notes = load_into(network, self.adapted(network, state), "head", f"torchvision's {best}")
-            return network, [f"{self.name} starts from torchvision's weights {best}", *notes]
-        network = self.build(num_outputs=num_outputs, channels=channels, size=size, arguments=arguments)
-        from striate.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
-
-        if not isinstance(network, EfficientNetLite0):
+        """As the row of the table says; InputError where it says nothing."""
+        row = NETWORKS[self.name]
+        if row.published is None:
             raise InputError(
                 f"there are no published weights of {self.name}; leave --pretrained away, or use efficientnet-lite0"
             )
-        load_imagenet_weights(network)
-        head = "" if num_outputs == 1000 else f", with a fresh head of {num_outputs} outputs"
-        return network, [f"{self.name} starts from ImageNet weights (of the package that was installed along){head}"]
+        # They are for colours; the first convolution is fitted to grey afterwards.
+        network = self.build(num_outputs=num_outputs, channels=3, size=size, arguments=arguments)
+        notes: list[str] = row.function(row.published)(network, self.name, cache)
+        return network, notes
 
     def adapted(self, network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As they are; torchvision's of residual networks under our names."""
-        if self._is_resnet:
-            from striate.networks.resnet import renamed
-
-            return renamed(state)
-        return state
+        """Under our names, where their makers have others."""
+        row = NETWORKS[self.name]
+        if row.renamed is None:
+            return state
+        ours: dict[str, Tensor] = row.function(row.renamed)(state)
+        return ours
 
 
 def find(name: str) -> Found:

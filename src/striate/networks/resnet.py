@@ -12,15 +12,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
-# What torchvision's best weights were trained with: RGB in 0-1, shorter side to 224 / share, centre crop 224.
-INPUT_MEAN = (0.485, 0.456, 0.406)
-INPUT_DEVIATION = (0.229, 0.224, 0.225)
-INPUT_INTERPOLATION = "bilinear"
-INPUT_SIZE = 224
-INPUT_CROP_SHARES = {"resnet18": 224 / 256, "resnet34": 224 / 256, "resnet50": 224 / 232}
+from striate.networks.weights import load_into
 
 STAGE_CHANNELS = (64, 128, 256, 512)
 
@@ -143,3 +139,15 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         f"head.{name.removeprefix('fc.')}" if name.startswith("fc.") else f"features.{name}": tensor
         for name, tensor in state.items()
     }
+
+
+def load_published(network: ResNet, name: str, cache: Path | None) -> list[str]:
+    """Put torchvision's best weights of `name` into `network` (three channels), in place; sentences for the log.
+
+    They are fetched over the network into `cache`. Raises InputError where they cannot be.
+    """
+    from striate.networks.torchvision_networks import published_state
+
+    state, best = published_state(name, cache)
+    notes = load_into(network, renamed(state), "head", f"torchvision's {best}")
+    return [f"{name} starts from torchvision's weights {best}", *notes]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from striate.errors import InputError
 from striate.networks.built import InputDefaults
+from striate.networks.imagenet_names import NUMBER, imagenet_names
 
 
 @cache
@@ -48,6 +49,15 @@ class TimmNetwork:
             interpolation=interpolation,
             crop_share=float(settings.crop_pct or 1.0),
         )
+
+    def published_classes(self) -> tuple[str, ...]:
+        """ImageNet's names where there are 1,000, numbers for other sets; () where its weights give features alone."""
+        settings = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
+        if settings is None or not settings.has_weights:
+            return ()
+        if settings.num_classes == NUMBER:
+            return imagenet_names()
+        return tuple(f"class {number}" for number in range(settings.num_classes))
 
     def argument_names(self) -> list[str]:
         """What its class takes besides what Striate sets."""

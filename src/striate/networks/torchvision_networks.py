@@ -15,6 +15,7 @@ from torchvision import models
 from striate.errors import InputError
 from striate.networks.built import InputDefaults
 from striate.networks.heads import find_head
+from striate.networks.imagenet_names import imagenet_names
 from striate.networks.weights import AUXILIARY, load_into
 
 SET_BY_US = ("image_size", "aux_logits", "init_weights", "transform_input", "block", "blocks", "layers")
@@ -72,6 +73,10 @@ class TorchvisionNetwork:
             interpolation=str(preset.interpolation.value),
             crop_share=min(1.0, crop / resized),
         )
+
+    def published_classes(self) -> tuple[str, ...]:
+        """ImageNet's: torchvision publishes no others for classification."""
+        return imagenet_names()
 
     def argument_names(self) -> list[str]:
         """What its class takes besides what Striate sets."""
