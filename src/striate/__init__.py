@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from striate.actions.train import train
     from striate.data.samples import Samples
     from striate.data.sources import open_dataset
+    from striate.models.input_spec import InputSpec
     from striate.models.model import Model
     from striate.models.run import Run
     from striate.observer import Observer
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 # Name -> the module that has it.
 _LAZY = {
+    "InputSpec": "striate.models.input_spec",
     "Model": "striate.models.model",
     "Observer": "striate.observer",
     "Recipe": "striate.training.recipe",
@@ -50,6 +52,7 @@ _LAZY = {
 
 __all__ = [
     "InputError",
+    "InputSpec",
     "Model",
     "Observer",
     "Recipe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.actions.subject import open_subject
 from striate.data.preparing import prepare_all
 from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
@@ -17,10 +19,12 @@ from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.machine.threads import usable_cores
 from striate.models.model import Model
-from striate.models.run import METRICS, Run, load_model, read_seen
+from striate.models.run import METRICS, Run, read_seen
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from striate.evaluation.evaluation import Evaluation
 
 
@@ -49,9 +53,12 @@ class Evaluated:
 
 
 def evaluate(
-    run: Run | Model | str | Path,
+    run: Run | Model | str | Path | None,
     source: str | Path | Any,
     *,
+    network: str | nn.Module | None = None,
+    weights: str | Path | None = None,
+    class_names: str | Path | Sequence[str] | None = None,
     split: str | None = None,
     labels: str | None = None,
     root: str | None = None,
@@ -63,9 +70,10 @@ def evaluate(
 ) -> Evaluated:
     """Answer the labelled pictures of `source` and count.
 
-    split: "train", "validation" or "test"; where None the test split, or everything if the source has no
-    splits. Classes are matched by name, never by position. Where some are pictures that the run was
-    trained on, `evaluation.notes` says so. Raises InputError where the source holds a class
+    run: a run, a model, or None where `network` (with `weights` and `class_names`) stands in its place, as
+    `actions.subject.open_subject` says. split: "train", "validation" or "test"; where None the test split, or
+    everything if the source has no splits. Classes are matched by name, never by position. Where some are pictures
+    that the run was trained on, `evaluation.notes` says so. Raises InputError where the source holds a class
     that the model does not know, or no such split; with `strict` also where a picture cannot be read.
     """
     import torch
@@ -78,7 +86,7 @@ def evaluate(
         observer.warn(doubt)
     if not isinstance(run, Model):
         torch.set_num_threads(usable_cores())
-    model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
+    model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
     model = model.answering_in(precision)
     samples, split = _one_split(samples, split)
     samples = _matched(samples, model.class_names)
@@ -95,7 +103,7 @@ def evaluate(
     require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
     probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
     evaluation = evaluate_classification(probabilities, used.targets, model.class_names, seed=seed)
-    if not isinstance(run, Model):
+    if run is not None and not isinstance(run, Model):
         note = _seen_before(run, result.checksums)
         evaluation = replace(evaluation, notes=(*([note] if note else []), *evaluation.notes))
     return Evaluated(

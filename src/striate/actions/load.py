@@ -1,21 +1,38 @@
-"""`striate.load`: the model of a run, ready to answer."""
+"""`striate.load`: the model of a run, or of a network that Striate did not train, ready to answer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.models.run import Run, load_model
+from striate.actions.subject import open_subject
+from striate.models.run import Run
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from striate.models.input_spec import InputSpec
     from striate.models.model import Model
 
 
-def load(run: Run | str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
+def load(
+    run: Run | str | Path | None = None,
+    *,
+    network: str | nn.Module | None = None,
+    weights: str | Path | None = None,
+    class_names: str | Path | Sequence[str] | None = None,
+    input_spec: InputSpec | None = None,
+    device: str = "auto",
+) -> Model:
     """The model of a run folder. `network`: your own module, where the run was trained on one.
 
-    Nothing in the folder is executed. Raises InputError where it holds no run, a broken or a hostile one.
+    Or, without a run, that of a network which Striate did not train: its name and `weights`, a file (None: what its
+    makers publish), or a module of yours and its `input_spec`; see `actions.subject.open_subject`.
+
+    Nothing in the folder or the file is executed. Raises InputError where it holds no run, a broken or a hostile one,
+    and where the weights are not those of the network.
     """
-    return load_model(run.folder if isinstance(run, Run) else run, network=network, device=device)
+    return open_subject(
+        run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device=device
+    )

@@ -6,16 +6,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.actions.subject import open_subject
 from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
 from striate.errors import InputError
 from striate.machine.threads import usable_cores
 from striate.models.model import Model, Prediction
-from striate.models.run import Run, load_model
+from striate.models.run import Run
 from striate.observer import SILENT, Observer
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +33,12 @@ class Predictions:
 
 
 def predict(
-    run: Run | Model | str | Path,
+    run: Run | Model | str | Path | None,
     pictures: Sequence[str | Path] | str | Path,
     *,
+    network: str | nn.Module | None = None,
+    weights: str | Path | None = None,
+    class_names: str | Path | Sequence[str] | None = None,
     device: str = "auto",
     precision: str | None = None,
     names_from: Iterable[str] | None = None,
@@ -38,7 +46,9 @@ def predict(
 ) -> Predictions:
     """Answers for files, folders and globs; "-" stands for the names in `names_from`, one a line.
 
-    precision: "float32", "bfloat16" or "float16" (on CUDA); that of the model where None, float32 for a run.
+    run: a run, a model, or None where `network` (with `weights` and `class_names`) stands in its place, as
+    `actions.subject.open_subject` says. precision: "float32", "bfloat16" or "float16" (on CUDA); that of the model
+    where None, float32 for a run.
 
     Raises InputError where no picture can be read, and where the run cannot be loaded.
     """
@@ -50,7 +60,7 @@ def predict(
         raise InputError(f"no pictures in {', '.join(str(one) for one in wanted[:3])}; name files, folders or globs")
     if not isinstance(run, Model):
         torch.set_num_threads(usable_cores())
-    model = run if isinstance(run, Model) else load_model(run.folder if isinstance(run, Run) else run, device=device)
+    model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
     model = model.answering_in(precision)
     result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer)
     unreadable = tuple((samples.names[row], reason) for row, reason in result.failures)

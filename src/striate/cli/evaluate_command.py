@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.cli.flags import Parser, one_of
+from striate.cli.subject_flags import add_subject, subject
 from striate.cli.text import has_interval, percent_with_interval, print_json, table
 from striate.machine.precision import PRECISIONS
 from striate.names import on_one_line
@@ -31,13 +32,12 @@ MOST_CLASSES = 40
 
 def add_arguments(parser: Parser) -> None:
     """Flags of `striate evaluate`."""
-    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    add_subject(parser)
     parser.add_argument("source", metavar="SOURCE", help="labelled pictures, in any form that train takes")
     parser.add_argument("--split", metavar="NAME", help="train, validation or test")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
     parser.add_argument("--root", metavar="FOLDER", help="folder to which the paths of a table are relative")
     parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
-    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"
     )
@@ -53,13 +53,12 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     show = display()
     try:
         found = evaluate(
-            given["run"],
-            given["source"],
+            **subject(given, [given["source"]]),
+            source=given["source"],
             split=given.get("split"),
             labels=given.get("labels"),
             root=given.get("root"),
             strict=given.get("strict", False),
-            device=given.get("device", "auto"),
             precision=given.get("precision"),
             observer=show,
         )

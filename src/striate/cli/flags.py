@@ -40,18 +40,27 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="help", help="show this")
         # argparse takes -1 for a value but not -1e-3, which would then be an unknown option.
         self._negative_number_matcher = re.compile(r"-\.?\d")
+        self._stands_aside: list[tuple[argparse.Action, str]] = []
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message.removeprefix('argument ')}; see {self.prog} --help")
 
+    def stand_aside(self, positional: argparse.Action, flag: str) -> None:
+        """Where `flag` is given, nothing is named for `positional`."""
+        self._stands_aside.append((positional, flag))
+
     def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
         """The parsed arguments. Raises InputError with "did you mean" for unknown flags."""
         known = self._known()
-        flags = itertools.takewhile(lambda text: text != "--", arguments)
+        texts = itertools.takewhile(lambda text: text != "--", arguments)
+        flags = [text.partition("=")[0] for text in texts if text.startswith("--")]
         # Before argparse, which would first complain of what is missing because of the unknown one.
-        for name in (text.partition("=")[0] for text in flags if text.startswith("--")):
+        for name in flags:
             if name not in known:
                 raise InputError(f"no option '{name}'" + (did_you_mean(name, known) or f"; see {self.prog} --help"))
+        for positional, flag in self._stands_aside:
+            if flag in flags:
+                positional.nargs = argparse.SUPPRESS  # it takes nothing, and is not asked for
         parsed, rest = self.parse_known_args(arguments)
         if rest:
             if rest[0].startswith("-"):

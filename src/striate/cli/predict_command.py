@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from striate.cli.flags import Parser, one_of, positive
+from striate.cli.subject_flags import add_subject, subject
 from striate.cli.text import print_json, table
 from striate.machine.precision import PRECISIONS
 from striate.names import on_one_line, visible
@@ -23,14 +24,13 @@ FORMATS = ("table", "csv", "jsonl")
 
 def add_arguments(parser: Parser) -> None:
     """Flags of `striate predict`."""
-    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    add_subject(parser)
     parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="files, folders, globs, or -")
     parser.add_argument("--top", type=positive, metavar="K", help="show the K most probable classes [1]")
     parser.add_argument(
         "--format", type=one_of(FORMATS), metavar="|".join(FORMATS), help="how the answers are written [table]"
     )
     parser.add_argument("--json", action="store_true", help="the same as --format jsonl")
-    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"
     )
@@ -46,9 +46,8 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     try:
         names = _names_on_stdin() if "-" in given["pictures"] else None
         found = predict(
-            given["run"],
-            given["pictures"],
-            device=given.get("device", "auto"),
+            **subject(given, given["pictures"]),
+            pictures=given["pictures"],
             precision=given.get("precision"),
             names_from=names,
             observer=show,

@@ -43,8 +43,11 @@ def listed_names(folder: Path) -> tuple[str, ...] | None:
     Raises InputError where it is no UTF-8 text, or too large.
     """
     path = folder / LIST_NAME
-    if not path.is_file():
-        return None
+    return read_names(path) if path.is_file() else None
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The lines of a text file: name of class 0, of class 1, ... Raises InputError where it is no such file."""
     try:
         text = read_file(path, LARGEST_LIST).decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -1,0 +1,45 @@
+"""Which network a command is about: RUN, or `--network NAME --weights FILE` in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from striate.cli.flags import Parser
+from striate.errors import require
+
+NETWORK = "--network"
+
+
+def add_subject(parser: Parser) -> None:
+    """RUN, the flags that stand in its place, and `--device`; before the other things that a command names."""
+    run = parser.add_argument("run", metavar="RUN", help="the folder of a run; not with --network")
+    parser.stand_aside(run, NETWORK)
+    group = parser.add_argument_group("in place of RUN, a network that Striate did not train")
+    group.add_argument(NETWORK, metavar="NAME", help="its name: one of ours, torchvision's or timm's")
+    group.add_argument(
+        "--weights", metavar="FILE", help="safetensors, or .pth/.pt without code [those that its makers publish]"
+    )
+    group.add_argument(
+        "--class-names",
+        metavar="FILE|imagenet",
+        help="a text file with a name a line, or ImageNet's 1,000 [those of published weights, or class 0, class 1, ...]",
+    )
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
+
+
+def subject(given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
+    """What was given, as arguments of `actions.subject.open_subject`. others: what else was named, such as pictures.
+
+    Raises InputError where a run is among them, beside a network.
+    """
+    if "network" in given:
+        from striate.models.run import is_run
+
+        both = next((one for one in others if is_run(Path(one))), None)
+        require(
+            both is None, f"{both} and {NETWORK} {given['network']}: give the run or the network, not both of them"
+        )
+    names = ("run", "network", "weights", "class_names")
+    return {**{name: given.get(name) for name in names}, "device": given.get("device", "auto")}
