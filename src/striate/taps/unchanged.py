@@ -1,0 +1,109 @@
+"""A network to look into, and afterwards nothing of it has changed, also where the looking failed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.errors import InputError
+from striate.taps.outputs import bare_network, uncompiled
+
+
+@contextmanager
+def unchanged(network: nn.Module) -> Iterator[nn.Module]:
+    """While this lasts, the bare network in evaluation mode, its weights without gradients, gradients enabled.
+
+    Afterwards, also after an exception, these are bit for bit what they were: weights, buffers (also those that a
+    forward pass registers), `.grad`, `requires_grad`, the mode of each module, and the random states of torch (all
+    devices), numpy and Python. Weights are not copied: they do not change where they need no gradients. A network
+    that writes into its own weights as it answers is found by their version counts: InputError.
+    """
+    bare = bare_network(network)
+    with ExitStack() as stack:
+        stack.enter_context(_random_states())
+        stack.enter_context(_tables(bare))
+        stack.enter_context(_buffers(bare))
+        stack.enter_context(_weights(bare))
+        stack.enter_context(_modes(bare))
+        stack.enter_context(uncompiled(bare))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        bare.eval()
+        yield bare
+
+
+@contextmanager
+def _modes(network: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _weights(network: nn.Module) -> Iterator[None]:
+    weights = [weight for weight in network.parameters() if not weight.is_inference()]
+    before = [(weight, weight.requires_grad, weight.grad, weight._version) for weight in weights]
+    try:
+        for weight in weights:
+            weight.requires_grad_(False)
+            weight.grad = None
+        yield
+    finally:
+        for weight, requires_grad, grad, _ in before:
+            weight.requires_grad_(requires_grad)
+            weight.grad = grad
+    if any(weight._version != version for weight, _, _, version in before):
+        raise InputError(f"{type(network).__name__} writes into its own weights as it answers; it cannot be looked into")
+
+
+@contextmanager
+def _buffers(network: nn.Module) -> Iterator[None]:
+    """The values of buffers; only those that were written to are written back."""
+    before = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
+    versions = [None if buffer.is_inference() else buffer._version for buffer, _ in before]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for (buffer, value), version in zip(before, versions, strict=True):
+                if version is not None and buffer._version != version:
+                    buffer.copy_(value)
+
+
+@contextmanager
+def _tables(network: nn.Module) -> Iterator[None]:
+    """Which parameters, buffers and modules each module has."""
+    before = [
+        (module, dict(module._parameters), dict(module._buffers), dict(module._modules)) for module in network.modules()
+    ]
+    temporary = [(module, set(module._non_persistent_buffers_set)) for module, *_ in before]
+    try:
+        yield
+    finally:
+        for module, *tables in before:
+            for table, values in zip((module._parameters, module._buffers, module._modules), tables, strict=True):
+                # Mostly they are the same; then nothing is written, and their order stays what it was.
+                if list(table) != list(values) or any(table[name] is not value for name, value in values.items()):
+                    table.clear()
+                    table.update(values)  # type: ignore[arg-type]
+        for module, names in temporary:
+            module._non_persistent_buffers_set = names
+
+
+@contextmanager
+def _random_states() -> Iterator[None]:
+    with ExitStack() as stack:
+        # Also the accelerators, where they are in use: their states are asked for only then.
+        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())
+        yield
