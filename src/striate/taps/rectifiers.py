@@ -158,11 +158,12 @@ def require_rectifiers(network: nn.Module, pictures: Tensor, view: str) -> None:
         bare(pictures[:1])
         others = found.others
     if others:
-        named = "; ".join(
-            f"{kind} in {', '.join(f"'{name}'" for name in names[:3])}{', ...' if len(names) > 3 else ''}"
-            for kind, names in others.items()
-        )
+        named = "; ".join(f"{kind} in {_listed(names)}" for kind, names in others.items())
         raise InputError(f"{view} needs a network whose activations are all rectifiers (ReLU); this one has {named}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 class _Listening(TorchFunctionMode):

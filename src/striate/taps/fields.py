@@ -1,0 +1,271 @@
+"""Receptive fields: which pixels of the input a unit of a map can see. Exact, for any network.
+
+NaN spreads through a network to whatever is computed from it, and nowhere else; so rows (then columns) of a picture
+are made NaN one at a time, and the units that become NaN see them. This knows of padding, dilation, strides, residual
+sums and global operations (squeeze-and-excitation, attention: the whole picture) without knowing any layer. Two things
+make it quick. What a convolution or linear layer would compute is not computed, only where it would be NaN. And where
+the fields of a map move by a whole number of pixels from unit to unit, as in convolutional networks, a few rows say
+where all of them are: they are tried first, and all rows only for maps that no such rule explains.
+
+Attention that is masked by large negative numbers counts as seen.
+B pictures, C channels, H W rows and columns of the input, h w of a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from striate.errors import InputError, require
+from striate.taps.places import Place, as_maps, find_places, place_named
+from striate.taps.unchanged import unchanged
+from striate.taps.watching import watching
+
+Extent = tuple[int, int]  # the first pixel and the one after the last
+
+# Input values in one forward pass of probes.
+_VALUES_AT_ONCE = 1_500_000
+# Rows, evenly spaced, at which a rule that was found elsewhere is checked.
+_CHECKED = 8
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The receptive fields of the units of one map: the rows that those of row r see, the columns of column c."""
+
+    rows: tuple[Extent, ...]
+    columns: tuple[Extent, ...]
+
+    def at(self, row: int, column: int) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of what the unit sees, half-open, within the picture: no other pixel changes it.
+
+        All zero for a unit that sees nothing. Raises InputError outside of the map.
+        """
+        require(
+            0 <= row < len(self.rows) and 0 <= column < len(self.columns),
+            f"no unit at row {row}, column {column}: the map has {len(self.rows)}x{len(self.columns)}",
+        )
+        (top, bottom), (left, right) = self.rows[row], self.columns[column]
+        return top, left, bottom, right
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the largest field."""
+        return max(end - start for start, end in self.rows), max(end - start for start, end in self.columns)
+
+
+def receptive_fields(
+    network: nn.Module, names: Sequence[str], shape: tuple[int, int, int], *, output: str | int | None = None
+) -> dict[str, Fields]:
+    """Name of a place -> its fields, for inputs of `shape` (C, H, W).
+
+    A place without a map has one unit. Raises InputError for unknown places, and for a network that gives NaN for a
+    plain picture.
+    """
+    with unchanged(network) as bare, torch.no_grad():
+        plain = _plain(bare, shape)
+        places = find_places(bare, plain, output=output)
+        asked = [place_named(places, name) for name in names]
+        if not asked:
+            return {}
+        rows = _extents(bare, plain, asked, along=2)
+        columns = _extents(bare, plain, asked, along=3)
+    return {place.name: Fields(rows[place.name], columns[place.name]) for place in asked}
+
+
+def _plain(network: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    """A grey picture (1, C, H, W) where the network is and in its number format."""
+    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), torch.empty(0))
+    return torch.full((1, *shape), 0.5, dtype=weight.dtype, device=weight.device)
+
+
+def _extents(network: nn.Module, plain: Tensor, places: Sequence[Place], along: int) -> dict[str, tuple[Extent, ...]]:
+    """Of each place, the extents of its units along the rows (2) or the columns (3) of the input."""
+    length = plain.shape[along]
+    lines = np.unique(np.linspace(0, length - 1, _CHECKED).astype(int))
+    reached = _reached(network, plain, places, lines, along)
+    while len(lines) < length:
+        found: dict[str, tuple[Extent, ...]] = {}
+        wanted: set[int] = set()
+        for name, units in reached.items():
+            rule = _by_rule(lines, units, length)
+            if isinstance(rule, set):
+                fresh = rule.difference(lines.tolist())
+                # What would tell is known and does not: no such rule.
+                wanted |= fresh or set(range(length))
+            else:
+                found[name] = rule
+        if not wanted:
+            return found
+        fresh_lines = np.array(sorted(wanted.difference(lines.tolist())))
+        more = _reached(network, plain, places, fresh_lines, along)
+        order = np.argsort(np.concatenate([lines, fresh_lines]))
+        lines = np.concatenate([lines, fresh_lines])[order]
+        reached = {name: np.concatenate([units, more[name]])[order] for name, units in reached.items()}
+    return {name: _by_all(units) for name, units in reached.items()}
+
+
+def _reached(
+    network: nn.Module, plain: Tensor, places: Sequence[Place], lines: np.ndarray, along: int
+) -> dict[str, np.ndarray]:
+    """Name -> (lines, h or w): which units see each line of the input."""
+    by_name = {place.name: place for place in places}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in by_name}
+    at_once = max(1, _VALUES_AT_ONCE // plain.numel())
+
+    def reading(name: str, given: Tensor) -> Tensor:
+        missing = given.isnan()
+        if by_name[name].stride is None:
+            return missing.flatten(1).any(1, keepdim=True)
+        # (B, C, h, w) -> (B, h) or (B, w)
+        return as_maps(by_name[name], missing).any(1).any(2 if along == 2 else 1)
+
+    for start in range(0, len(lines), at_once):
+        chosen = lines[start : start + at_once].tolist()
+        # The last picture stays plain.
+        pictures = plain.repeat(len(chosen) + 1, 1, 1, 1)
+        for picture, line in zip(pictures, chosen, strict=False):
+            picture.select(along - 1, line).fill_(torch.nan)
+        with _OnlyWhereNaN(), watching(network, list(by_name), reading=reading) as seen:
+            network(pictures)
+        for name, kept in parts.items():
+            units = seen[name].cpu().numpy()
+            if units[-1].any():
+                raise InputError(f"the network gives NaN in '{name}' for a plain picture; its fields cannot be found")
+            kept.append(units[:-1])
+    return {name: np.concatenate(kept) for name, kept in parts.items()}
+
+
+def _by_all(reached: np.ndarray) -> tuple[Extent, ...]:
+    """The extents where every line was tried: `reached` is (length, units)."""
+    first = reached.argmax(0)
+    end = len(reached) - reached[::-1].argmax(0)
+    return tuple(
+        (int(top), int(bottom)) if some else (0, 0)
+        for top, bottom, some in zip(first, end, reached.any(0), strict=True)
+    )
+
+
+def _by_rule(lines: np.ndarray, reached: np.ndarray, length: int) -> tuple[Extent, ...] | set[int]:
+    """The extents by the one rule that explains which units see each of `lines`; else lines that would tell it.
+
+    The rule: unit u sees from max(0, S u - P) to min(length, S u + Q), S, P, Q whole numbers. All lines are returned
+    where no rule explains what was seen: then every line has to be tried. `reached` is (lines, units).
+    """
+    every = set(range(length))
+    count = reached.shape[1]
+    units = np.arange(count)
+    some = reached.any(1)
+    seen_lines, seen = lines[some], reached[some]
+    if not len(seen):
+        return every
+    lowest = seen.argmax(1)  # of the units that see a line, the first and the last
+    highest = count - 1 - seen[:, ::-1].argmax(1)
+    if (highest - lowest + 1 != seen.sum(1)).any():
+        return every
+    steps = np.arange(1, length + 1)[:, None]  # S, a row each; below, a column each line
+    # `highest` begins at the line or before it, and the unit after it behind the line.
+    least_p = (steps * highest - seen_lines).max(1)
+    after = highest + 1 < count
+    most_p = (steps * (highest + 1) - seen_lines - 1)[:, after].min(1, initial=length * count)
+    # `lowest` ends behind the line, and the unit before it at the line or before.
+    least_q = (seen_lines - steps * lowest + 1).max(1)
+    before = lowest > 0
+    most_q = (seen_lines - steps * (lowest - 1))[:, before].min(1, initial=length)
+    fits = (least_p <= most_p) & (least_q <= most_q)
+    if not fits.any():
+        return every
+    steps = steps[fits]
+    earliest = np.clip(steps * units - most_p[fits, None], 0, length).min(0)
+    latest = np.clip(steps * units - least_p[fits, None], 0, length).max(0)
+    shortest = np.clip(steps * units + least_q[fits, None], 0, length).min(0)
+    longest = np.clip(steps * units + most_q[fits, None], 0, length).max(0)
+    # Where no line tells them, because all units see the first line, or the last one.
+    if not after.any():
+        earliest = latest
+    if not before.any():
+        longest = shortest
+    tell = set()
+    if (latest > earliest).any():
+        widest = int((latest - earliest).argmax())
+        tell.add(int(earliest[widest] + latest[widest] - 1) // 2)
+    if (longest > shortest).any():
+        widest = int((longest - shortest).argmax())
+        tell.add(int(shortest[widest] + longest[widest]) // 2)
+    if tell:
+        return tell
+    explained = (lines[:, None] >= earliest) & (lines[:, None] < shortest)
+    if (explained != reached).any():
+        return every
+    return tuple(zip(earliest.tolist(), shortest.tolist(), strict=True))
+
+
+class _OnlyWhereNaN(TorchFunctionMode):
+    """Convolutions and linear layers give NaN where they would, and elsewhere some numbers: quick, and exact.
+
+    Quick algorithms for convolutions compute neighbours together and would let NaN spread between them.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (F.conv2d, torch.conv2d):
+            return _convolved(*args, **kwargs)
+        if func is F.linear:
+            return _spread(*args, **kwargs)
+        if func in (F.conv_transpose2d, F.conv1d, F.conv3d, F.conv_transpose1d, F.conv_transpose3d):
+            # Rare: computed as they are, in the format that has no quick algorithms.
+            wide = [one.double() if isinstance(one, Tensor) else one for one in args]
+            named = {name: one.double() if isinstance(one, Tensor) else one for name, one in kwargs.items()}
+            return func(*wide, **named).to(args[0].dtype)
+        return func(*args, **kwargs)
+
+
+def _numbers(count: int, like: Tensor) -> Tensor:
+    """Any numbers that differ, so that norms over channels have something to norm."""
+    return torch.linspace(-1, 1, count, dtype=like.dtype, device=like.device) if count > 1 else like.new_ones(1)
+
+
+def _spread(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
+    """NaN in all outputs where one input is: (..., D) -> (..., E)."""
+    missing = input.isnan().any(-1, keepdim=True)
+    return _numbers(weight.shape[0], input).expand(*missing.shape[:-1], -1).masked_fill(missing, torch.nan)
+
+
+def _convolved(
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """NaN where the window of a unit has one, in the channels of its group: (B, C, H, W) -> (B, D, h, w)."""
+    kernel = (weight.shape[2], weight.shape[3])
+    apart = _two(dilation)
+    if isinstance(padding, str):
+        total = [0 if padding == "valid" else gap * (side - 1) for gap, side in zip(apart, kernel, strict=True)]
+        around = [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2]
+    else:
+        high, wide = _two(padding)
+        around = [wide, wide, high, high]
+    missing = input.unflatten(1, (groups, -1)).isnan().any(2).to(input.dtype)
+    missing = F.max_pool2d(F.pad(missing, around), kernel, _two(stride), 0, apart) > 0
+    missing = missing.repeat_interleave(weight.shape[0] // groups, dim=1)
+    numbers = _numbers(weight.shape[0], input)[:, None, None].expand_as(missing)
+    return numbers.masked_fill(missing, torch.nan)
+
+
+def _two(value: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return (value[0], value[-1])
