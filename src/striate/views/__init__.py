@@ -37,4 +37,100 @@ class View:
         return found
 
 
-VIEWS: dict[str, View] = {}
+VIEWS: dict[str, View] = {
+    "gradient": View(
+        module="striate.views.gradients",
+        function="gradient",
+        group="map",
+        answers="which pixels, changed a little, change the score of the class",
+        needs="",
+        cost="one forward and one backward pass",
+        misleads="where the score is saturated: what the answer rests on may have a gradient near zero; speckled, as "
+        "the gradients of deep networks vary from pixel to pixel",
+        paper="Simonyan, Vedaldi, Zisserman 2014 (arXiv:1312.6034), section 3",
+    ),
+    "input-x-gradient": View(
+        module="striate.views.gradients",
+        function="input_x_gradient",
+        group="map",
+        answers="how much each pixel adds to the score, as far as the network is linear",
+        needs="",
+        cost="one forward and one backward pass",
+        misleads="pixels that the normalisation brings to zero never count; as the gradient where it is saturated",
+        paper="Shrikumar, Greenside, Kundaje 2017 (arXiv:1605.01713), section 2",
+    ),
+    "smoothgrad": View(
+        module="striate.views.gradients",
+        function="smoothgrad",
+        group="map",
+        answers="which pixels matter on average over noisy copies of the picture",
+        needs="",
+        cost="25 forward and backward passes",
+        misleads="much noise answers for pictures that are no longer the one asked about",
+        paper="Smilkov, Thorat, Kim, Viegas, Wattenberg 2017 (arXiv:1706.03825)",
+    ),
+    "integrated-gradients": View(
+        module="striate.views.gradients",
+        function="integrated_gradients",
+        group="map",
+        answers="how the difference of the score from that of a baseline is shared out among pixels; the baseline is "
+        "the mean colour of the training pictures, unless another is given",
+        needs="",
+        cost="50 forward and backward passes",
+        misleads="what looks like the baseline gets nothing, whatever it means; the map draws the picture's own edges, "
+        "because it is multiplied by it",
+        paper="Sundararajan, Taly, Yan 2017 (arXiv:1703.01365), eq. 1 and 3",
+    ),
+    "guided-backpropagation": View(
+        module="striate.views.rectified",
+        function="guided_backpropagation",
+        group="map",
+        answers="which fine detail excites the class, by positive evidence alone",
+        needs="rectifiers (ReLU, ReLU6) as activations, and no others",
+        cost="one forward and one backward pass",
+        misleads="it draws edges of the picture for any class and nearly any weights (Adebayo et al. 2018), and tells "
+        "classes poorly apart",
+        paper="Springenberg, Dosovitskiy, Brox, Riedmiller 2015 (arXiv:1412.6806), section 3.4",
+    ),
+    "deconvolution": View(
+        module="striate.views.rectified",
+        function="deconvolution",
+        group="map",
+        answers="which pattern in the picture the class answers to, sent back through rectified, transposed filters",
+        needs="rectifiers (ReLU, ReLU6) as activations, and no others",
+        cost="one forward and one backward pass",
+        misleads="as guided back-propagation, and less sharp: only max-pooling ties it to the picture",
+        paper="Zeiler, Fergus 2014 (arXiv:1311.2901), as a rule of ReLUs in Springenberg et al. 2015, figure 1",
+    ),
+    "grad-cam": View(
+        module="striate.views.grad_cam",
+        function="grad_cam",
+        group="map",
+        answers="in which region the evidence for the class lies",
+        needs="a layer with a spatial map",
+        cost="one forward pass, and a backward pass down to the layer",
+        misleads="coarse (7x7 cells for most photographs), and blurred further by drawing it at the picture's size; "
+        "several objects of the class may show as one",
+        paper="Selvaraju et al. 2017 (arXiv:1610.02391), eq. 1 and 2",
+    ),
+    "grad-cam++": View(
+        module="striate.views.grad_cam",
+        function="grad_cam_plus_plus",
+        group="map",
+        answers="in which regions the evidence for the class lies, where there are several objects of it",
+        needs="a layer with a spatial map",
+        cost="one forward pass, and a backward pass down to the layer",
+        misleads="coarse as Grad-CAM; only positive gradients count, so it tells classes apart less well",
+        paper="Chattopadhay, Sarkar, Howlader, Balasubramanian 2018 (arXiv:1710.11063), eq. 10, 19",
+    ),
+    "guided-grad-cam": View(
+        module="striate.views.grad_cam",
+        function="guided_grad_cam",
+        group="map",
+        answers="which fine detail lies in the region of the evidence",
+        needs="a layer with a spatial map, and rectifiers as activations",
+        cost="grad-cam and guided-backpropagation",
+        misleads="its detail is guided back-propagation's: edges of the picture; only the region speaks of the class",
+        paper="Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2",
+    ),
+}

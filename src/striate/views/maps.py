@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
@@ -58,7 +60,7 @@ def as_classes(classes: Classes, scores: Tensor) -> Tensor:
             raise InputError(f"classes are whole numbers, got a tensor of {str(classes.dtype).removeprefix('torch.')}")
         meant = classes
     else:
-        meant = torch.tensor([classes] if isinstance(classes, int) else list(classes), dtype=torch.int64)
+        meant = _numbers(classes)
     if meant.ndim < 2:
         meant = meant.reshape(1, -1).expand(count, -1)
     require(
@@ -70,6 +72,15 @@ def as_classes(classes: Classes, scores: Tensor) -> Tensor:
     if len(wrong):
         raise InputError(f"no class {int(wrong[0])}: the network gives {known} scores, for classes 0 to {known - 1}")
     return meant.to(device=scores.device, dtype=torch.int64)
+
+
+def _numbers(classes: int | Sequence[int]) -> Tensor:
+    """(K,) int64. Raises InputError for what is no whole number."""
+    several = [classes] if isinstance(classes, SupportsIndex) else classes
+    try:
+        return torch.tensor([index(one) for one in several], dtype=torch.int64)
+    except TypeError as error:
+        raise InputError(f"classes are numbers of scores, 0, 1, ..., got {classes!r}") from error
 
 
 def at_picture_size(small: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,163 @@
+"""Grad-CAM and its kin: where on a layer's map the evidence for a class lies. (B, C, H, W) -> Maps.
+
+The network runs without a graph up to the layer and with one above it; several classes cost one forward pass and a
+backward pass of the part above each. Maps are >= 0, made at the size of the layer (`small`) and brought to that of the
+picture bilinearly (`values`). Channels-last families and tokens count as maps, as `taps.places` sees them.
+Legend: B pictures, K classes, D channels of the layer, h w its cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import InputError
+from striate.taps.outputs import scores as scores_of
+from striate.taps.places import Place, as_maps, default_place, find_places, place_named
+from striate.taps.unchanged import unchanged
+from striate.taps.watching import watching
+from striate.views.backward import in_parts, pictures_at_once, score_gradients, strongest
+from striate.views.maps import Classes, Maps, as_classes, at_picture_size, require_pictures
+from striate.views.rectified import guided_backpropagation
+
+# (activations (B, D, h, w), gradients of a score there (B, D, h, w)) -> weights of the channels (B, D)
+Weigh = Callable[[Tensor, Tensor], Tensor]
+# A forward pass without graph needs little memory; what is kept is the part above the layer, mostly small.
+MORE_AT_ONCE = 8
+SHOWN = 8  # places that an error names
+
+
+def grad_cam(
+    network: nn.Module,
+    pictures: Tensor,
+    classes: Classes = None,
+    *,
+    layer: str | None = None,
+    output: str | int | None = None,
+) -> Maps:
+    """The positive part of the layer's channels summed by weight, which is a channel's mean gradient over the map.
+
+    layer: a name of `taps.places.find_places`; None: the last spatial map that the head reads.
+    Source: Selvaraju et al. 2017 (arXiv:1610.02391), eq. 1 and 2.
+    Raises InputError: as `gradients.gradient`, a layer that is not there or has no spatial map (it says which have).
+    """
+    return _class_activation("grad-cam", mean_gradient, network, pictures, classes, layer, output)
+
+
+def grad_cam_plus_plus(
+    network: nn.Module,
+    pictures: Tensor,
+    classes: Classes = None,
+    *,
+    layer: str | None = None,
+    output: str | int | None = None,
+) -> Maps:
+    """As `grad_cam`, with weights that give each cell with a positive gradient its own share.
+
+    The derivatives are those of exp(score) (the paper's choice), but for the factor exp(score), which is the same over
+    a map and overflows. Source: Chattopadhay, Sarkar, Howlader, Balasubramanian 2018 (arXiv:1710.11063), eq. 10 and 19.
+    Raises InputError as `grad_cam`.
+    """
+    return _class_activation("grad-cam++", shared_gradient, network, pictures, classes, layer, output)
+
+
+def guided_grad_cam(
+    network: nn.Module,
+    pictures: Tensor,
+    classes: Classes = None,
+    *,
+    layer: str | None = None,
+    output: str | int | None = None,
+) -> Maps:
+    """Grad-CAM at the picture's size times guided back-propagation: fine detail, where the evidence lies.
+
+    `channels` (B, K, C, H, W): the products with signs; `values`: the strongest channel; `small`: Grad-CAM's map.
+    Source: Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2.
+    Raises InputError as `grad_cam` and `rectified.guided_backpropagation`.
+    """
+    region = grad_cam(network, pictures, classes, layer=layer, output=output)
+    detail = guided_backpropagation(network, pictures, region.classes, output=output)
+    assert detail.channels is not None
+    channels = detail.channels * region.values[:, :, None]
+    return replace(region, method="guided-grad-cam", channels=channels, values=strongest(channels))
+
+
+def mean_gradient(_: Tensor, gradients: Tensor) -> Tensor:
+    """Eq. 1 of Grad-CAM: (B, D, h, w) -> (B, D)."""
+    return gradients.mean(dim=(2, 3))
+
+
+def shared_gradient(activations: Tensor, gradients: Tensor) -> Tensor:
+    """Eq. 10 with the shares of eq. 19 of Grad-CAM++, divided by g^2: 1 / (2 + g sum A). (B, D, h, w) -> (B, D).
+
+    The formula is meant for maps that are >= 0; a channel whose sum is negative would meet its pole, and counts as if
+    the sum were 0.
+    """
+    sums = activations.sum(dim=(2, 3), keepdim=True).clamp(min=0)
+    positive = gradients.clamp(min=0)
+    return (positive / (2 + sums * positive)).sum(dim=(2, 3))
+
+
+def _class_activation(
+    method: str,
+    weigh: Weigh,
+    network: nn.Module,
+    pictures: Tensor,
+    classes: Classes,
+    layer: str | None,
+    output: str | int | None,
+) -> Maps:
+    require_pictures(pictures)
+    small, meant, given = [], [], []
+    with unchanged(network) as bare:
+        place = _spatial_place(bare, pictures, layer, output)
+        for rows, asked in in_parts(pictures, classes, MORE_AT_ONCE * pictures_at_once(pictures)):
+            with watching(bare, [place.name], keep_graph=True) as seen:
+                scores = scores_of(bare, pictures[rows].detach().clone(), output)
+                chosen = as_classes(asked, scores)
+                at = seen[place.name]
+                gradients = list(score_gradients(scores, chosen, at))
+            activations = as_maps(place, at.detach())
+            maps = [_weighted(weigh, activations, as_maps(place, one)) for one in gradients]
+            small.append(torch.stack(maps, dim=1).float().cpu())
+            meant.append(chosen.cpu())
+            given.append(scores.detach().gather(1, chosen).float().cpu())
+    cells = torch.cat(small)
+    return Maps(
+        method=method,
+        layer=place.name,
+        values=at_picture_size(cells, (pictures.shape[2], pictures.shape[3])),
+        small=cells,
+        classes=torch.cat(meant),
+        scores=torch.cat(given),
+    )
+
+
+def _weighted(weigh: Weigh, activations: Tensor, gradients: Tensor) -> Tensor:
+    """Eq. 2 of Grad-CAM: the positive part of the weighted sum of the channels, (B, D, h, w) -> (B, h, w)."""
+    weights = weigh(activations, gradients)
+    return torch.einsum("bd,bdhw->bhw", weights, activations).clamp(min=0)
+
+
+def _spatial_place(network: nn.Module, pictures: Tensor, layer: str | None, output: str | int | None) -> Place:
+    places = find_places(network, pictures[:1].detach().clone(), output=output)
+    if layer is None:
+        return default_place(network, places)
+    place = place_named(places, layer)
+    if not place.spatial:
+        having = [one.name for one in places if one.spatial]
+        shown = ", ".join(having[-SHOWN:]) or "none"
+        shape = "x".join(map(str, place.shape))
+        raise InputError(
+            f"layer '{layer}' ({place.kind}) has no spatial map, it gives {shape}; layers that have one: "
+            f"{'..., ' if len(having) > SHOWN else ''}{shown}"
+        )
+    if place.layout == "tokens" and not place.feeds_head:
+        raise InputError(
+            f"layer '{layer}' ({place.kind}) gives patches that no score is made from, only the class token counts "
+            f"above it; take {default_place(network, places).name} or a layer before it"
+        )
+    return place
