@@ -322,6 +322,7 @@ def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material)
         seed=resolved.seed,
         augmentation=Augmentation(**resolved.augment),
         weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
+        ahead=frozen.device != "cpu",
         rank=job.ranks.rank,
         ranks=job.ranks.count,
     )

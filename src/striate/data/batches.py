@@ -74,7 +74,7 @@ class Batches:
     where None), in that order; `weights` (n,) goes with `rows`. The last batch of an epoch is left out
     where it is not whole and there is a whole one (`drop_last`). Of each batch of `batch_size`, rank
     `rank` of `ranks` gets its own slice; slices differ in length by one at most. With `ahead`, one thread makes up to
-    two batches in advance.
+    two batches in advance: for steps on an accelerator, and for pictures that are read meanwhile.
 
     Mixing: the partner of a picture is the next one in the order of the epoch (the first, for the last).
     The order is random, so the pairs are; and a batch needs but one picture more, wherever it is cut.
