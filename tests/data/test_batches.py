@@ -210,3 +210,38 @@ def test_what_fails_in_the_thread_is_raised_where_batches_are_read():
 def test_no_pictures_are_refused():
     with pytest.raises(InputError, match="no training pictures"):
         Batches(Kept([]), task=Classes(), frame=FRAME, batch_size=4, seed=0)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_steps_that_are_made_together_are_those_made_singly(monkeypatch, ranks):
+    import striate.data.batches
+
+    varied = Augmentation(rotation=20.0, scale=1.2, contrast=0.4, erasing=0.5)
+
+    def epoch(start: int = 0) -> list[Batch]:
+        batches = Batches(
+            pictures(),
+            task=Classes(),
+            frame=FRAME,
+            batch_size=4,
+            seed=3,
+            augmentation=varied,
+            weights=np.arange(23),
+            drop_last=False,
+            ahead=False,
+            rank=ranks - 1,
+            ranks=ranks,
+        )
+        return list(batches.epoch(1, start))
+
+    together = epoch()
+    monkeypatch.setattr(striate.data.batches, "VALUES_TOGETHER", 1)
+    singly = epoch()
+    assert len(together) == len(singly) == 23 // 4 + (ranks == 1 or ranks <= 23 % 4)
+    assert [len(batch) for batch in together] == [len(batch) for batch in singly]
+    for one, other in zip(together + epoch(2), singly + singly[2:], strict=True):
+        assert torch.equal(one.pictures, other.pictures)
+        assert torch.equal(one.targets, other.targets)
+        assert np.array_equal(one.rows, other.rows)
+        assert one.weights is not None
+        assert torch.equal(one.weights, other.weights)

@@ -15,10 +15,10 @@ from striate.training.planning import (
     VALIDATION_SHARE,
     Speed,
     TimePlan,
+    arguments_for,
     choose_width,
     plan_steps,
     steps_anew,
-    width_for,
 )
 
 
@@ -145,15 +145,17 @@ def test_nothing_is_planned_anew_where_nothing_was_measured(seconds, steps):
 
 
 @pytest.mark.parametrize(
-    ("name", "epochs", "width"),
+    ("name", "epochs", "arguments"),
     [
-        *(("small-conv", epochs, width) for epochs, width in ((1, 16), (2, 24), (4, None), (40, None))),
-        *(("small-resnet", epochs, width) for epochs, width in ((1, 16), (3, 32), (8, 48), (9, None))),
-        ("lenet5", 1, None),
+        ("small-conv", 1, {"width": 16, "residual": False}),
+        *(("small-conv", epochs, width) for epochs, width in ((2, {"width": 24}), (4, {}), (40, {}))),
+        *(("small-resnet", epochs, {"width": width}) for epochs, width in ((1, 16), (3, 32), (8, 48))),
+        ("small-resnet", 9, {}),
+        ("lenet5", 1, {}),
     ],
 )
-def test_few_epochs_are_for_a_narrower_network(name, epochs, width):
-    assert width_for(name, epochs) == width
+def test_few_epochs_are_for_a_smaller_network(name, epochs, arguments):
+    assert arguments_for(name, epochs) == arguments
 
 
 def test_the_usual_width_is_that_of_the_network():

@@ -45,7 +45,7 @@ from striate.tasks.classification import Classification
 from striate.training.defaults import Facts, choose_augmentation, choose_network, resolve_steps
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import has_batch_norm, share_weights
-from striate.training.planning import MOST_EPOCHS, width_for
+from striate.training.planning import MOST_EPOCHS, arguments_for
 from striate.training.recipe import Recipe, recipe_text
 from striate.training.resolved import Resolved
 
@@ -79,10 +79,10 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
         arguments = dict(job.start.arguments)
     elif job.network is None and recipe.network is None and recipe.width is None and recipe.epochs is not None:
-        narrow = width_for(name, recipe.epochs)
-        if narrow is not None:
-            arguments = {"width": narrow}
-            why += f"; width {narrow} for so few epochs, in which a wider one learns little more and takes longer"
+        arguments = arguments_for(name, recipe.epochs)
+        if arguments:
+            plain = "" if arguments.get("residual", True) else " without residual convolutions"
+            why += f"; width {arguments['width']}{plain} for so few epochs, in which more would only take longer"
     if resolved is not None:
         name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
     own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None

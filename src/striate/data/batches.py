@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PURPOSE = 1  # of the draws of the order (see `draws.uniforms`)
 AHEAD = 2  # batches that may be ready
+VALUES_TOGETHER = 800_000  # of the pictures that are made at once, where they are small
 LOOK = 0.1  # seconds between looks at whether the reader of the batches has gone
 
 
@@ -139,10 +140,25 @@ class Batches:
             yield from self._streamed(self.pictures, epoch, start)
             return
         order = permutation(self.seed, epoch, len(self.rows), purpose=PURPOSE)
-        for step in range(start, self.steps_per_epoch):
-            first, last = step * self.batch_size, min((step + 1) * self.batch_size, len(order))
-            here = np.array_split(np.arange(first, last), self.ranks)[self.rank]
-            yield self._looked_up(self.pictures, epoch, order, here)
+        together = self._steps_together(self.pictures)
+        for step in range(start, self.steps_per_epoch, together):
+            steps = range(step, min(step + together, self.steps_per_epoch))
+            places = [self._places(one, len(order)) for one in steps]
+            yield from _cut(
+                self._looked_up(self.pictures, epoch, order, np.concatenate(places)), [len(one) for one in places]
+            )
+
+    def _places(self, step: int, count: int) -> np.ndarray:
+        """The places of a step's pictures in the order of `count`, (B,)."""
+        first, last = step * self.batch_size, min((step + 1) * self.batch_size, count)
+        return np.array_split(np.arange(first, last), self.ranks)[self.rank]
+
+    def _steps_together(self, pictures: Pixels) -> int:
+        """Of how many steps the pictures are made at once: of small ones, making a batch is mostly calls."""
+        if not pictures.uniform or self.augmentation.mixes:
+            return 1
+        values = max(1, self.frame.height * self.frame.width * self.frame.channels * self.batch_size // self.ranks)
+        return max(1, VALUES_TOGETHER // max(values, int(np.prod(pictures.shapes[0])) * self.batch_size // self.ranks))
 
     def _looked_up(self, pictures: Pixels, epoch: int, order: np.ndarray, here: np.ndarray) -> Batch:
         """The pictures at these places (B,) of the order."""
@@ -209,6 +225,23 @@ class Batches:
             if weights is not None:
                 weights = (share * weights + (1 - share) * weights[partner])[:count]
         return Batch(pictures=pictures, targets=targets, rows=rows[:count], weights=weights)
+
+
+def _cut(batch: Batch, lengths: Sequence[int]) -> Iterator[Batch]:
+    """The batches of several steps, of so many pictures each, that were made as one."""
+    if len(lengths) == 1:
+        yield batch
+        return
+    first = 0
+    for length in lengths:
+        part = slice(first, first + length)
+        yield Batch(
+            pictures=batch.pictures[part],
+            targets=batch.targets[part],
+            rows=batch.rows[part],
+            weights=None if batch.weights is None else batch.weights[part],
+        )
+        first += length
 
 
 @dataclass(frozen=True)
