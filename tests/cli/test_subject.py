@@ -48,7 +48,10 @@ def test_mistakes(weights: Path, run: Path, capsys: pytest.CaptureFixture[str]) 
         (("predict", "--network", "squeezenet1_1"), "required: PICTURE"),
         (("predict", picture), "required: PICTURE"),
         (("predict", "--network", "squeezenet1_1", "--weights", "none.pth", picture), "none.pth: no such file"),
-        (("predict", "--network", "squeezenet", "--weights", weights, picture), "no network 'squeezenet'; did you mean"),
+        (
+            ("predict", "--network", "squeezenet", "--weights", weights, picture),
+            "no network 'squeezenet'; did you mean",
+        ),
         (("predict", "--network", "resnet18", "--weights", weights, picture), "not the weights of resnet18"),
     ):
         assert message in here(capsys, *arguments).sentence.replace(f"{run.parent}/", "")

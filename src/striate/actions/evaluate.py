@@ -17,7 +17,6 @@ from striate.data.sources import open_dataset
 from striate.data.sources.listing import counted
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
-from striate.machine.threads import usable_cores
 from striate.models.model import Model
 from striate.models.run import METRICS, Run, read_seen
 from striate.observer import SILENT, Observer
@@ -76,7 +75,6 @@ def evaluate(
     that the run was trained on, `evaluation.notes` says so. Raises InputError where the source holds a class
     that the model does not know, or no such split; with `strict` also where a picture cannot be read.
     """
-    import torch
 
     from striate.evaluation.evaluation import evaluate_classification
 
@@ -84,8 +82,6 @@ def evaluate(
     observer.say(samples.how)
     for doubt in samples.doubts:
         observer.warn(doubt)
-    if not isinstance(run, Model):
-        torch.set_num_threads(usable_cores())
     model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
     model = model.answering_in(precision)
     samples, split = _one_split(samples, split)

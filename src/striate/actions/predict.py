@@ -14,7 +14,6 @@ from striate.actions.subject import open_subject
 from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
 from striate.errors import InputError
-from striate.machine.threads import usable_cores
 from striate.models.model import Model, Prediction
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
@@ -52,14 +51,11 @@ def predict(
 
     Raises InputError where no picture can be read, and where the run cannot be loaded.
     """
-    import torch
 
     wanted = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     samples = find_pictures(wanted, names_from)
     if not len(samples):
         raise InputError(f"no pictures in {', '.join(str(one) for one in wanted[:3])}; name files, folders or globs")
-    if not isinstance(run, Model):
-        torch.set_num_threads(usable_cores())
     model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
     model = model.answering_in(precision)
     result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require
+from striate.machine.allocator import answer_with_all
 from striate.models.run import Run, load_model
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def _of_run(
         require(network is None, "a model has its network already; leave network away")
         return run
     assert not isinstance(network, str)
+    answer_with_all()
     return load_model(run.folder if isinstance(run, Run) else run, network=network, device=device)
 
 
@@ -106,6 +108,7 @@ def _by_name(
     from striate.networks.trained import trained_network
 
     place = pick_device(device)  # what cannot be is said before anything is read or fetched
+    answer_with_all()
     spec = input_spec
     size, channels = (None, None) if spec is None else ((spec.height, spec.width), spec.channels)
     trained = trained_network(name, weights=weights, size=size, channels=channels)

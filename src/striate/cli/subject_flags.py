@@ -38,8 +38,6 @@ def subject(given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, A
         from striate.models.run import is_run
 
         both = next((one for one in others if is_run(Path(one))), None)
-        require(
-            both is None, f"{both} and {NETWORK} {given['network']}: give the run or the network, not both of them"
-        )
+        require(both is None, f"{both} and {NETWORK} {given['network']}: give the run or the network, not both of them")
     names = ("run", "network", "weights", "class_names")
     return {**{name: given.get(name) for name in names}, "device": given.get("device", "auto")}

@@ -144,9 +144,7 @@ def _channels(layout: Layout, given: Tensor) -> int:
     return given.shape[1] if layout == "maps" else given.shape[-1]
 
 
-def _read_by_scores(
-    network: nn.Module, picture: Tensor, output: str | int | None, places: list[Place]
-) -> list[Place]:
+def _read_by_scores(network: nn.Module, picture: Tensor, output: str | int | None, places: list[Place]) -> list[Place]:
     """The places with `feeds_head`: NaN as the gradient of the scores spreads to all that they are made from.
 
     Unlike a plain gradient it does so through weights of zero, with which heads often begin.

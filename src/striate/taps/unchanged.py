@@ -61,7 +61,9 @@ def _weights(network: nn.Module) -> Iterator[None]:
             weight.requires_grad_(requires_grad)
             weight.grad = grad
     if any(weight._version != version for weight, _, _, version in before):
-        raise InputError(f"{type(network).__name__} writes into its own weights as it answers; it cannot be looked into")
+        raise InputError(
+            f"{type(network).__name__} writes into its own weights as it answers; it cannot be looked into"
+        )
 
 
 @contextmanager

@@ -24,9 +24,7 @@ from striate.views.maps import Classes, Maps, as_classes, require_pictures
 PURPOSE = 0x5300746  # of the draws of noise (see `draws.uniforms`)
 
 
-def gradient(
-    network: nn.Module, pictures: Tensor, classes: Classes = None, *, output: str | int | None = None
-) -> Maps:
+def gradient(network: nn.Module, pictures: Tensor, classes: Classes = None, *, output: str | int | None = None) -> Maps:
     """|dS/dx|: how fast the score of the class changes with each pixel.
 
     `values`: the largest absolute value over the channels, never negative; `channels`: the gradients with their signs.
