@@ -45,7 +45,7 @@ def use_allocator(name: str) -> bool:
 
 
 def answer_with_all() -> None:
-    """For answers of a network that is read from files: torch takes all cores, and memory is kept where there is enough of it.
+    """For answers of a network that is read from files: torch takes all cores, and keeps memory if there is enough.
 
     1,000 photographs through a ResNet-18 took 14 s of page faults and arithmetic, 9 with the memory kept.
     """
