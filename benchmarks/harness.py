@@ -102,13 +102,14 @@ def carry_out(
     given: argparse.Namespace,
     columns: Sequence[page.Column],
     goals: Sequence[Goal],
-    compared: page.Compared,
+    compared: page.Compared | None,
     facts: Sequence[str] = (),
     program: str | None = None,
 ) -> int:
     """Measure, judge, print, and record under `name`; the exit status: 1 where a contender failed.
 
-    facts: sentences that go with the table. program: whose record it is, where its name differs.
+    compared: the last column; None where rates and times are not what is compared. facts: sentences that go with the
+    table. program: whose record it is, where its name differs.
     A run with --quick, --only or other rounds is printed and not recorded.
     """
     chosen = [one for one in contenders if not given.only or any(word in one.name for word in given.only)]
@@ -127,7 +128,7 @@ def carry_out(
         "stopped": stopped,
         "goals": [{**asdict(judge(goal, rounds)), "goal": asdict(goal)} for goal in goals],
         "columns": [asdict(one) for one in columns],
-        "compared": asdict(compared),
+        "compared": None if compared is None else asdict(compared),
         "facts": list(facts),
     }
     print("\n".join(page.section(record)))

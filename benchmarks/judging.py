@@ -121,11 +121,13 @@ def shown(found: Spread) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, thousands set apart."""
+    """Three digits that count, thousands set apart; powers of ten below a thousandth."""
     if value != value:
         return "–"
     if abs(value) >= 100:
         return f"{value:,.0f}"
     if abs(value) >= 10:
         return f"{value:.1f}"
+    if 0 < abs(value) < 0.001:
+        return f"{value:.1e}"
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3f}"

@@ -39,25 +39,23 @@ class Compared:
 def section(record: Mapping[str, Any]) -> list[str]:
     """The lines of one recorded run."""
     columns = [Column(**one) for one in record["columns"]]
-    compared = Compared(**record["compared"])
+    compared = Compared(**record["compared"]) if record["compared"] else None
     rounds = {one["name"]: one["rounds"] for one in record["contenders"]}
+    last = f" {compared.contender} is |" if compared else ""
     lines = [
-        f"| contender | used | runs | {' | '.join(one.heading for one in columns)} | {compared.contender} is |",
-        f"|---|---|---:|{'---:|' * len(columns)}---:|",
+        f"| contender | used | runs | {' | '.join(one.heading for one in columns)} |{last}",
+        f"|---|---|---:|{'---:|' * (len(columns) + bool(compared))}",
     ]
     for one in record["contenders"]:
         runs = sum(figures is not None for figures in one["rounds"])
         cells = [_cell(rounds, one["name"], column) for column in columns]
-        over, under = compared.contender, one["name"]
-        if compared.inverted:
-            over, under = under, over
-        times = ratios(rounds, compared.figure, over, under)
-        ratio = f"{spread(times).median:.2f}x" if times and one["name"] != compared.contender else ""
         notes = [text for text in (one["note"], record["stopped"].get(one["name"])) if text]
         name = one["name"] + (f" ({'; '.join(notes)})" if notes else "")
         if one["name"] in record["failures"]:
             cells[0] = f"failed: {record['failures'][one['name']]}".replace("|", "/")
-        lines.append(f"| {name} | {one['way']} | {runs} | {' | '.join(cells)} | {ratio} |")
+        if compared:
+            cells.append(_times(rounds, one["name"], compared))
+        lines.append(f"| {name} | {one['way']} | {runs} | {' | '.join(cells)} |")
     if record["goals"]:
         lines += ["", "| goal | |", "|---|---|"]
         lines += [f"| {one['words']} | {_verdict(one).sentence()} |" for one in record["goals"]]
@@ -72,6 +70,15 @@ def section(record: Mapping[str, Any]) -> list[str]:
         f"{machine['threads']}, {machine['system']}, load before {record['load_before']}. {known}. Peers: {peers}.",
     ]
     return lines
+
+
+def _times(rounds: Mapping[str, Any], name: str, compared: Compared) -> str:
+    """How many times as much or as fast the compared contender is; "" beside itself."""
+    over, under = compared.contender, name
+    if compared.inverted:
+        over, under = under, over
+    times = ratios(rounds, compared.figure, over, under)
+    return f"{spread(times).median:.2f}x" if times and name != compared.contender else ""
 
 
 def _cell(rounds: Mapping[str, Any], name: str, column: Column) -> str:

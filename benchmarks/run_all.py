@@ -1,6 +1,6 @@
 """Every benchmark of speed, or those that are named, one after another, on a machine that does nothing else.
 
-python benchmarks/run_all.py [NAME ...] [--quick]        about 50 minutes on two cores
+python benchmarks/run_all.py [NAME ...] [--quick]        about an hour on two cores
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 # The quick and the most wanted ones first.
 PROGRAMS = (
     *("startup", "mnist_throughput", "prediction", "resnet18_folder", "mnist_cold", "few_photos"),
-    *("memory", "processes", "big_photos"),
+    *("memory", "processes", "big_photos", "explain_methods", "parity_views"),
 )
 
 

@@ -175,6 +175,13 @@ def test_a_table_shows_medians_spreads_and_ratios_within_rounds(programs: dict[s
     assert "failed: it fell" in failed
 
 
+def test_a_table_may_compare_nothing_and_small_figures_are_shown(programs: dict[str, ModuleType]) -> None:
+    rounds = [{"rate": 0.000012}]
+    contenders = [{"name": "gradient", "way": "w", "note": "", "rounds": rounds}]
+    text = "\n".join(programs["page"].section(record(compared=None, contenders=contenders)))
+    assert "| contender | used | runs | pictures/s |\n|---|---|---:|---:|\n| gradient | w | 1 | 1.2e-05 |" in text
+
+
 def test_the_page_says_what_is_recorded(programs: dict[str, ModuleType]) -> None:
     text = programs["page"].PAGE.read_text(encoding="utf-8")
     for one in programs["page"].recorded():

@@ -181,7 +181,7 @@ def _mean_gradients(
             inputs = points(rows, steps).flatten(0, 1).contiguous(memory_format=layout)
             found = input_gradients(network, inputs, chosen.repeat_interleave(here, dim=0), output).gradients
             weight = weights[steps].to(found)[:, None, None, None, None]
-            total += (found.unflatten(0, (len(clean), here)) * weight).sum(dim=1)
+            total += (found.reshape(len(clean), here, *found.shape[1:]) * weight).sum(dim=1)
         means.append(total.float().cpu())
         meant.append(chosen)
         scores.append(clean.gather(1, chosen).float().cpu())
