@@ -145,12 +145,11 @@ def _reached(
 
 def _by_all(reached: np.ndarray) -> tuple[Extent, ...]:
     """The extents where every line was tried: `reached` is (length, units)."""
-    first = reached.argmax(0)
-    end = len(reached) - reached[::-1].argmax(0)
-    return tuple(
-        (int(top), int(bottom)) if some else (0, 0)
-        for top, bottom, some in zip(first, end, reached.any(0), strict=True)
-    )
+    found = []
+    for unit in reached.T:
+        (seen,) = np.nonzero(unit)
+        found.append((int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0))
+    return tuple(found)
 
 
 def _by_rule(lines: np.ndarray, reached: np.ndarray, length: int) -> tuple[Extent, ...] | set[int]:
@@ -187,10 +186,10 @@ def _by_rule(lines: np.ndarray, reached: np.ndarray, length: int) -> tuple[Exten
     latest = np.clip(steps * units - least_p[fits, None], 0, length).max(0)
     shortest = np.clip(steps * units + least_q[fits, None], 0, length).min(0)
     longest = np.clip(steps * units + most_q[fits, None], 0, length).max(0)
-    # Where no line tells them, because all units see the first line, or the last one.
-    if not after.any():
+    # No line tells them where all units see the first line, or the last one; then they are known.
+    if reached[0].all():
         earliest = latest
-    if not before.any():
+    if reached[-1].all():
         longest = shortest
     tell = set()
     if (latest > earliest).any():
@@ -217,9 +216,9 @@ class _OnlyWhereNaN(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in (F.conv2d, torch.conv2d):
+        if func == F.conv2d:
             return _convolved(*args, **kwargs)
-        if func is F.linear:
+        if func == F.linear:
             return _spread(*args, **kwargs)
         if func in (F.conv_transpose2d, F.conv1d, F.conv3d, F.conv_transpose1d, F.conv_transpose3d):
             # Rare: computed as they are, in the format that has no quick algorithms.
@@ -258,7 +257,8 @@ def _convolved(
     else:
         high, wide = _two(padding)
         around = [wide, wide, high, high]
-    missing = input.unflatten(1, (groups, -1)).isnan().any(2).to(input.dtype)
+    batch, channels, rows, columns = input.shape
+    missing = input.isnan().view(batch, groups, channels // groups, rows, columns).any(2).to(input.dtype)
     missing = F.max_pool2d(F.pad(missing, around), kernel, _two(stride), 0, apart) > 0
     missing = missing.repeat_interleave(weight.shape[0] // groups, dim=1)
     numbers = _numbers(weight.shape[0], input)[:, None, None].expand_as(missing)

@@ -48,9 +48,10 @@ class Layouts:
 
     def __init__(self, network: nn.Module, picture: Grid) -> None:
         self.picture = picture
-        self.scrambled = type(network).__name__ in _SCRAMBLED
-        declared = getattr(network, "num_prefix_tokens", None)
-        self.declared_extra: int | None = declared if isinstance(declared, int) else None
+        modules = list(network.modules())
+        self.scrambled = any(type(module).__name__ in _SCRAMBLED for module in modules)
+        declared = [getattr(module, "num_prefix_tokens", None) for module in modules]  # timm's networks say it
+        self.declared_extra: int | None = next((one for one in declared if isinstance(one, int)), None)
         self.grids: list[Grid] = []  # those met so far, the latest last
         self.latest: Layout = "maps"  # of four axes
 
@@ -114,7 +115,7 @@ class Layouts:
         halves = [(math.ceil(rows / 2), math.ceil(columns / 2)) for rows, columns in self.grids]
         for rows, columns in [*reversed(self.grids), *reversed(halves)]:
             extra = count - rows * columns
-            allowed = {0, self.declared_extra} if self.declared_extra else range(MOST_EXTRA_TOKENS + 1)
+            allowed = {0, self.declared_extra} if self.declared_extra is not None else range(MOST_EXTRA_TOKENS + 1)
             # One cell and its extra tokens could be anything.
             if extra in allowed and rows * columns > max(1, extra):
                 self._met((rows, columns))
@@ -126,7 +127,7 @@ class Layouts:
     def _of_unknown_grid(self, count: int) -> tuple[Layout, Grid | None, int]:
         """Where patches were cut out without a convolution: the grid is of the shape of the picture."""
         height, width = self.picture
-        extras = [self.declared_extra, 0] if self.declared_extra else range(MOST_EXTRA_TOKENS + 1)
+        extras = [self.declared_extra, 0] if self.declared_extra is not None else range(MOST_EXTRA_TOKENS + 1)
         for extra in extras:
             rows = round(math.sqrt(max(0, count - extra) * height / width))
             if rows > 1 and (count - extra) % rows == 0:

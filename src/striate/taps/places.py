@@ -135,7 +135,7 @@ def as_maps(place: Place, tensor: Tensor) -> Tensor:
             f"'{place.name}' was found with {grid[0]}x{grid[1]} patches and now has {patches.shape[2]}; "
             "find the places again with pictures of this size",
         )
-        return patches.unflatten(2, grid)
+        return patches.view(*patches.shape[:2], *grid)
     shape = "x".join(map(str, place.shape))
     raise InputError(f"'{place.name}' ({place.kind}) has no map: it gives {shape} numbers for a picture")
 

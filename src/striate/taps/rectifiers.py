@@ -83,7 +83,7 @@ class _Rectifying(TorchFunctionMode):
         if rectifier is None or not torch.is_grad_enabled() or not isinstance(tensor, Tensor):
             return func(*args, **kwargs)
         most, in_place = rectifier
-        given: Tensor = _Rectified.apply(tensor, most, self.rule)  # type: ignore[no-untyped-call]
+        given: Tensor = _Rectified.apply(tensor, most, self.rule)
         # Others may hold the same tensor, as in the network itself.
         return tensor.copy_(given) if in_place else given
 
@@ -99,7 +99,7 @@ class _Rectified(torch.autograd.Function):
         return tensor.relu() if math.isinf(most) else tensor.clamp(0, most)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         rectified = gradient.relu()
         if ctx.rule == "guided":
             (passes,) = ctx.saved_tensors
@@ -116,12 +116,12 @@ def _rectifier(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
     if func in _RELU:
         in_place = func in (torch.relu_, Tensor.relu_) or bool(argument(1, "inplace", False))
         return math.inf, in_place
-    if func is F.relu6:
+    if func == F.relu6:
         return 6.0, bool(argument(1, "inplace", False))
     if func in _HARDTANH and _is_zero(argument(1, "min_val", -1.0)):
-        return float(argument(2, "max_val", 1.0)), func is F.hardtanh_ or bool(argument(3, "inplace", False))
+        return float(argument(2, "max_val", 1.0)), func == F.hardtanh_ or bool(argument(3, "inplace", False))
     if func in _THRESHOLD and _is_zero(argument(1, "threshold")) and _is_zero(argument(2, "value")):
-        return math.inf, func is torch.threshold_ or bool(argument(3, "inplace", False))
+        return math.inf, func == torch.threshold_ or bool(argument(3, "inplace", False))
     if func in _CLAMP | _CLAMP_IN_PLACE and _is_zero(argument(1, "min")):
         most = argument(2, "max")
         if most is None or isinstance(most, int | float):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def unchanged(network: nn.Module) -> Iterator[nn.Module]:
         stack.enter_context(_buffers(bare))
         stack.enter_context(_weights(bare))
         stack.enter_context(_modes(bare))
-        stack.enter_context(uncompiled(bare))
+        stack.enter_context(uncompiled(network))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         bare.eval()
@@ -68,34 +69,33 @@ def _weights(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _buffers(network: nn.Module) -> Iterator[None]:
-    """The values of buffers; only those that were written to are written back."""
+    """The values of buffers; only those that have others now are written to."""
     before = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
-    versions = [None if buffer.is_inference() else buffer._version for buffer, _ in before]
     try:
         yield
     finally:
         with torch.no_grad():
-            for (buffer, value), version in zip(before, versions, strict=True):
-                if version is not None and buffer._version != version:
+            for buffer, value in before:
+                if not torch.equal(buffer, value):
                     buffer.copy_(value)
 
 
 @contextmanager
 def _tables(network: nn.Module) -> Iterator[None]:
     """Which parameters, buffers and modules each module has."""
-    before = [
-        (module, dict(module._parameters), dict(module._buffers), dict(module._modules)) for module in network.modules()
-    ]
-    temporary = [(module, set(module._non_persistent_buffers_set)) for module, *_ in before]
+    before: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    for module in network.modules():
+        for table in (module._parameters, module._buffers, module._modules):
+            before.append((cast(dict[str, Any], table), dict(table)))
+    temporary = [(module, set(module._non_persistent_buffers_set)) for module in network.modules()]
     try:
         yield
     finally:
-        for module, *tables in before:
-            for table, values in zip((module._parameters, module._buffers, module._modules), tables, strict=True):
-                # Mostly they are the same; then nothing is written, and their order stays what it was.
-                if list(table) != list(values) or any(table[name] is not value for name, value in values.items()):
-                    table.clear()
-                    table.update(values)  # type: ignore[arg-type]
+        for table, values in before:
+            # Mostly they are the same; then nothing is written.
+            if list(table) != list(values) or any(table[name] is not value for name, value in values.items()):
+                table.clear()
+                table.update(values)
         for module, names in temporary:
             module._non_persistent_buffers_set = names
 
@@ -104,7 +104,7 @@ def _tables(network: nn.Module) -> Iterator[None]:
 def _random_states() -> Iterator[None]:
     with ExitStack() as stack:
         # Also the accelerators, where they are in use: their states are asked for only then.
-        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+        devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
         stack.enter_context(torch.random.fork_rng(devices=devices))
         stack.callback(random.setstate, random.getstate())
         stack.callback(np.random.set_state, np.random.get_state())

@@ -23,7 +23,10 @@ Look = Callable[[str, nn.Module, Tensor], Tensor | None]
 
 @contextmanager
 def on_every_call(network: nn.Module, modules: dict[str, nn.Module], look: Look) -> Iterator[None]:
-    """While this lasts, `look` is called after each call of `modules` that gives a tensor, in order of execution."""
+    """While this lasts, `look` is called after each call of `modules` that gives a tensor, in order of execution.
+
+    `network` is the whole that they belong to, wrapped or not: with each of its passes, calls are counted anew.
+    """
     calls: Counter[str] = Counter()
 
     def start(module: nn.Module, inputs: object) -> None:
@@ -40,7 +43,7 @@ def on_every_call(network: nn.Module, modules: dict[str, nn.Module], look: Look)
 
     with ExitStack() as stack:
         stack.enter_context(uncompiled(network))
-        stack.callback(network.register_forward_pre_hook(start).remove)
+        stack.callback(bare_network(network).register_forward_pre_hook(start).remove)
         for name, module in modules.items():
             stack.callback(module.register_forward_hook(after(name)).remove)
         yield
@@ -70,7 +73,7 @@ def watching(
     Otherwise it is detached. Raises InputError for names that the network does not have; looking for a place that a
     pass did not come to raises it too.
     """
-    network = bare_network(network)
+    bare = bare_network(network)
     wanted = set(names)
     seen = Seen()
 
@@ -90,8 +93,8 @@ def watching(
     def forget(module: nn.Module, inputs: object) -> None:
         seen.clear()
 
-    with on_every_call(network, modules_of(network, names), look), ExitStack() as stack:
-        stack.callback(network.register_forward_pre_hook(forget).remove)
+    with on_every_call(network, modules_of(bare, names), look), ExitStack() as stack:
+        stack.callback(bare.register_forward_pre_hook(forget).remove)
         yield seen
 
 
@@ -110,7 +113,7 @@ def stopping_at(network: nn.Module, name: str) -> Iterator[Callable[[Tensor], Te
     The pass is left there: nothing above the place is computed. Raises InputError for a name that the network does not
     have, and, from the function, where the pass does not come to the place.
     """
-    network = bare_network(network)
+    bare = bare_network(network)
 
     def look(place: str, module: nn.Module, given: Tensor) -> Tensor | None:
         if place == name:
@@ -119,12 +122,12 @@ def stopping_at(network: nn.Module, name: str) -> Iterator[Callable[[Tensor], Te
 
     def run(pictures: Tensor) -> Tensor:
         try:
-            network(pictures)
+            bare(pictures)
         except _Reached as reached:
             return reached.given
         raise InputError(f"the network does not come to '{name}', or it gives no tensor there")
 
-    with on_every_call(network, modules_of(network, [name]), look):
+    with on_every_call(network, modules_of(bare, [name]), look):
         yield run
 
 
