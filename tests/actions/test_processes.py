@@ -261,3 +261,37 @@ def test_torchrun_does_the_same(pictures, two, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("test accuracy") == 1
     assert_equal_bits(tmp_path / "run", two)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for the children in /proc")
+def test_torchrun_starts_a_killed_process_anew_and_no_bit_is_lost(pictures, tmp_path):
+    def torchrun(place: Path) -> subprocess.Popen[str]:
+        place.mkdir()
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+                *("--max-restarts", "1", "-m", "striate", "train", str(pictures), "--out", "run", *FLAGS),
+                *("--epochs", "600"),
+            ],
+            env=environment(GLOO_SOCKET_IFNAME="lo"),
+            cwd=place,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    killed = torchrun(tmp_path / "killed")
+    until = time.monotonic() + 120
+    while not (tmp_path / "killed/run/checkpoints/last.safetensors").exists():
+        assert killed.poll() is None, killed.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(children(killed.pid)[1], signal.SIGKILL)
+    _, said = killed.communicate(timeout=300)
+    assert killed.returncode == 0, said
+    assert "going on after step" in said
+    never = torchrun(tmp_path / "never")
+    _, said = never.communicate(timeout=300)
+    assert never.returncode == 0, said
+    assert_equal_bits(tmp_path / "killed/run", tmp_path / "never/run")
