@@ -133,4 +133,15 @@ VIEWS: dict[str, View] = {
         misleads="its detail is guided back-propagation's: edges of the picture; only the region speaks of the class",
         paper="Selvaraju et al. 2017 (arXiv:1610.02391), section 3.2",
     ),
+    "occlusion": View(
+        module="striate.views.occlusion",
+        function="occlusion_map",
+        group="map",
+        answers="by how much the probability of the class falls when a square hides this part of the picture",
+        needs="a picture that is not smaller than the square",
+        cost="one forward pass for each place of the square, 625 at 224 pixels, of what the square can change alone",
+        misleads="of two things of which either is enough, hiding one changes nothing; the square itself is a picture "
+        "that the network never saw",
+        paper="Zeiler, Fergus 2014 (arXiv:1311.2901), section 4.2; Nakandala et al. 2019 (SIGMOD) for the computation",
+    ),
 }

@@ -1,0 +1,113 @@
+"""A tensor that a network takes for the maps of n pictures, and that holds what differs from a clean picture alone.
+
+Every operation of the network on it comes to `PatchTensor.__torch_dispatch__`, so that no network has to be known
+beforehand, nor how it is written. Operations on a cell and its neighbours (`local`) are computed for patches, cut out
+of the clean map with a rim as wide as the operation looks; patches that have grown to nearly a whole map become whole.
+Any other operation gets whole maps, plain tensors, and what comes of them is plain. Either way the result is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from striate.views.incremental import spans
+from striate.views.incremental.held import Held
+from striate.views.incremental.local import LOCAL
+from striate.views.incremental.spans import Span
+from striate.views.incremental.work import Work
+
+
+class PatchTensor(Tensor):
+    """Looks like (n, C, H, W), contiguous; its values are behind `held`."""
+
+    held: Held
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, held: Held, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> PatchTensor:
+        """`held` as a tensor that says to be of this shape and type."""
+        made = torch.Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=device)
+        made.held = held
+        return made
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        return f"PatchTensor({tuple(self.shape)})"
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """What the operation gives: more patches, or plain tensors."""
+        tensors: dict[int, PatchTensor] = {}
+
+        def held(tensor: PatchTensor) -> Held:
+            tensors[id(tensor.held)] = tensor
+            return tensor.held
+
+        held_args, held_kwargs = pytree.tree_map_only(PatchTensor, held, (args, kwargs or {}))
+        local = LOCAL.get(func._schema.name)
+        found = local(func, held_args, held_kwargs) if local is not None else None
+        if found is None:
+            return _of_whole_maps(func, args, kwargs or {})
+        one = next(iter(tensors.values()))
+
+        def wrapped(result: Held) -> PatchTensor:
+            # In place, the network goes on with the tensor that it has.
+            known = tensors.get(id(result)) if func._schema.name.endswith("_") else None
+            return PatchTensor(result, result.shape, one.dtype, one.device) if known is None else known
+
+        return pytree.tree_map_only(Held, wrapped, found)
+
+
+def _of_whole_maps(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Give the operation whole maps; what it gives is plain."""
+    given: list[tuple[Tensor, PatchTensor]] = []
+
+    def plain(tensor: PatchTensor) -> Tensor:
+        held = tensor.held
+        if not held.whole:
+            held.work.needs_whole_maps()
+        if not held.given:
+            # From here on this memory is the tensor's, for others may see it through a view.
+            maps = held.wholly().to(tensor.dtype).contiguous()
+            held.made = maps.clone() if maps is held.made and not held.own else maps
+            held.rows, held.columns = spans.whole(held.rows), spans.whole(held.columns)
+            held.clean_made, held.own, held.given = None, False, True
+        given.append((held.patch, tensor))
+        return held.patch
+
+    args, kwargs = pytree.tree_map_only(PatchTensor, plain, (args, kwargs))
+    found = func(*args, **kwargs)
+    # An operation in place gives back what it was given.
+    return next((tensor for whole, tensor in given if whole is found), found)
+
+
+def patches_of(work: Work, clean: Tensor, patches: Tensor, rows: Span, columns: Span, dtype: torch.dtype) -> PatchTensor:
+    """The pictures that come of a clean one (1, C, H, W) when patches (n, C, h, w) are laid over it.
+
+    clean: the same tensor for every block, of the type that is computed in; dtype: what the network is told.
+    """
+    laid = patches.to(work.computed_in).contiguous(memory_format=torch.channels_last)
+    held = Held(work=work, channels=clean.shape[1], rows=rows, columns=columns, made=laid, clean_made=clean)
+    return PatchTensor(held, held.shape, dtype, clean.device)
+
+
+def unit_maps(maps: Tensor, unit: int) -> Tensor:
+    """The maps (n, H, W) of one channel, of patches or of plain maps (n, C, H, W)."""
+    if not isinstance(maps, PatchTensor):
+        return maps[:, unit]
+    held = maps.held
+    one = Held(
+        work=held.work,
+        channels=1,
+        rows=held.rows,
+        columns=held.columns,
+        made=held.patch[:, unit : unit + 1],
+        clean_made=None if held.whole else held.clean[:, unit : unit + 1],
+    )
+    return one.wholly()[:, 0]
