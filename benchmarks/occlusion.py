@@ -53,9 +53,7 @@ def measure(folder: Path, network: str, given: argparse.Namespace) -> int:
             most_rounds=1,
             measure=own("occlude", *what, "float32", "whole"),
         ),
-        Contender(
-            name="captum, 16 at once", way=BEST, most_rounds=1, measure=peer("occlusion_captum", *what, 16)
-        ),
+        Contender(name="captum, 16 at once", way=BEST, most_rounds=1, measure=peer("occlusion_captum", *what, 16)),
         Contender(name="hand-written loop", way=ORDINARY, most_rounds=1, measure=peer("occlusion_loop", *what, 16)),
         Contender(
             name="hand-written loop, best",

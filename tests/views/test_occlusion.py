@@ -156,7 +156,11 @@ def test_without_a_size_it_is_32_every_8_at_224_pixels() -> None:
             return given.mean((2, 3))
 
     found = occlusion(Mean(), pictures(1, 224, 224), 0)
-    assert (found.squares.size, found.squares.tops, found.squares.lefts) == (32, (*range(0, 193, 8),), (*range(0, 193, 8),))
+    assert (found.squares.size, found.squares.tops, found.squares.lefts) == (
+        32,
+        (*range(0, 193, 8),),
+        (*range(0, 193, 8),),
+    )
 
 
 def test_a_network_that_gives_several_outputs() -> None:

@@ -68,9 +68,9 @@ def test_what_is_cut_out_is_the_clean_map_with_the_patch_laid_over_it(step: int)
     found = cut(with_margins(last, margins), patch, (rows, columns), asked, margins)
     for place, (i, j) in enumerate((i, j) for i in range(3) for j in range(2)):
         whole = clean[0].clone()
-        whole[
-            :, rows.start[i] : rows.start[i] + rows.size, columns.start[j] : columns.start[j] + columns.size
-        ] = patch[place]
+        whole[:, rows.start[i] : rows.start[i] + rows.size, columns.start[j] : columns.start[j] + columns.size] = patch[
+            place
+        ]
         padded = functional.pad(whole, (0, 2, 2, 4), value=7.0)
         for a in range(asked[0].count):
             for b in range(asked[1].count):

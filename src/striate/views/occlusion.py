@@ -1,10 +1,10 @@
 """Occlusion: what the answer becomes as a square slides over the picture. (B, C, H, W) -> (B, K, rows, columns).
 
-Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 4.2 and figure 7: for every place
-of the square the probability of a class, the most probable class, and the activity of the strongest feature map of a
-layer. Exact: `incremental=False` computes every covered picture as a whole, and gives the same to 1e-5.
-Limits: it finds what matters on its own; of two things of which either is enough, covering one changes nothing. A square
-is a picture that the network never saw, and its edges can be taken for something.
+Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks", section 4.2 and figure 7: for every
+place of the square the probability of a class, the most probable class, and the activity of the strongest feature map
+of a layer. Exact: `incremental=False` computes every covered picture as a whole, and gives the same to 1e-5.
+Limits: of two things of which either is enough, covering one changes nothing. A covered picture is one that the network
+never saw, and the edges of the square can be taken for something.
 
 Legend: B pictures, K classes asked for, N scores of the network, C channels, H W pixels; rows x columns of places.
 """
@@ -90,7 +90,7 @@ class Occlusion:
 
 
 def over_pixels(values: Tensor, squares: Squares, picture_size: tuple[int, int]) -> Tensor:
-    """Values of places (B, K, rows, columns) -> (B, K, H, W): at each pixel the mean of those whose squares cover it."""
+    """Of places (B, K, rows, columns) -> of pixels (B, K, H, W): the mean over the squares that cover it."""
 
     def covers(edges: tuple[int, ...], length: int) -> Tensor:
         pixels, first = torch.arange(length), torch.tensor(edges)[:, None]
@@ -117,10 +117,10 @@ def occlusion(
 ) -> Occlusion:
     """Slide a square over `pictures` (B, C, H, W), as the network takes them.
 
-    classes: see `as_classes`; None is the most probable one. size, stride: pixels; without them a seventh of the shorter
-    side of the picture, and a quarter of the square. fill: what the square shows, see `covering`. layer: the place whose
-    strongest feature map is followed. precision: "float32", or "bfloat16", which is faster and differs by about 0.01 in
-    probability. incremental: whether only what the square can change is computed; the result is the same.
+    classes: see `as_classes`; None is the most probable one. size, stride: pixels; without them a seventh of the
+    shorter side of the picture, and a quarter of the square. fill: what the square shows, see `covering`. layer: the
+    place whose strongest feature map is followed. precision: "float32", or "bfloat16", which is faster and rounds to
+    three digits. incremental: whether only what the square can change is computed; the result is the same.
 
     Raises InputError: a square of size zero or larger than the picture, a stride of zero, a class, a layer or an output
     that the network does not have, a layer without a map.
@@ -161,9 +161,7 @@ def occlusion(
         clean_probability=clean_score.softmax(1).gather(1, meant),
         clean_score=clean_score.gather(1, meant),
         most_probable=covered.argmax(3),
-        activity=Activity(
-            layer=place.name, measure=measure, unit=units, clean=active, covered=torch.stack(activity)
-        )
+        activity=Activity(layer=place.name, measure=measure, unit=units, clean=active, covered=torch.stack(activity))
         if place is not None
         else None,
         squares=squares,

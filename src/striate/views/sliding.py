@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -153,14 +154,20 @@ def _parts(count: int, most: int) -> list[slice]:
     """0 to `count` in as few parts as can be of at most so many, as equal as can be."""
     parts = math.ceil(count / most)
     edges = [count * part // parts for part in range(parts + 1)]
-    return [slice(begin, end) for begin, end in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(begin, end) for begin, end in pairwise(edges)]
 
 
 class Sliding:
     """Answers of one network; `how` says how they are computed, and why not incrementally where they are not."""
 
     def __init__(
-        self, network: nn.Module, *, output: str | int | None, precision: str, incremental: bool, watched: Watched | None
+        self,
+        network: nn.Module,
+        *,
+        output: str | int | None,
+        precision: str,
+        incremental: bool,
+        watched: Watched | None,
     ) -> None:
         """`network`: bare and in evaluation mode, as `taps.unchanged` gives it."""
         self.network, self.output, self.precision, self.watched = network, output, precision, watched
@@ -199,7 +206,9 @@ class Sliding:
         tops, lefts = squares.tops[block.rows], squares.lefts[block.columns]
         # One picture alone: a plain tensor of the network's for one picture could be what it made of this very picture.
         if self.how == INCREMENTAL and len(tops) * len(lefts) > 1:
-            covers = [cover[..., top : top + squares.size, left : left + squares.size] for top in tops for left in lefts]
+            covers = [
+                cover[..., top : top + squares.size, left : left + squares.size] for top in tops for left in lefts
+            ]
             patches = patches_of(
                 work,
                 clean,

@@ -34,7 +34,7 @@ class SmallestSquare:
     """A square of `size` pixels at `top`, `left` turns the answer from `before` to `after`, both numbers of classes.
 
     probability: of `before` in the whole picture and with the square over it. after_probability: of `after` with it.
-    There may be other places at which a square of this size turns it: the search ends with the first block that has one.
+    There may be more places at which such a square turns it: the search ends with the first block that has one.
     how: as in `Occlusion`.
     """
 

@@ -1,4 +1,4 @@
-"""Patches of the maps of a block of places, the clean map that they lie on, and what is still to be computed of them."""
+"""Patches of the maps of a block of places, the clean map that they lie on, and what of them is yet to be computed."""
 
 from __future__ import annotations
 

@@ -108,9 +108,7 @@ def _of_two_maps(func: Any, maps: Sequence[Held], kwargs: dict[str, Any]) -> Hel
     if one.whole or other.whole:
         found = func(one.wholly(), other.wholly(), **kwargs)
         return _new(one, found, spans.whole(one.rows), spans.whole(one.columns))
-    rows, columns = _tight(
-        spans.together([one.rows, other.rows]), spans.together([one.columns, other.columns])
-    )
+    rows, columns = _tight(spans.together([one.rows, other.rows]), spans.together([one.columns, other.columns]))
     made = func(one.held_at(rows, columns), other.held_at(rows, columns), **kwargs)
     found = _new(one, made, rows, columns)
     if not found.whole:
@@ -144,7 +142,8 @@ def convolution(func: Any, args: Arguments, kwargs: dict[str, Any]) -> Held | No
     windows = [Window(weight.shape[2 + axis], stride[axis], padding[axis], dilation[axis]) for axis in (0, 1)]
     rows, columns = _through(maps, windows, _outputs(maps, windows, padding))
     found = Held(work=work, channels=weight.shape[0], rows=rows, columns=columns)
-    work.multiply_adds += ready.multiply_adds(rows.length * columns.length)
+    if work.not_local is None:
+        work.multiply_adds += ready.multiply_adds(rows.length * columns.length)
     if found.whole:
         found.pending = Pending(
             convolution=ready,
@@ -173,7 +172,7 @@ def convolution(func: Any, args: Arguments, kwargs: dict[str, Any]) -> Held | No
 
 
 def normalisation(func: Any, args: Arguments, kwargs: dict[str, Any]) -> tuple[Held | Tensor, ...] | None:
-    """Batch normalisation by kept statistics: aten::native_batch_norm(x, weight, bias, mean, variance, training, ...)."""
+    """By kept statistics: aten::native_batch_norm(x, weight, bias, mean, variance, training, momentum, epsilon)."""
     maps, weight, bias, mean, variance, training, _, epsilon = args
     if not isinstance(maps, Held) or training or not _plain(mean) or not _plain(variance):
         return None
@@ -242,8 +241,7 @@ def _pooled(
     made_of: tuple[object, ...],
 ) -> Held:
     if maps.whole:
-        found = pooled(maps.patch, padding)
-        return _new_whole(maps, found)
+        return _new_whole(maps, pooled(maps.patch, padding))
     clean = maps.clean
     clean_found = maps.work.clean.value((clean, *made_of), lambda: pooled(clean, padding))
     windows = [Window(kernel[axis], stride[axis], padding[axis], dilation[axis]) for axis in (0, 1)]
@@ -284,9 +282,7 @@ def joined(func: Any, args: Arguments, kwargs: dict[str, Any]) -> Held | None:
     first = parts[0]
     if any(one.whole for one in parts):
         return _new_whole(first, func([one.wholly() for one in parts], 1))
-    rows, columns = _tight(
-        spans.together([one.rows for one in parts]), spans.together([one.columns for one in parts])
-    )
+    rows, columns = _tight(spans.together([one.rows for one in parts]), spans.together([one.columns for one in parts]))
     found = _new(first, func([one.held_at(rows, columns) for one in parts], 1), rows, columns)
     if not found.whole:
         cleans = [one.clean for one in parts]

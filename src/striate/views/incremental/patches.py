@@ -26,7 +26,7 @@ class PatchTensor(Tensor):
     """Looks like (n, C, H, W), contiguous; its values are behind `held`."""
 
     held: Held
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, held: Held, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> PatchTensor:
@@ -35,11 +35,8 @@ class PatchTensor(Tensor):
         made.held = held
         return made
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
-        return f"PatchTensor({tuple(self.shape)})"
-
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """What the operation gives: more patches, or plain tensors."""
@@ -87,7 +84,9 @@ def _of_whole_maps(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return next((tensor for whole, tensor in given if whole is found), found)
 
 
-def patches_of(work: Work, clean: Tensor, patches: Tensor, rows: Span, columns: Span, dtype: torch.dtype) -> PatchTensor:
+def patches_of(
+    work: Work, clean: Tensor, patches: Tensor, rows: Span, columns: Span, dtype: torch.dtype
+) -> PatchTensor:
     """The pictures that come of a clean one (1, C, H, W) when patches (n, C, h, w) are laid over it.
 
     clean: the same tensor for every block, of the type that is computed in; dtype: what the network is told.

@@ -67,7 +67,7 @@ def _numbers(cells: Cells, before: int, device: torch.device) -> Tensor:
 
 
 def _overlaps(span: Span, asked: Cells) -> Iterator[tuple[slice, slice, slice]]:
-    """Runs of places for which the patch covers the same of what is asked: (places, where in it, where in the patch)."""
+    """Runs of places whose patches cover the same of what is asked: (places, where in it, where in the patch)."""
     found = []
     for start, first in zip(span.start, asked.first, strict=True):
         low = max(0, -((first - start) // asked.step))

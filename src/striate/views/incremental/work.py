@@ -54,7 +54,7 @@ class Work:
 
     weights: convolutions made ready; they are the same for all pictures. clean: maps of the clean picture.
     not_local: the layer that was first to need whole maps while patches were small, None where there was none.
-    multiply_adds: of the convolutions that were computed here, as if for the whole maps of one picture, in the latest pass.
+    multiply_adds: of the convolutions before that layer, for the whole maps of one picture, in the latest pass.
     """
 
     layers: Mapping[int, str]
