@@ -21,8 +21,8 @@ def subjects() -> dict[str, Subject]:
     """With whatever weights torch draws; rectifiers not in place, which changes no value and suits all libraries."""
     found = {
         "LeNet-5": Subject(lenet(), "4", 1, 28),
-        "VGG-11": Subject(models.vgg11(), "features.19", 3, 96),
-        "ResNet-18": Subject(models.resnet18(), "layer4", 3, 224),
+        "VGG-11": Subject(models.vgg11(), "features.19", 3, 64),
+        "ResNet-18": Subject(models.resnet18(), "layer4", 3, 112),
     }
     for one in found.values():
         one.network.eval()

@@ -25,6 +25,7 @@ MAPS = [name for name, view in VIEWS.items() if view.group == "map"]
 SETTINGS: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 3},
     "integrated-gradients": {"steps": 4},
+    "occlusion": {"size": 6, "stride": 5},
 }
 # How each view that is no map is called: (function, network, pictures) -> what it gives.
 CALLS: dict[str, Callable[[Any, nn.Module, Tensor], Any]] = {}
