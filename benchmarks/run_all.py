@@ -14,7 +14,7 @@ from pathlib import Path
 # The quick and the most wanted ones first.
 PROGRAMS = (
     *("startup", "mnist_throughput", "prediction", "resnet18_folder", "mnist_cold", "few_photos"),
-    *("memory", "processes", "big_photos", "explain_methods", "parity_views", "occlusion"),
+    *("memory", "processes", "big_photos", "explain_methods", "parity_views", "occlusion", "top_patches"),
 )
 
 

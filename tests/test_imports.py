@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib", "PIL", "rich", "safetensors", "jinja2")
-COMMANDS = ("inspect", "train", "resume", "networks", "predict", "evaluate", "describe", "runs", "cache", "report")
+COMMANDS = (
+    *("inspect", "train", "resume", "networks", "predict", "evaluate", "describe", "look", "runs", "cache", "report"),
+)
 
 
 def loaded(program: str) -> tuple[list[str], str]:

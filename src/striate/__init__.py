@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from striate.actions.evaluate import evaluate
     from striate.actions.inspect import inspect
     from striate.actions.load import load
+    from striate.actions.look import look
     from striate.actions.predict import predict
     from striate.actions.report import report
     from striate.actions.resume import resume
@@ -42,6 +43,7 @@ _LAZY = {
     "evaluate": "striate.actions.evaluate",
     "inspect": "striate.actions.inspect",
     "load": "striate.actions.load",
+    "look": "striate.actions.look",
     "open_dataset": "striate.data.sources",
     "predict": "striate.actions.predict",
     "report": "striate.actions.report",
@@ -63,6 +65,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "load",
+    "look",
     "open_dataset",
     "predict",
     "report",

@@ -28,7 +28,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "occlusion": {"size": 6, "stride": 5},
 }
 # How each view that is no map is called: (function, network, pictures) -> what it gives.
-CALLS: dict[str, Callable[[Any, nn.Module, Tensor], Any]] = {}
+CALLS: dict[str, Callable[[Any, nn.Module, Tensor], Any]] = {
+    "filters": lambda function, network, pictures: function(network, pictures),
+    "feature-maps": lambda function, network, pictures: function(network, pictures),
+    "top-patches": lambda function, network, pictures: function(network, pictures, count=2),
+    "units": lambda function, network, pictures: _told(function(network, pictures, torch.tensor([0, 1]))),
+}
+
+
+def _told(reports: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All but what two pictures cannot tell, which is NaN."""
+    untold = ("selectivity", "explained")
+    return [{name: value for name, value in vars(one).items() if name not in untold} for one in reports.values()]
 
 
 def residual() -> nn.Module:

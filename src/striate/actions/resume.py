@@ -153,7 +153,7 @@ def _resumed(
                         f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N"
                     )
                 stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
-                recipe, samples = _opened(run, recipe, source, stream=stream)
+                recipe, samples = open_source(run, recipe, source, stream=stream)
                 start = _start(run, recipe, resolved, network, verify=verify)
             job = Job(
                 run=run,
@@ -221,7 +221,7 @@ def _further(run: Run, resolved: Resolved | None, epochs: int) -> tuple[Resolved
     return replace(resolved, epochs=epochs, plans=()), True
 
 
-def _opened(run: Run, recipe: Recipe, named: Source | None, *, stream: bool) -> tuple[Recipe, Samples]:
+def open_source(run: Run, recipe: Recipe, named: Source | None, *, stream: bool) -> tuple[Recipe, Samples]:
     """The pictures, where the run was started or where `named` says, and the recipe with names that lead there."""
     from striate.data.sources import FOLDERS, open_dataset
     from striate.data.sources.arrays import ARRAYS

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("use", "answers for pictures", "predict"),
     "evaluate": Command("use", "how well a run answers labelled pictures, with intervals", "evaluate"),
     "describe": Command("look inside", "the layers, weights and multiply-adds of a network or a run", "describe"),
+    "look": Command("look inside", "a gallery of a network: its units, and what excites them", "look"),
     "runs": Command("runs", "the runs that are here, side by side", "runs"),
     "cache": Command("runs", "decoded pictures that are kept for the next run, and their removal", "cache"),
     "report": Command("runs", "a report made anew, or one page that compares several runs", "report"),

@@ -1,0 +1,94 @@
+"""What `striate look` found: each layer, the strongest pictures of its units, and what these respond to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate.taps.fields import Fields
+    from striate.taps.places import Place
+    from striate.views.top_index import Found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A layer that can be looked at. field: rows and columns of the input that a unit sees at most; None: not asked."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    stride: tuple[float, float] | None
+    field: tuple[int, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        stride = None if self.stride is None else list(self.stride)
+        return {**self.__dict__, "shape": list(self.shape), "stride": stride, "field": self.field and list(self.field)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Look:
+    """What was found: the page and the arrays (None where none were asked for), and each layer's units.
+
+    found: by layer, the strongest pictures of its units and what these respond to; empty without pictures. names: of
+    the pictures, by their numbers in `found`. left_out: those that could not be read, with the reason.
+    """
+
+    network: str
+    page: Path | None
+    arrays: Path | None
+    looked: str
+    pictures: int
+    layers: tuple[Layer, ...]
+    found: Mapping[str, Found]
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: of each layer its counts, and of each unit its strongest pictures and its classes."""
+        return {
+            "network": self.network,
+            "page": None if self.page is None else str(self.page),
+            "arrays": None if self.arrays is None else str(self.arrays),
+            "looked": self.looked,
+            "pictures": self.pictures,
+            "left_out": [{"path": name, "reason": reason} for name, reason in self.left_out],
+            "notes": list(self.notes),
+            "layers": [{**layer.to_json(), "units": self._units(layer.name)} for layer in self.layers],
+        }
+
+    def _units(self, layer: str) -> list[dict[str, Any]]:
+        if layer not in self.found:
+            return []
+        top, units = self.found[layer].top, self.found[layer].units
+        return [
+            {
+                "unit": unit,
+                "dead": bool(units.dead[unit]),
+                "twin": int(units.twin[unit]) if units.twin[unit] >= 0 else None,
+                "fires": float(units.fires[unit]),
+                "selectivity": float(units.selectivity[unit]),
+                "explained": float(units.explained[unit]),
+                "classes": [self.class_names[k] for k in units.classes_of(unit)],
+                "top": [
+                    {"path": self.names[row], "value": value, "cell": list(cell)} for value, row, cell in top.of(unit)
+                ],
+            }
+            for unit in range(len(units.dead))
+        ]
+
+
+def layer_of(place: Place, fields: Fields | None) -> Layer:
+    """A place as the result names it."""
+    return Layer(
+        name=place.name,
+        kind=place.kind,
+        shape=place.shape,
+        stride=place.stride,
+        field=None if fields is None else fields.size,
+    )

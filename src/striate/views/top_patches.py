@@ -1,0 +1,172 @@
+"""What excites a unit most: of many pictures the nine strongest, the patch that it sees of each, and what in it counts.
+
+Zeiler and Fergus 2014 (arXiv:1311.2901), section 2 and figure 2. One pass over the pictures finds them for all units
+of all layers at once. A patch is the exact receptive field at the place of the maximum. Beside it stands what the
+deconvnet makes of that one value: it goes back down through max-pooling's switches, rectifiers that let only positive
+signals pass, and transposed filters, which is the gradient with the deconvolution rule of `taps/rectifiers.py`. It
+needs rectifiers; of other networks there are the patches alone.
+
+Legend: N pictures, U units, T the strongest kept (9), C channels, H W pixels, h w cells of a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.errors import InputError, require
+from striate.taps.places import Place, find_places, place_named
+from striate.taps.rectifiers import rectifying, require_rectifiers
+from striate.taps.unchanged import unchanged
+from striate.taps.watching import stopping_at
+from striate.views.maps import require_pictures
+from striate.views.one_pass import Batch, maps_of, one_pass
+
+COUNT = 9
+AT_ONCE = 16  # reconstructions that are made at a time
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Top:
+    """The strongest pictures of every unit of a layer, strongest first; of equal ones those that came first.
+
+    Each picture counts once, by its maximum. Where there are fewer than T pictures the rest has row -1.
+
+    values: (U, T) float32, -inf where there is none. rows: (U, T) int64, the pictures' numbers.
+    cells: (U, T, 2) int64, row and column of the maximum in the map, the first of equal ones.
+    """
+
+    values: np.ndarray
+    rows: np.ndarray
+    cells: np.ndarray
+
+    def of(self, unit: int) -> list[tuple[float, int, tuple[int, int]]]:
+        """(value, row, cell) of the strongest pictures of one unit, as many as there are."""
+        return [
+            (float(value), int(row), (int(cell[0]), int(cell[1])))
+            for value, row, cell in zip(self.values[unit], self.rows[unit], self.cells[unit], strict=True)
+            if row >= 0
+        ]
+
+
+class Strongest:
+    """Keeps the strongest pictures while batches go by; memory does not grow with their number."""
+
+    def __init__(self, units: int, count: int = COUNT) -> None:
+        require(count >= 1, f"at least one picture of each unit must be kept, got {count}")
+        self._values = torch.full((count, units), -torch.inf)
+        self._rows = torch.full((count, units), -1, dtype=torch.int64)
+        self._cells = torch.zeros((count, units), dtype=torch.int64)
+        self._width = 1
+
+    def add(self, maps: Tensor, maxima: Tensor, means: Tensor, batch: Batch) -> None:
+        """maps (B, U, h, w), maxima (B, U): see `one_pass.Watcher`."""
+        count, self._width = len(self._values), maps.shape[3]
+        weakest = self._values[-1].to(maxima.device)
+        better = maxima > weakest  # what is no number is never better
+        units = better.any(dim=0).nonzero()[:, 0]
+        if not len(units):
+            return
+        # Where the maximum lies is looked up only of those that may be kept: after some hundred pictures, few.
+        better, new = better[:, units], maxima[:, units]
+        places = torch.zeros(better.shape, dtype=torch.int64, device=maps.device)
+        picture, unit = better.nonzero(as_tuple=True)
+        places[picture, unit] = maps[picture, units[unit]].flatten(1).argmax(dim=1)
+        units = units.to(self._rows.device)
+        rows = batch.rows.to(self._rows.device)[:, None].expand(-1, len(units))
+        values = torch.cat([self._values[:, units], new.masked_fill(~better, -torch.inf).to(self._values.device)])
+        # Stable, and those that are kept already come first: of equal values the earlier stays.
+        order = values.sort(dim=0, descending=True, stable=True).indices[:count]
+        self._rows[:, units] = torch.cat([self._rows[:, units], rows]).gather(0, order)
+        self._cells[:, units] = torch.cat([self._cells[:, units], places.to(self._cells.device)]).gather(0, order)
+        self._values[:, units] = values.gather(0, order)
+        # A picture of a batch that is not better must not take an empty place.
+        self._rows[:, units] = self._rows[:, units].masked_fill(self._values[:, units] == -torch.inf, -1)
+
+    def result(self) -> Top:
+        """What is kept so far."""
+        cells = torch.stack([self._cells // self._width, self._cells % self._width], dim=2)
+        return Top(
+            values=self._values.T.contiguous().numpy().copy(),
+            rows=self._rows.T.contiguous().numpy().copy(),
+            cells=cells.permute(1, 0, 2).contiguous().numpy().copy(),
+        )
+
+
+def top_patches(
+    network: nn.Module,
+    pictures: Tensor | Iterable[Batch],
+    *,
+    layers: Sequence[str] | None = None,
+    count: int = COUNT,
+    output: str | int | None = None,
+) -> dict[str, Top]:
+    """The `count` strongest pictures of every unit of `layers`, by layer.
+
+    pictures: (N, C, H, W) as the network takes them, whose numbers are 0 to N - 1, or batches. layers: None means one
+    of each size of map and the last vectors (`chapters`). Fewer pictures than `count` give as many as there are.
+    Raises InputError without pictures, and for a layer that does not exist.
+    """
+    found = one_pass(network, pictures, layers, lambda place: (Strongest(place.channels, count),), output=output)
+    return {name: _only(watched.watchers[0]) for name, watched in found.items()}
+
+
+def reconstructions(
+    network: nn.Module,
+    pictures: Tensor,
+    layer: str,
+    units: Sequence[int] | np.ndarray,
+    cells: Sequence[tuple[int, int]] | np.ndarray,
+    *,
+    output: str | int | None = None,
+) -> Tensor:
+    """What the deconvnet makes of one value each: picture i, unit `units[i]` of `layer`, at `cells[i]` (row, column).
+
+    pictures (N, C, H, W) as the network takes them -> (N, C, H, W) float32 on the CPU, in units of the value for a unit
+    of the input; zero outside the receptive field. Raises InputError for a network with activations that are no
+    rectifiers (its name and theirs are said), for a layer that does not exist, and for units or cells beyond it.
+    """
+    require_pictures(pictures)
+    units, cells = np.asarray(units, dtype=np.int64), np.asarray(cells, dtype=np.int64).reshape(-1, 2)
+    require(
+        len(units) == len(cells) == len(pictures),
+        f"{len(pictures)} pictures need as many units and cells, got {len(units)} and {len(cells)}",
+    )
+    place = place_named(find_places(network, pictures[:1], output=output), layer)
+    _require_inside(place, units, cells)
+    require_rectifiers(network, pictures[:1], "the deconvnet reconstruction")
+    made = []
+    with unchanged(network) as bare:
+        for start in range(0, len(pictures), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            made.append(_back_from(bare, pictures[part], place, units[part], cells[part]))
+    return torch.cat(made)
+
+
+def _back_from(bare: nn.Module, pictures: Tensor, place: Place, units: np.ndarray, cells: np.ndarray) -> Tensor:
+    given = pictures.detach().clone().requires_grad_()
+    with rectifying("deconvolution"), stopping_at(bare, place.name) as run:
+        maps = maps_of(place, run(given))
+        index = (torch.from_numpy(one).to(maps.device) for one in (np.arange(len(units)), units, *cells.T))
+        values = maps[tuple(index)]
+        (gradient,) = torch.autograd.grad(values.sum(), given)
+    return gradient.float().cpu()
+
+
+def _require_inside(place: Place, units: np.ndarray, cells: np.ndarray) -> None:
+    wrong = units[(units < 0) | (units >= place.channels)]
+    if len(wrong):
+        raise InputError(f"{place.name} has units 0 to {place.channels - 1}, not {int(wrong[0])}")
+    height, width = place.shape[1:] if len(place.shape) == 3 else (1, 1)
+    outside = cells[((cells < 0) | (cells >= (height, width))).any(axis=1)]
+    if len(outside):
+        raise InputError(f"{place.name} has {height}x{width} cells, none at {tuple(outside[0].tolist())}")
+
+
+def _only(watcher: object) -> Top:
+    assert isinstance(watcher, Strongest)
+    return watcher.result()

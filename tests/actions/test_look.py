@@ -1,0 +1,235 @@
+"""`look`: the page and the arrays of a run, of a network by its name, of three pictures; kept for the next look."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import striate
+from striate.actions.look import list_layers
+from striate.data.samples import TEST
+from striate.data.splits import assign_splits
+from striate.errors import InputError
+from striate.models.input_spec import InputSpec
+from striate.observer import Observer
+
+LAYERS = ["features.0", "features.7"]
+
+
+class Told(Observer):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+        self.work: set[str] = set()
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        self.work.add(what)
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> striate.Run:
+    out = tmp_path_factory.mktemp("looked") / "run"
+    return striate.train(pictures, out=out, network="small-conv", width=4, epochs=1, threads=1, precision="float32")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def content(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_run_is_looked_at_with_the_pictures_it_learned_from(run: striate.Run, pictures: Path) -> None:
+    before = content(run.folder)
+    found = striate.look(run)
+    assert content(run.folder) == before
+    drawn, _ = assign_splits(striate.open_dataset(pictures), seed=0)
+    used = [name for name, split in zip(drawn.names, drawn.splits, strict=True) if split != TEST]
+    assert sorted(found.names) == sorted(used)
+    assert found.pictures == len(used)
+    assert found.class_names == ("dark", "light", "striped")
+    assert (found.page, found.arrays) == (Path("look.html"), Path("look.npz"))
+    page = found.page.read_text(encoding="utf-8")
+    assert page.count("Unit ") == sum(
+        min(16, len(found.found[one.name].units.dead)) - int(found.found[one.name].units.dead[:16].sum())
+        for one in found.layers
+    )
+    assert f"{len(used)} training and validation pictures" in page
+    assert "what counts in them" in page  # small-conv has rectifiers
+    # Each strongest value is what the network gives for that picture there.
+    model = striate.load(run)
+    by_name = {name: row for row, name in enumerate(striate.open_dataset(pictures).names)}
+    samples = striate.open_dataset(pictures)
+    top = found.found[found.layers[0].name].top
+    for unit in range(4):
+        for value, row, (r, c) in top.of(unit):
+            with Image.open(pictures / samples.names[by_name[found.names[row]]]) as image:
+                prepared = model.prepare(np.asarray(image)[..., None])
+            with torch.no_grad():
+                maps = model.network.features[:3](model.inputs(prepared[None]))
+            assert found.layers[0].name == "features.2"
+            assert float(maps[0, unit, r, c]) == pytest.approx(value, rel=1e-4)
+            assert float(maps[0, unit].max()) == pytest.approx(value, rel=1e-4)
+
+
+def test_the_second_look_reads_no_pixels_and_shows_the_same(run: striate.Run) -> None:
+    first, again = Told(), Told()
+    one = striate.look(run, layers=LAYERS, observer=first)
+    other = striate.look(run, layers=LAYERS, observer=again)
+    assert "looking" in first.work
+    assert "drawing units" in first.work
+    assert again.work.isdisjoint({"looking", "drawing units"})
+    assert other.page == Path("look-2.html")
+    assert one.page is not None
+
+    def pictures_of(page: Path) -> list[str]:
+        return [line for line in page.read_text().splitlines() if "<img" in line]
+
+    assert pictures_of(one.page) == pictures_of(other.page)
+    assert json.dumps(one.to_json()["layers"]) == json.dumps(other.to_json()["layers"])
+
+
+def test_more_units_are_drawn_beside_those_that_are_kept(run: striate.Run) -> None:
+    few = striate.look(run, layers=LAYERS, units=[0, 2])
+    more = Told()
+    both = striate.look(run, layers=LAYERS, units=[0, 1, 2, 3], observer=more)
+    assert "looking" not in more.work
+    assert few.page is not None
+    assert both.page is not None
+    assert both.page.read_text().count("Unit ") > few.page.read_text().count("Unit ")
+
+
+def test_the_arrays_hold_what_was_found(run: striate.Run) -> None:
+    found = striate.look(run, layers=LAYERS)
+    assert found.arrays is not None
+    with np.load(found.arrays, allow_pickle=False) as arrays:
+        assert str(arrays["made_by"]) == "striate look"
+        assert arrays["names"].tolist() == list(found.names)
+        for layer in found.layers:
+            top, units = found.found[layer.name].top, found.found[layer.name].units
+            assert np.array_equal(arrays[f"{layer.name}/rows"], top.rows)
+            assert np.array_equal(arrays[f"{layer.name}/values"], top.values)
+            assert np.array_equal(arrays[f"{layer.name}/class_means"], units.class_means)
+            patches = arrays[f"{layer.name}/patches"]
+            assert layer.field is not None
+            assert (patches[..., 2] - patches[..., 0]).max() <= layer.field[0]
+            assert (patches >= 0).all()
+        assert arrays["weights/features.0.0"].shape[:2] == (4, 1)
+
+
+def test_a_folder_of_three_pictures_without_labels_gives_three(run: striate.Run, pictures: Path, place: Path) -> None:
+    (place / "three").mkdir()
+    for number in range(3):
+        shutil.copy(pictures / "light" / f"{number}.png", place / "three")
+    told = Told()
+    found = striate.look(run, layers=["features.0"], data="three", observer=told)
+    assert found.pictures == 3
+    assert all(sorted(found.found["features.0"].top.rows[unit, :3]) == [0, 1, 2] for unit in range(4))
+    assert (found.found["features.0"].top.rows[:, 3:] == -1).all()
+    assert found.class_names == ()
+    assert any("without labels" in line for line in told.warned)
+
+
+def test_pictures_that_cannot_be_read_are_named_each_time(run: striate.Run, pictures: Path, place: Path) -> None:
+    shutil.copytree(pictures, place / "some")
+    (place / "some" / "dark" / "3.png").write_bytes(b"no picture")
+    for _ in range(2):
+        told = Told()
+        found = striate.look(run, layers=["features.0"], data="some", observer=told)
+        assert found.pictures == 59
+        assert [name for name, _ in found.left_out] == ["dark/3.png"]
+        assert any("left out: dark/3.png" in line for line in told.warned)
+
+
+def test_without_pictures_the_weights_alone_are_shown(pictures: Path, place: Path) -> None:
+    shutil.copytree(pictures, place / "gone")
+    run = striate.train("gone", out="run", network="linear", epochs=1, threads=1, precision="float32")
+    shutil.rmtree("gone")
+    told = Told()
+    found = striate.look(run, observer=told)
+    assert found.found == {}
+    assert any("--data" in line for line in told.warned)
+    assert found.page is not None
+    page = found.page.read_text()
+    assert "templates, one an output" in page
+    assert "Name pictures" in page
+
+
+def test_a_module_of_ones_own_that_has_no_rectifiers_shows_patches_alone(pictures: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 3, 5), nn.GELU(), nn.Flatten(), nn.Linear(3 * 64, 2))
+    spec = InputSpec(channels=1, height=12, width=12, mean=(0.5,), deviation=(0.5,))
+    found = striate.look(net, data=pictures, input_spec=spec)
+    assert any("GELU" in note and "patches alone" in note for note in found.notes)
+    assert found.page is not None
+    assert "what counts in them" not in found.page.read_text()
+    assert [layer.name for layer in found.layers] == ["1", "3"]
+    assert net.training
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_every_layer_is_listed_with_what_a_unit_sees(run: striate.Run) -> None:
+    listed = {one.name: one for one in list_layers(run)}
+    first = listed["features.0.0"]
+    assert (first.kind, first.shape[0], first.field) == ("Conv2d", 4, (3, 3))
+    assert listed["head"].shape == (3,)
+    assert listed["head"].field == (12, 12)
+
+
+def test_nothing_is_written_where_none_is_asked_for(run: striate.Run, place: Path) -> None:
+    found = striate.look(run, layers=["features.0"], write=False)
+    assert (found.page, found.arrays) == (None, None)
+    assert [path.name for path in place.iterdir()] == ["cache"]
+
+
+def test_what_lies_there_is_replaced_only_where_it_is_ours(run: striate.Run, place: Path) -> None:
+    (place / "mine.html").write_text("mine")
+    with pytest.raises(InputError, match=r"mine\.html is there and is no page of striate look"):
+        striate.look(run, out="mine.html")
+    np.savez(place / "other.npz", rows=np.arange(3))
+    with pytest.raises(InputError, match=r"other\.npz is there and was not written by striate look"):
+        striate.look(run, out="other.html")
+    striate.look(run, layers=["features.0"], out="page.html")
+    striate.look(run, layers=["features.0"], out="page.html", units=[0])
+    (place / "look.npz").write_bytes(b"mine")
+    assert striate.look(run, layers=["features.0"]).page == Path("look-2.html")
+    assert (place / "look.npz").read_bytes() == b"mine"
+
+
+def test_the_page_does_not_go_into_the_pictures(run: striate.Run, pictures: Path) -> None:
+    before = content(pictures)
+    with pytest.raises(InputError, match="inside the source"):
+        striate.look(run, data=str(pictures), out=str(pictures / "look.html"))
+    assert content(pictures) == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"layers": ["featurs.0"]}, "no layer 'featurs.0'; did you mean 'features.0'"),
+        ({"units": [99]}, "no layer has unit 99"),
+        ({"data": "nowhere"}, "nowhere: no such file or folder"),
+    ],
+)
+def test_bad_input_is_one_sentence(run: striate.Run, place: Path, settings: dict[str, object], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        striate.look(run, **settings)
+    assert not list(place.glob("*.html"))
