@@ -154,6 +154,35 @@ def test_the_default_of_our_networks(name: str, size: int, place: str, shape: tu
     assert (found.name, found.shape) == (place, shape)
 
 
+def corners_stay(network: nn.Module, size: int) -> bool:
+    """Whether what is changed in a corner of the picture changes that corner of the default map more than the others.
+
+    It would not where rows, columns or channels were taken for each other, or tokens came in another order.
+    """
+    torch.manual_seed(1)
+    place = default_place(network, find_places(network, zeros(size)))
+    pictures = torch.randn(1, 3, size, size).repeat(5, 1, 1, 1)
+    halves = (slice(0, size // 2), slice(size // 2, None))
+    corners = [(rows, columns) for rows in halves for columns in halves]
+    for picture, (rows, columns) in zip(pictures[1:], corners, strict=True):
+        picture[:, rows, columns] += torch.randn(3, size // 2, size // 2)
+    network.eval()
+    with torch.no_grad(), watching(network, [place.name]) as seen:
+        network(pictures)
+    maps = as_maps(place, seen[place.name])
+    height, width = maps.shape[2] // 2, maps.shape[3] // 2
+    changed = (maps[1:] - maps[0]).abs().mean(1)
+    corner = torch.stack(
+        [
+            changed[:, :height, :width],
+            changed[:, :height, -width:],
+            changed[:, -height:, :width],
+            changed[:, -height:, -width:],
+        ]
+    ).mean((2, 3))  # (corner of the map, corner that was changed)
+    return corner.argmax(0).tolist() == [0, 1, 2, 3]
+
+
 TORCHVISION = {
     "alexnet": ("features", (256, 6, 6)),
     "convnext_tiny": ("features", (768, 7, 7)),
@@ -188,30 +217,67 @@ def test_the_default_of_torchvisions_families(name: str) -> None:
     network = models.get_model(name, weights=None, **settings)
     found = default_place(network, find_places(network, zeros(224)))
     assert (found.name, found.shape) == TORCHVISION[name]
+    assert corners_stay(network, 224)
 
 
-def nearness(network: nn.Module, size: int) -> tuple[float, ...]:
-    """How much more a corner's change changes its own corner of the default map than each of the three others."""
-    torch.manual_seed(1)
-    place = default_place(network, find_places(network, zeros(size)))
-    pictures = torch.randn(1, 3, size, size).repeat(5, 1, 1, 1)
-    half = size // 2
-    corners = [(slice(0, half), slice(0, half)), (slice(0, half), slice(half, None)),
-               (slice(half, None), slice(0, half)), (slice(half, None), slice(half, None))]  # fmt: skip
-    for picture, (rows, columns) in zip(pictures[1:], corners, strict=True):
-        picture[:, rows, columns] += torch.randn(3, half, half)
-    network.eval()
-    with torch.no_grad(), watching(network, [place.name]) as seen:
-        network(pictures)
-    maps = as_maps(place, seen[place.name])
-    changed = (maps[1:] - maps[0]).abs().mean(1)
-    rows, columns = maps.shape[2] // 2, maps.shape[3] // 2
-    ratios = []
-    for own, change in enumerate(changed):
-        means = [
-            float(change[row, column].mean())
-            for row in (slice(0, rows), slice(-rows, None))
-            for column in (slice(0, columns), slice(-columns, None))
-        ]
-        ratios += [means[own] / mean for other, mean in enumerate(means) if other != own]
-    return tuple(ratios)
+# Name: picture size, default place, its shape.
+TIMM = {
+    "cait_xxs24_224": (224, "blocks_token_only.1.norm1", (192, 14, 14)),
+    "coat_tiny": (224, "parallel_blocks.5.norm14", (152, 7, 7)),
+    "convit_tiny": (224, "blocks.11.norm1", (192, 14, 14)),
+    "convnextv2_atto": (224, "stages", (320, 7, 7)),
+    "crossvit_tiny_240": (240, "blocks.2.fusion.1.norm1", (96, 20, 20)),
+    "davit_tiny": (224, "stages", (768, 7, 7)),
+    "deit_tiny_distilled_patch16_224": (224, "blocks.11.norm1", (192, 14, 14)),
+    "edgenext_xx_small": (256, "stages", (168, 8, 8)),
+    "efficientnet_lite0": (224, "bn2", (1280, 7, 7)),
+    "eva02_tiny_patch14_224": (224, "blocks.11", (192, 16, 16)),
+    "focalnet_tiny_srf": (224, "norm", (768, 7, 7)),
+    "gcvit_xxtiny": (224, "stages", (512, 7, 7)),
+    "ghostnet_050": (224, "blocks", (480, 7, 7)),
+    "hrnet_w18_small": (224, "final_layer", (2048, 7, 7)),
+    "mambaout_femto": (288, "stages", (288, 9, 9)),
+    "mixer_s32_224": (224, "norm", (512, 7, 7)),
+    "mobilenetv3_small_050": (224, "blocks", (288, 7, 7)),
+    "mobilevit_xxs": (256, "final_conv", (320, 8, 8)),
+    "mvitv2_tiny": (224, "norm", (768, 7, 7)),
+    "nest_tiny": (224, "norm", (384, 14, 14)),
+    "pit_ti_224": (224, "transformers.2.blocks.3.norm1", (256, 7, 7)),
+    "poolformer_s12": (224, "stages", (512, 7, 7)),
+    "pvt_v2_b0": (224, "stages", (256, 7, 7)),
+    "regnetx_002": (224, "s4", (368, 7, 7)),
+    "resmlp_12_224": (224, "norm", (384, 14, 14)),
+    "resnet10t": (224, "layer4", (512, 7, 7)),
+    "sequencer2d_s": (224, "norm", (384, 16, 16)),
+    "swin_tiny_patch4_window7_224": (224, "norm", (768, 7, 7)),
+    "swinv2_tiny_window8_256": (256, "norm", (768, 8, 8)),
+    "tnt_s_legacy_patch16_224": (224, "blocks.11.norm_out", (384, 14, 14)),
+    "twins_svt_small": (224, "norm", (512, 7, 7)),
+    "vit_tiny_patch16_224": (224, "blocks.11.norm1", (192, 14, 14)),
+    "volo_d1_224": (224, "norm", (384, 14, 14)),
+    "xcit_nano_12_p16_224": (224, "cls_attn_blocks.1.norm1", (128, 14, 14)),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TIMM)
+def test_the_default_of_timms_families(name: str) -> None:
+    import timm
+
+    size, place, shape = TIMM[name]
+    torch.manual_seed(0)
+    network = timm.create_model(name)
+    found = default_place(network, find_places(network, zeros(size)))
+    assert (found.name, found.shape) == (place, shape)
+    assert corners_stay(network, size)
+
+
+@pytest.mark.long
+def test_networks_whose_tokens_are_in_another_order_are_refused() -> None:
+    import timm
+
+    network = timm.create_model("hiera_tiny_224")
+    places = find_places(network, zeros(224))
+    with pytest.raises(InputError, match=r"most layers of Hiera above 'patch_embed\.proj' give"):
+        default_place(network, places)
+    assert place_named(places, "blocks.3").layout == "other"

@@ -111,9 +111,13 @@ class Layouts:
     def _of_tokens(self, count: int) -> tuple[Layout, Grid | None, int]:
         if self.scrambled:
             return "other", None, 0
-        # Grids of the maps met before, then what becomes of them where every second token is kept.
-        halves = [(math.ceil(rows / 2), math.ceil(columns / 2)) for rows, columns in self.grids]
-        for rows, columns in [*reversed(self.grids), *reversed(halves)]:
+        # Grids of the maps met before, then what becomes of them where every second token is kept, or every fourth.
+        coarser = [
+            (math.ceil(rows / step), math.ceil(columns / step))
+            for step in (2, 4)
+            for rows, columns in reversed(self.grids)
+        ]
+        for rows, columns in [*reversed(self.grids), *coarser]:
             extra = count - rows * columns
             allowed = {0, self.declared_extra} if self.declared_extra is not None else range(MOST_EXTRA_TOKENS + 1)
             # One cell and its extra tokens could be anything.

@@ -106,15 +106,23 @@ def default_place(network: nn.Module, places: Sequence[Place]) -> Place:
     """The place for Grad-CAM: the last map of more than one cell that the scores are made from.
 
     Of vision transformers with a class token, that is the norm before the last attention. Raises InputError where the
-    network has no such map.
+    network has no such map, and where it has one only far below what its other layers make of it.
     """
-    for place in reversed(places):
+    bare = bare_network(network)
+    name = type(bare).__name__
+    for position in range(len(places) - 1, -1, -1):
+        place = places[position]
         # Between the features of tokens and their next features there are queries, keys, values: no features.
         inner = place.layout == "tokens" and place.kind == "Linear"
         passed_over = place.kind in _PASSED_OVER or place.kind.startswith("Adaptive") or inner
         if place.spatial and place.feeds_head and not passed_over:
+            above = [later for later in places[position + 1 :] if _weighted(bare, later)]
+            if 2 * sum(later.layout == "other" for later in above) > len(above):
+                raise InputError(
+                    f"most layers of {name} above '{place.name}' give no map of rows and columns that can be told; "
+                    "name the layer to look at"
+                )
             return place
-    name = type(bare_network(network)).__name__
     raise InputError(f"{name} has no layer with a map of more than one cell, which this view needs")
 
 
@@ -168,11 +176,7 @@ def _read_by_scores(network: nn.Module, picture: Tensor, output: str | int | Non
 
 def _without_scores(network: nn.Module, places: list[Place], classes: int) -> tuple[Place, ...]:
     """The places with `feeds_head` False for a head that is a convolution itself, and for what follows it."""
-    weighted = [
-        position
-        for position, place in enumerate(places)
-        if any(True for _ in network.get_submodule(place.name.partition("#")[0]).parameters(recurse=False))
-    ]
+    weighted = [position for position, place in enumerate(places) if _weighted(network, place)]
     if not weighted:
         return tuple(places)
     head = weighted[-1]
@@ -184,3 +188,9 @@ def _without_scores(network: nn.Module, places: list[Place], classes: int) -> tu
         replace(place, feeds_head=place.feeds_head and (position < head or not place.spatial))
         for position, place in enumerate(places)
     )
+
+
+def _weighted(network: nn.Module, place: Place) -> bool:
+    """Whether the place's module has weights of its own, not only those of modules in it."""
+    module = network.get_submodule(place.name.partition("#")[0])
+    return next(module.parameters(recurse=False), None) is not None
