@@ -1,0 +1,195 @@
+"""Deletion and insertion: does the answer hang on the pixels that a map marks? (C, H, W) and (H, W) -> a curve.
+
+Deletion: the pixels are taken away, the most important first; the probability of the class should fall at once, so that
+the area under its curve is small. Insertion: they are put back into a blurred picture; it should rise at once.
+Petsiuk, Das, Saenko 2018, "RISE" (arXiv:1806.07421). Two differences: the steps are finer at the beginning, where the
+curves bend (the area is the same integral), and the blur is a whole Gaussian, where the authors' program cuts it off.
+Limits: a picture with holes is like none that the network has learned from. Scattered holes disturb it most, so that a
+map of single pixels beats one of soft blobs at deletion: compare with random maps of the same smoothness (`fared.py`).
+
+Legend: C channels, H W pixels, S steps, K scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.data.draws import permutation
+from striate.errors import InputError, require
+from striate.taps.outputs import scores
+from striate.taps.unchanged import unchanged
+from striate.views.blur import blurred
+from striate.views.maps import as_classes
+
+Fill = float | Tensor | str  # "blurred"
+
+BLUR = 5 / 224  # deviation, as a share of the shorter side: the 5 pixels of the authors
+PURPOSE = 0xDE1E7E  # of the draws that order pixels of equal importance
+VALUES_AT_ONCE = 2_400_000  # of pictures that go through the network together: 16 of 224x224x3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """The probability of a class as more and more pixels are changed.
+
+    fractions: (S + 1,) float32, the share of pixels that are changed, from 0 to 1. probabilities: (S + 1,) float32.
+    area: under the curve, by the trapezoidal rule, in [0, 1].
+    """
+
+    fractions: Tensor
+    probabilities: Tensor
+    area: float
+
+
+def deletion(
+    network: nn.Module,
+    picture: Tensor,
+    importance: Tensor,
+    class_index: int | None = None,
+    *,
+    steps: int = 32,
+    fill: Fill = 0.0,
+    output: str | int | None = None,
+    seed: int = 0,
+) -> Curve:
+    """The probability while `picture` (C, H, W) loses its pixels, those of the highest `importance` (H, W) first.
+
+    class_index: None for the most probable one. fill: what takes their place: a number (0 is the mean where pictures
+    are normalised), a tensor that fits the picture, or "blurred". Pixels of equal importance are ordered by `seed`.
+    A small area is good. Raises InputError where picture, map, class, steps or fill cannot be used.
+    """
+    check(picture, importance, steps)
+    filled = _filled(picture, fill)
+    return _curve(network, picture, filled, importance, class_index, steps, output, seed, chosen_by=picture)
+
+
+def insertion(
+    network: nn.Module,
+    picture: Tensor,
+    importance: Tensor,
+    class_index: int | None = None,
+    *,
+    steps: int = 32,
+    fill: Fill = "blurred",
+    output: str | int | None = None,
+    seed: int = 0,
+) -> Curve:
+    """The probability while `picture` (C, H, W) gets its pixels back, those of the highest `importance` (H, W) first.
+
+    fill: what it is before, as in `deletion`; the rest as there. A large area is good. Raises InputError as there.
+    """
+    check(picture, importance, steps)
+    filled = _filled(picture, fill)
+    return _curve(network, filled, picture, importance, class_index, steps, output, seed, chosen_by=picture)
+
+
+def _curve(
+    network: nn.Module,
+    before: Tensor,
+    after: Tensor,
+    importance: Tensor,
+    class_index: int | None,
+    steps: int,
+    output: str | int | None,
+    seed: int,
+    *,
+    chosen_by: Tensor,
+) -> Curve:
+    with unchanged(network) as bare, torch.no_grad():
+        wanted = the_class(bare, chosen_by, class_index, output)
+        shares = fractions(steps)
+        changing = between(before, after, ranks(importance, seed), shares)
+        probabilities = probabilities_of(bare, changing, wanted, output)
+    return Curve(fractions=shares, probabilities=probabilities, area=area(shares, probabilities))
+
+
+# What follows is shared with `fared.py`, which draws many curves at once.
+
+
+def check(picture: Tensor, importance: Tensor, steps: int) -> None:
+    """Raise InputError unless a curve of this map can be drawn."""
+    shape = "x".join(map(str, picture.shape))
+    require(picture.ndim == 3 and picture.numel() > 0, f"a picture is (C, H, W), got {shape or 'a single number'}")
+    require(
+        picture.is_floating_point(),
+        f"a picture must be as the network takes it (float32, normalised), got {picture.dtype}",
+    )
+    require(
+        importance.shape == picture.shape[1:],
+        f"the map is {'x'.join(map(str, importance.shape))} and the picture {'x'.join(map(str, picture.shape[1:]))}; "
+        "bring the map to the size of the picture",
+    )
+    require(bool(importance.isfinite().all()), "the map holds values that are not finite")
+    pixels = importance.numel()
+    require(1 <= steps <= pixels, f"steps must be 1 to {pixels}, the pixels of the picture, got {steps}")
+
+
+def _filled(picture: Tensor, fill: Fill) -> Tensor:
+    if isinstance(fill, str):
+        if fill != "blurred":
+            raise InputError(f"fill must be a number, a tensor or 'blurred', got '{fill}'")
+        return softened(picture)
+    try:
+        return torch.as_tensor(fill, dtype=picture.dtype, device=picture.device).expand_as(picture)
+    except RuntimeError as error:
+        wanted, got = (tuple(one.shape) for one in (picture, torch.as_tensor(fill)))
+        raise InputError(f"fill must fit a picture of {wanted}, got a tensor of {got}") from error
+
+
+def softened(picture: Tensor) -> Tensor:
+    """The picture (C, H, W) without its details: what insertion begins with."""
+    return blurred(picture, BLUR * min(picture.shape[1:]))
+
+
+def fractions(steps: int) -> Tensor:
+    """(S + 1,) float32 from 0 to 1, finer at the beginning: (s / S)^2."""
+    return (torch.arange(steps + 1) / steps) ** 2
+
+
+def ranks(importance: Tensor, seed: int) -> Tensor:
+    """(H, W) int64: 0 at the most important pixel. Equal ones are in drawn order, else they would go line by line."""
+    flat = importance.detach().float().cpu().reshape(-1)
+    drawn = torch.from_numpy(permutation(seed, 0, len(flat), purpose=PURPOSE))
+    order = drawn[flat[drawn].argsort(descending=True, stable=True)]
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order))
+    return places.reshape(importance.shape)
+
+
+def between(before: Tensor, after: Tensor, places: Tensor, shares: Tensor) -> Iterator[Tensor]:
+    """A picture (C, H, W) for each share: `after` at the pixels of the first ranks, `before` at all others."""
+    places = places.to(before.device)
+    for share in shares.tolist():
+        yield torch.where(places < round(share * places.numel()), after, before)
+
+
+def the_class(bare: nn.Module, picture: Tensor, class_index: int | None, output: str | int | None) -> int:
+    """The class that is meant: the most probable one for None. Raises InputError for one that the network lacks."""
+    return int(as_classes(class_index, scores(bare, picture[None], output))[0, 0])
+
+
+def probabilities_of(bare: nn.Module, pictures: Iterator[Tensor], class_index: int, output: str | int | None) -> Tensor:
+    """The probability of the class for each picture (C, H, W): (N,) float32 on the CPU. Some pictures at once."""
+    found: list[Tensor] = []
+    waiting: list[Tensor] = []
+    for picture in pictures:
+        waiting.append(picture)
+        if (len(waiting) + 1) * picture.numel() > VALUES_AT_ONCE:
+            found.append(_probabilities(bare, waiting, class_index, output))
+            waiting = []
+    if waiting:
+        found.append(_probabilities(bare, waiting, class_index, output))
+    return torch.cat(found)
+
+
+def _probabilities(bare: nn.Module, pictures: list[Tensor], class_index: int, output: str | int | None) -> Tensor:
+    return scores(bare, torch.stack(pictures), output).softmax(dim=1)[:, class_index].float().cpu()
+
+
+def area(shares: Tensor, probabilities: Tensor) -> float:
+    """Under the curve, by the trapezoidal rule."""
+    return float(torch.trapezoid(probabilities.double(), shares.double()))

@@ -1,0 +1,212 @@
+"""Deletion and insertion against a slow loop and against what can be computed by hand; how maps fare."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.errors import InputError
+from striate.views.deletion import deletion, insertion
+from striate.views.fared import fared
+from striate.views.random_maps import random_map, smoothness
+
+
+class OnePixel(nn.Module):
+    """Two scores, whose difference is the pixel (2, 3) alone."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        scores = pictures[:, 0, 2, 3]
+        return torch.stack([scores, torch.zeros_like(scores)], dim=1)
+
+
+class Corner(nn.Module):
+    """Two scores, whose difference is the mean of the 8x8 pixels at the upper left, times 8."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        scores = 8 * pictures[:, :, :8, :8].mean(dim=(1, 2, 3))
+        return torch.stack([scores, torch.zeros_like(scores)], dim=1)
+
+
+def linear(seed: int, channels: int, height: int, width: int, classes: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, classes))
+
+
+def drawn(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def slow(network: nn.Module, before: Tensor, after: Tensor, importance: Tensor, wanted: int, steps: int) -> list[float]:
+    """One picture after another, one pixel after another."""
+    height, width = importance.shape
+    order = sorted(
+        ((row, column) for row in range(height) for column in range(width)),
+        key=lambda place: -float(importance[place]),
+    )
+    found = []
+    for step in range(steps + 1):
+        picture = before.clone()
+        for row, column in order[: round((step / steps) ** 2 * height * width)]:
+            picture[:, row, column] = after[:, row, column]
+        with torch.no_grad():
+            scores = network(picture[None])[0].double()
+        found.append(float(scores.exp()[wanted] / scores.exp().sum()))
+    return found
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.7, "tensor"])
+def test_the_curves_are_those_of_a_slow_loop(fill: float | str) -> None:
+    picture, importance = drawn(1, 3, 6, 7), drawn(2, 6, 7)
+    other = drawn(3, 3, 1, 1) if fill == "tensor" else torch.tensor(fill)
+    filled = other.expand_as(picture)
+    network = linear(4, 3, 6, 7, 5)
+    taken = deletion(network, picture, importance, 3, steps=9, fill=other if fill == "tensor" else float(other))
+    given = insertion(network, picture, importance, 3, steps=9, fill=other)
+    for curve, before, after in ((taken, picture, filled), (given, filled, picture)):
+        wanted = slow(network, before, after, importance, 3, 9)
+        assert curve.probabilities.tolist() == pytest.approx(wanted, abs=1e-6)
+        assert curve.fractions.tolist() == pytest.approx([(step / 9) ** 2 for step in range(10)])
+        pairs = itertools.pairwise(wanted)
+        by_hand = sum((a + b) / 2 * (2 * step + 1) / 81 for step, (a, b) in enumerate(pairs))
+        assert curve.area == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_a_map_that_marks_the_one_pixel_that_counts() -> None:
+    picture = torch.zeros(1, 8, 8)
+    picture[0, 2, 3] = 4.0
+    importance = torch.zeros(8, 8)
+    importance[2, 3] = 1.0
+    sure, unsure = 1 / (1 + math.exp(-4.0)), 0.5
+    curve = deletion(OnePixel(), picture, importance, steps=8)
+    # The first step takes one pixel of 64: that one.
+    assert curve.probabilities.tolist() == pytest.approx([sure, *[unsure] * 8])
+    assert curve.area == pytest.approx(unsure + (sure - unsure) / 2 / 64)
+    worst = deletion(OnePixel(), picture, -importance, steps=8)
+    assert worst.probabilities.tolist() == pytest.approx([*[sure] * 8, unsure])
+
+
+def test_insertion_begins_with_the_blurred_picture_and_ends_with_the_picture() -> None:
+    picture = drawn(5, 1, 45, 45)
+    network = linear(6, 1, 45, 45, 3)
+    curve = insertion(network, picture, drawn(7, 45, 45), steps=4)
+    deviation = 45 * 5 / 224
+    places = torch.arange(45, dtype=torch.float64)
+    kernel = torch.exp(-((places[:, None] - places) ** 2) / (2 * deviation**2))
+    kernel = kernel / kernel.sum(dim=1, keepdim=True)
+    soft = torch.stack([kernel @ one.double() @ kernel.T for one in picture]).float()
+    with torch.no_grad():
+        ends = network(torch.stack([soft, picture])).softmax(dim=1)
+    assert curve.probabilities[[0, -1]].tolist() == pytest.approx(ends[:, ends[1].argmax()].tolist(), abs=1e-6)
+
+
+def test_equal_pixels_go_in_an_order_that_the_seed_draws() -> None:
+    network, picture, flat = linear(8, 1, 16, 16, 2), drawn(9, 1, 16, 16), torch.zeros(16, 16)
+    state = torch.get_rng_state()
+    first, again, other = (deletion(network, picture, flat, steps=6, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(first.probabilities, again.probabilities)
+    assert not torch.equal(first.probabilities, other.probabilities)
+    lines = torch.arange(256, 0, -1.0).reshape(16, 16)
+    assert not torch.equal(first.probabilities, deletion(network, picture, lines, steps=6).probabilities)
+
+
+def test_many_steps_in_several_batches_are_as_those_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, picture, importance = linear(10, 3, 8, 8, 4), drawn(11, 3, 8, 8), drawn(12, 8, 8)
+    together = deletion(network, picture, importance, 1, steps=20)
+    monkeypatch.setattr("striate.views.deletion.VALUES_AT_ONCE", 3 * 64 * 4)
+    apart = deletion(network, picture, importance, 1, steps=20)
+    assert torch.allclose(together.probabilities, apart.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("picture", "importance", "settings", "said"),
+    [
+        (torch.zeros(1, 3, 8, 8), torch.zeros(8, 8), {}, "a picture is (C, H, W), got 1x3x8x8"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(8, 8), {}, "as the network takes it"),
+        (torch.zeros(3, 8, 8), torch.zeros(7, 7), {}, "the map is 7x7 and the picture 8x8"),
+        (torch.zeros(3, 8, 8), torch.full((8, 8), math.nan), {}, "not finite"),
+        (torch.zeros(3, 8, 8), torch.zeros(8, 8), {"steps": 0}, "steps must be 1 to 64"),
+        (torch.zeros(3, 8, 8), torch.zeros(8, 8), {"steps": 65}, "steps must be 1 to 64"),
+        (torch.zeros(3, 8, 8), torch.zeros(8, 8), {"fill": "white"}, "got 'white'"),
+        (torch.zeros(3, 8, 8), torch.zeros(8, 8), {"fill": torch.zeros(5)}, "fill must fit a picture"),
+        (torch.zeros(3, 8, 8), torch.zeros(8, 8), {"class_index": 2}, "no class 2"),
+    ],
+)
+def test_bad_input(picture: Tensor, importance: Tensor, settings: dict[str, object], said: str) -> None:
+    for curve in (deletion, insertion):
+        with pytest.raises(InputError) as raised:
+            curve(linear(0, 3, 8, 8, 2), picture, importance, **settings)  # type: ignore[arg-type]
+        assert said in str(raised.value)
+
+
+# how maps fare
+
+
+def test_a_right_map_is_better_than_random_ones_and_its_opposite_is_not() -> None:
+    picture = torch.ones(3, 32, 32)
+    right = torch.zeros(32, 32)
+    right[:8, :8] = 1.0
+    # For insertion the blurred picture must say less than the picture: details alone count then.
+    stripes = torch.where(torch.arange(32) % 2 == 0, 1.0, -1.0).expand(3, 32, 32).clone()
+
+    class Stripes(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            scores = 8 * (pictures * stripes)[:, :, :8, :8].mean(dim=(1, 2, 3))
+            return torch.stack([scores, torch.zeros_like(scores)], dim=1)
+
+    found = fared(Stripes(), stripes, {"right": right, "wrong": -right, "nothing": torch.ones(32, 32)})
+    assert found["right"].better_at_deletion
+    assert found["right"].better_at_insertion
+    assert found["right"].sentence().startswith("Better than random maps")
+    assert not found["wrong"].better_at_deletion
+    assert not found["wrong"].better_at_insertion
+    assert "Do not trust it" in found["wrong"].sentence()
+    assert found["nothing"].constant
+    assert found["nothing"].sentence() == "It is the same everywhere: it marks nothing."
+    only = fared(Corner(), picture, {"right": right})["right"]  # one colour: blurred, it is what it was
+    assert only.better_at_deletion
+    assert not only.better_at_insertion
+    assert only.sentence().startswith("Half better")
+
+
+def test_the_areas_are_those_of_deletion_and_insertion() -> None:
+    network, picture, importance = linear(13, 3, 32, 32, 4), drawn(14, 3, 32, 32), drawn(15, 32, 32)
+    found = fared(network, picture, {"it": importance}, 2, steps=5, rivals=3, seed=4)["it"]
+    assert found.deletion == pytest.approx(deletion(network, picture, importance, 2, steps=5, seed=4).area, abs=1e-6)
+    assert found.insertion == pytest.approx(insertion(network, picture, importance, 2, steps=5, seed=4).area, abs=1e-6)
+    rivals = [random_map(32, 32, 0.5, seed=4, number=number) for number in range(3)]  # as rough as drawn pixels
+    falls = [deletion(network, picture, rival, 2, steps=5, seed=4).area for rival in rivals]
+    assert found.random_deletion == pytest.approx(falls, abs=1e-6)
+    assert len(found.random_insertion) == 3
+
+
+def test_no_rival_is_bad_input() -> None:
+    with pytest.raises(InputError, match="at least one random map"):
+        fared(Corner(), torch.ones(3, 32, 32), {"it": torch.ones(32, 32)}, rivals=0)
+
+
+@pytest.mark.parametrize("smooth", [0.5, 1.0, 2.0, 4.0, 8.0])
+def test_random_maps_are_as_smooth_as_asked_and_evenly_spread(smooth: float) -> None:
+    maps = [random_map(96, 128, smooth, seed=0, number=number) for number in range(24)]
+    measured = sum(map(smoothness, maps)) / len(maps)
+    assert measured == pytest.approx(smooth, rel=0.15)
+    together = torch.stack(maps)
+    # The spread at the edge is that of the middle: else every random map would point at the edge.
+    edge = torch.cat([together[:, 0].flatten(), together[:, -1].flatten()]).std()
+    assert float(edge) == pytest.approx(float(together[:, 32:64].std()), rel=0.2)
+    assert torch.equal(maps[3], random_map(96, 128, smooth, seed=0, number=3))
+    assert not torch.equal(maps[3], random_map(96, 128, smooth, seed=1, number=3))
+    assert abs(float(torch.corrcoef(together.flatten(1))[0, 1:].mean())) < 0.3
+
+
+def test_smoothness_of_what_has_none() -> None:
+    assert smoothness(torch.full((9, 9), 2.0)) == 0.5
+    board = (torch.arange(16)[:, None] + torch.arange(16)) % 2
+    assert smoothness(board.float()) == 0.5  # rougher than noise: the roughest rivals there are
+    ramp = torch.arange(64.0).expand(64, 64)
+    assert smoothness(ramp) == 16.0  # a quarter of the side at most
