@@ -35,6 +35,14 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
 
 
+class Shifted(nn.Module):
+    """Half of the channels a row lower."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept, moved = x.chunk(2, dim=1)
+        return torch.cat([kept, nn.functional.pad(moved[:, :, :-1], (0, 0, 1, 0))], dim=1)
+
+
 BODIES = {
     "padding and strides": [nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.Tanh(), nn.Conv2d(4, 4, 3, padding=1)],
     "no padding": [nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Conv2d(4, 4, (2, 3), stride=(2, 1))],
@@ -43,6 +51,13 @@ BODIES = {
     "gaps": [nn.Conv2d(3, 4, 1, stride=3)],
     "circular": [nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")],
     "groups": [nn.Conv2d(3, 6, 3, groups=3), nn.Tanh(), nn.Conv2d(6, 4, 3, stride=2, groups=2)],
+    "groups that see other rows": [
+        nn.Conv2d(3, 4, 3, padding=1),
+        Shifted(),
+        nn.Conv2d(4, 6, 1, groups=2),
+        Shifted(),
+        nn.Conv2d(6, 4, (1, 2), groups=2),
+    ],
     "pooling": [
         nn.Conv2d(3, 4, 3, padding=1),
         nn.AvgPool2d(3, 2, 1),

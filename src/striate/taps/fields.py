@@ -235,8 +235,8 @@ def _numbers(count: int, like: Tensor) -> Tensor:
 
 def _spread(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
     """NaN in all outputs where one input is: (..., D) -> (..., E)."""
-    missing = input.isnan().any(-1, keepdim=True)
-    return _numbers(weight.shape[0], input).expand(*missing.shape[:-1], -1).masked_fill(missing, torch.nan)
+    sums = input.sum(-1, keepdim=True)
+    return _numbers(weight.shape[0], input) + torch.where(sums.isnan(), torch.nan, torch.zeros_like(sums))
 
 
 def _convolved(
@@ -257,12 +257,23 @@ def _convolved(
     else:
         high, wide = _two(padding)
         around = [wide, wide, high, high]
-    batch, channels, rows, columns = input.shape
-    missing = input.isnan().view(batch, groups, channels // groups, rows, columns).any(2).to(input.dtype)
-    missing = F.max_pool2d(F.pad(missing, around), kernel, _two(stride), 0, apart) > 0
-    missing = missing.repeat_interleave(weight.shape[0] // groups, dim=1)
-    numbers = _numbers(weight.shape[0], input)[:, None, None].expand_as(missing)
-    return numbers.masked_fill(missing, torch.nan)
+    # One map of what is missing for each group; mostly they are the same.
+    if groups > 1:
+        missing = input.isnan().view(len(input), groups, -1, *input.shape[2:]).any(2)
+        anywhere = missing.any(1, keepdim=True)
+        if torch.equal(anywhere, missing.all(1, keepdim=True)):
+            missing = anywhere
+    else:
+        missing = input.sum(1, keepdim=True).isnan()
+    missing = F.pad(missing.to(input.dtype), around)
+    # The window's rows, then its columns.
+    (down, right), (gap_down, gap_right) = _two(stride), apart
+    missing = F.max_pool2d(missing, (kernel[0], 1), (down, 1), 0, (gap_down, 1))
+    missing = F.max_pool2d(missing, (1, kernel[1]), (1, right), 0, (1, gap_right))
+    if missing.shape[1] > 1:
+        missing = missing.repeat_interleave(weight.shape[0] // groups, dim=1)
+    numbers = _numbers(weight.shape[0], input)[:, None, None]
+    return numbers + torch.where(missing > 0, torch.nan, torch.zeros_like(missing))
 
 
 def _two(value: int | Sequence[int]) -> tuple[int, int]:
