@@ -13,6 +13,7 @@ from striate.errors import InputError
 if TYPE_CHECKING:
     from striate.actions.cache import cache
     from striate.actions.evaluate import evaluate
+    from striate.actions.explain import explain
     from striate.actions.inspect import inspect
     from striate.actions.load import load
     from striate.actions.look import look
@@ -41,6 +42,7 @@ _LAZY = {
     "Samples": "striate.data.samples",
     "cache": "striate.actions.cache",
     "evaluate": "striate.actions.evaluate",
+    "explain": "striate.actions.explain",
     "inspect": "striate.actions.inspect",
     "load": "striate.actions.load",
     "look": "striate.actions.look",
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "cache",
     "evaluate",
+    "explain",
     "inspect",
     "load",
     "look",

@@ -307,7 +307,7 @@ def a_pipe(place: Path) -> None:
     os.mkfifo(place / "run/config.json")
 
 
-ASKED = ("predict run pictures", "evaluate run pictures", "describe run")
+ASKED = ("predict run pictures", "evaluate run pictures", "describe run", "explain run pictures/a/0.png")
 
 RUNS: list[tuple[str, Make, tuple[str, ...]]] = [
     ("no folder", lambda place: shutil.rmtree(place / "run"), ("no such run|no network",)),
@@ -457,8 +457,30 @@ ON_A_RUN = [
     Row("describe nothing that is", nothing, "describe lienar", ("did you mean 'linear'",)),
 ]
 
+EXPLAIN = "explain run pictures/a/0.png"
+EXPLAINED = [
+    Row("no picture", nothing, "explain run", ("required: PICTURE",)),
+    Row("a picture that is not there", nothing, "explain run gone.png", ("gone.png: no such file",)),
+    Row("a folder of pictures", nothing, "explain run pictures", ("12 pictures; one at a time",)),
+    Row("no picture at all", nothing, "explain run run/config.json", ("run/config.json: ",)),
+    Row("an unknown class", nothing, EXPLAIN + " --class cat", ("no class 'cat'", "known: a, b")),
+    Row("a class beyond the last", nothing, EXPLAIN + " --class 2", ("no class 2", "there are 2")),
+    Row("a label of nobody", nothing, EXPLAIN + " --label cat", ("no class 'cat'",)),
+    Row("an unknown method", nothing, EXPLAIN + " --method grad-cma", ("no method", "did you mean 'grad-cam'")),
+    Row("no method", nothing, EXPLAIN + " --method ,", ("no method ''",)),
+    Row("a network without a map", nothing, EXPLAIN + " --method grad-cam", ("map",)),
+    Row("no layer of that name", nothing, EXPLAIN + " --layer laeyr4", ("laeyr4",)),
+    Row("a layer for what looks at none", nothing, EXPLAIN + " --method gradient --layer x", ("leave --layer away",)),
+    Row("an output where there is one", nothing, EXPLAIN + " --output logits", ("one tensor of scores",)),
+    Row("a folder that holds files", nothing, EXPLAIN + " --out pictures", ("pictures is there and holds files",)),
+    Row("a file of that name", nothing, EXPLAIN + " --out pictures/a/0.png", ("is no folder",)),
+    Row("a place in no folder", nothing, EXPLAIN + " --out gone/why", ("gone is no folder",)),
+    Row("inside the source", sourced("pictures"), EXPLAIN + " --out pictures/why", ("inside the source", "--out")),
+    Row("a run beside a network", nothing, EXPLAIN + " --network linear", ("one argument too many|give the run or",)),
+]
 
-@pytest.mark.parametrize("row", ON_A_RUN, ids=lambda row: row.name)
+
+@pytest.mark.parametrize("row", ON_A_RUN + EXPLAINED, ids=lambda row: row.name)
 def test_a_mistake_beside_a_run_changes_nothing(
     row: Row, place: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from explained import drawing, explanation, method
 from PIL import Image
 
 from striate.data.sources import open_dataset
 from striate.data.survey import Thumbnail, survey
 from striate.evaluation.evaluation import evaluate_classification
 from striate.reports.digest import reliability
+from striate.reports.explanation import Drawn, Share, Side, Turning, explanation_page
 from striate.reports.figures import thumbnail
 from striate.reports.pages import (
     Answer,
@@ -158,6 +160,9 @@ def pages() -> dict[str, str]:
         "empty": training_report(TrainingReport(title="", source="", created="", command="", class_names=())),
         "inspect": inspect_page(SURVEY, [Thumbnail(name="a.png", label="ant", picture=picture())], [augmented]),
         "inspect nothing": inspect_page({}),
+        "explanation": explanation_page(explanation()),
+        "explanation of a mistake": explanation_page(explanation("bee", "ant")),
+        "explanation hostile": explanation_page(hostile_explanation()),
         "inspect hostile": inspect_page(
             {
                 "source": HOSTILE[0],
@@ -170,6 +175,34 @@ def pages() -> dict[str, str]:
             [Thumbnail(name=name, label=name, picture=picture()) for name in HOSTILE],
         ),
     }
+
+
+def hostile_explanation() -> Any:
+    one, other = HOSTILE[0], HOSTILE[1]
+    strange = dict.fromkeys(("title", "network", "created", "command", "seen_words"), HOSTILE[2] + HOSTILE[5])
+    drawn = tuple(Drawn(class_name=name, over=drawing(), alone=drawing()) for name in (one, other))
+    texts = dict.fromkeys(("title", "answers", "misleads", "cost", "paper", "layer"), HOSTILE[2])
+    return explanation(
+        one,
+        other,
+        **strange,
+        notes=HOSTILE,
+        reasons=HOSTILE,
+        shares=tuple(Share(name=name, probability=0.1) for name in HOSTILE),
+        methods=(method("m", (one, other), drawn=drawn, **texts),),
+        left_out=[(name, name) for name in HOSTILE],
+        turning=Turning(picture=None, sentence=HOSTILE[1]),
+        sides=tuple(
+            Side(
+                class_name=name,
+                role="the label",
+                neighbours=(Neighbour(picture=picture(), name=name, label=name, distance=0.5),),
+            )
+            for name in HOSTILE
+        ),
+        settings=dict(zip(HOSTILE, HOSTILE, strict=True)),
+        files=[(name, name) for name in HOSTILE],
+    )
 
 
 def hostile() -> TrainingReport:

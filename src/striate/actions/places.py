@@ -1,11 +1,13 @@
-"""Where a page goes that is no run's own: nothing that we did not write is ever replaced."""
+"""Where a page goes, or a folder with several files: nothing that we did not write is ever replaced."""
 
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 from striate.errors import InputError, require
+from striate.machine.files import refused
 
 LOOKED_THROUGH = 1 << 25  # bytes of a page
 
@@ -26,6 +28,27 @@ def page_place(out: str | Path | None, *, name: str, command: str, mark: str | N
         not place.exists() or _holds(place, mark or f"Made by <code>striate {command}</code>"),
         f"{place} is there and is no page of striate {command}; name another file with --out",
     )
+    return place
+
+
+def new_folder(out: str | Path | None, *, name: str) -> Path:
+    """The folder `out`, which must be new or empty, or `<name>` in the current folder, with a number where that name is
+    taken. It is not made yet. Raises InputError where it cannot be one, before any work is done."""
+    if out is None:
+        numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}") for number in itertools.count(1))
+        return next(place for place in numbered if not os.path.lexists(place))
+    place = Path(out)
+    try:
+        if not os.path.lexists(place):
+            require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
+            return place
+        require(place.is_dir(), f"{place} is there and is no folder; name another with --out")
+        held = sorted(entry.name for entry in place.iterdir())
+    except OSError as error:
+        raise refused(place, error) from error
+    except ValueError:
+        raise InputError("--out: no folder can have a name with a zero byte in it") from None
+    require(not held, f"{place} is there and holds files ({held[0] if held else ''}); name a new folder with --out")
     return place
 
 

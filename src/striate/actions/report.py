@@ -50,7 +50,7 @@ def report(
     (run,) = folders
     page_at = None if out is None else page_place(out, name="report", command="report", mark=TRAINING_REPORT)
     _require_results(run)
-    page, missing = compose(run, _source(run, observer))
+    page, missing = compose(run, source_of(run, observer))
     if missing:
         observer.warn(
             f"{len(missing):,} pictures that belong on the page are not there any more (the first is {missing[0]}); "
@@ -80,7 +80,7 @@ def _require_results(run: Run) -> None:
         require(resolved.method != "steps" or is_done(read_progress(last), resolved), unfinished)
 
 
-def _source(run: Run, observer: Observer) -> Samples | None:
+def source_of(run: Run, observer: Observer) -> Samples | None:
     """The table of the pictures that the run learned from; None, and said, where it cannot be had any more."""
     from striate.data.sources import open_dataset
     from striate.training.recipe import read_recipe, read_source

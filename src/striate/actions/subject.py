@@ -32,6 +32,7 @@ def open_subject(
     weights: str | Path | None = None,
     class_names: str | Path | Sequence[str] | None = None,
     input_spec: InputSpec | None = None,
+    output: str | int | None = None,
     device: str = "auto",
 ) -> Model:
     """The model that is meant; nothing that is read is executed.
@@ -44,7 +45,7 @@ def open_subject(
 
     class_names: K names, a text file with one a line, or "imagenet" for ImageNet's 1,000; None: those of published
     weights, else "class 0", "class 1", ... input_spec: what the network takes; None: what its makers say. A module has
-    to be told.
+    to be told. output: which of a module's outputs holds the scores, where it gives a dictionary or a tuple.
 
     Raises InputError: a run and a network, or neither; an unknown name; weights of another network; names that are
     more or fewer than the classes; a module without `input_spec`, or one that does not give (B, K) scores.
@@ -68,7 +69,7 @@ def open_subject(
             "what a network of your own takes is not known; give it as input_spec=striate.InputSpec(...)",
         )
         assert input_spec is not None
-        return _of_module(network, class_names, input_spec, device)
+        return _of_module(network, class_names, input_spec, output, device)
     return _by_name(network, None if weights is None else Path(weights), class_names, input_spec, device)
 
 
@@ -121,7 +122,11 @@ def _by_name(
 
 
 def _of_module(
-    network: nn.Module, class_names: str | Path | Sequence[str] | None, spec: InputSpec, device: str
+    network: nn.Module,
+    class_names: str | Path | Sequence[str] | None,
+    spec: InputSpec,
+    output: str | int | None,
+    device: str,
 ) -> Model:
     from striate.machine.devices import pick_device
     from striate.models.model import Model
@@ -131,11 +136,11 @@ def _of_module(
     place = there if device == "auto" else pick_device(device)
     if place != there:
         network = copy.deepcopy(network).to(place)
-    count = _outputs_of(network, spec, place)
+    count = _outputs_of(network, spec, output, place)
     return Model(network, spec, _task(class_names, count, None, "the network"), place, channels_last=False)
 
 
-def _outputs_of(network: nn.Module, spec: InputSpec, place: str) -> int:
+def _outputs_of(network: nn.Module, spec: InputSpec, output: str | int | None, place: str) -> int:
     """K, told by one black picture."""
     import torch
 
@@ -144,7 +149,7 @@ def _outputs_of(network: nn.Module, spec: InputSpec, place: str) -> int:
 
     picture = spec.normalize(torch.zeros(1, spec.channels, spec.height, spec.width, device=place))
     with torch.no_grad(), unchanged(network) as bare:
-        return int(scores(bare, picture).shape[1])
+        return int(scores(bare, picture, output).shape[1])
 
 
 def _spec_of(trained: TrainedNetwork, name: str) -> InputSpec:

@@ -1,6 +1,7 @@
 """`make demo`: the whole way in a minute, on scikit-learn's handwritten digits written out as PNG files.
 
-Everything goes into the folder `demo/` (pictures, held-out pictures and the run); a second demo starts it anew.
+Everything goes into the folder `demo/` (pictures, held-out pictures, the run and why it answered so for one of them); a
+second demo starts it anew.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def write_digits(folder: Path) -> None:
 
 
 def main() -> int:
-    """Write the digits, train, predict, and say what to try next."""
+    """Write the digits, train, predict, explain one answer, and say what to try next."""
     started = time.monotonic()
     wait_briefly()
     if FOLDER.exists() and not (FOLDER / "DEMO").is_file():
@@ -60,9 +61,18 @@ def main() -> int:
     code = status(["predict", str(FOLDER / "run"), str(FOLDER / "held-out")])
     if code:
         return code
+    # Of those that training never saw, the last one; its name says what it is.
+    picture = max((FOLDER / "held-out").iterdir())
+    asked = ["explain", str(FOLDER / "run"), str(picture), "--label", picture.stem[-1], "--out", str(FOLDER / "why")]
+    print(f"\n$ striate {' '.join(asked)}", flush=True)
+    code = status(asked)
+    if code:
+        return code
     print(
         f"""
-{time.monotonic() - started:.0f} s in all. Open {FOLDER / "run" / "report.html"} in a browser.
+{time.monotonic() - started:.0f} s in all. Open these two in a browser:
+  {FOLDER / "run" / "report.html"}          how well it answers
+  {FOLDER / "why" / "explanation.html"}     why it answered so for one digit
 
 Three commands to try next (source .venv/bin/activate puts striate on the path):
   striate inspect demo/digits             what is there, before training, with a contact sheet

@@ -161,7 +161,7 @@ class Model:
         for position, picture in enumerate(pictures):
             if isinstance(picture, np.ndarray):
                 names.append(f"picture {position}")
-                prepared.append(self.prepare(_as_pixels(picture))[None])
+                prepared.append(self.prepare(pixels_of(picture))[None])
                 continue
             samples = find_pictures([picture])
             result = prepare_all(samples, np.arange(len(samples)), self.prepare)
@@ -184,7 +184,7 @@ class Model:
         ]
 
 
-def _as_pixels(picture: np.ndarray) -> np.ndarray:
+def pixels_of(picture: np.ndarray) -> np.ndarray:
     """As `decode` gives the same picture from a file. Raises InputError."""
     pixels = as_pixels(picture)
     # Sources multiply such arrays by 255, seeing all of them; a single one could be a black picture.
