@@ -95,7 +95,7 @@ def _fields_table(settings: type, prefix: str = "") -> list[str]:
 
 
 # What stays off unless it is asked for: None means "not", where it means "to be chosen" elsewhere.
-OFF = {"weights", "from_run", "minutes", "patience", "clip", "labels", "root"}
+OFF = {"weights", "from_run", "minutes", "patience", "clip", "labels", "root", "keep_epochs"}
 
 
 def _takes(kind: type, described: Any) -> str:

@@ -13,8 +13,8 @@ import pytest
 
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib", "PIL", "rich", "safetensors", "jinja2")
 COMMANDS = (
-    *("inspect", "train", "resume", "networks", "predict", "evaluate", "explain", "look", "describe"),
-    *("runs", "cache", "report"),
+    *("inspect", "train", "resume", "networks", "predict", "evaluate", "explain", "look", "dream"),
+    *("describe", "runs", "cache", "report"),
 )
 
 

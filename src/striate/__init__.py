@@ -12,6 +12,7 @@ from striate.errors import InputError
 
 if TYPE_CHECKING:
     from striate.actions.cache import cache
+    from striate.actions.dream import dream
     from striate.actions.evaluate import evaluate
     from striate.actions.explain import explain
     from striate.actions.inspect import inspect
@@ -41,6 +42,7 @@ _LAZY = {
     "Run": "striate.models.run",
     "Samples": "striate.data.samples",
     "cache": "striate.actions.cache",
+    "dream": "striate.actions.dream",
     "evaluate": "striate.actions.evaluate",
     "explain": "striate.actions.explain",
     "inspect": "striate.actions.inspect",
@@ -64,6 +66,7 @@ __all__ = [
     "Samples",
     "__version__",
     "cache",
+    "dream",
     "evaluate",
     "explain",
     "inspect",

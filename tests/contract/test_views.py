@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from small_networks import Broken, Functions, Modules, made, noise
 from striate.errors import InputError
 from striate.networks import build_network
+from striate.taps.places import find_places
 from striate.views import VIEWS, View
 from striate.views.maps import Maps
 
@@ -28,6 +29,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "occlusion": {"size": 6, "stride": 5},
 }
 # How each view that is no map is called: (function, network, pictures) -> what it gives.
+INPUT = {"mean": (0.5,) * 3, "deviation": (0.25,) * 3}
 CALLS: dict[str, Callable[[Any, nn.Module, Tensor], Any]] = {
     "filters": lambda function, network, pictures: function(network, pictures),
     "feature-maps": lambda function, network, pictures: function(network, pictures),
@@ -38,6 +40,14 @@ CALLS: dict[str, Callable[[Any, nn.Module, Tensor], Any]] = {
     "insertion": lambda view, network, pictures: view(network, pictures[0], slope(pictures), 3, steps=4),
     "fared": lambda view, network, pictures: view(network, pictures[0], {"slope": slope(pictures)}, 3, steps=3),
     "randomisation": lambda view, network, pictures: view(network, pictures, VIEWS["gradient"].load(), steps=2),
+    "dreams": lambda view, network, pictures: view(network, [1, 2], size=(SIDE, SIDE), steps=3, **INPUT),
+    "deepdream": lambda view, network, pictures: view(
+        network, pictures[0].sigmoid(), 1, kind="class", steps=3, **INPUT
+    ),
+    "invariance": lambda view, network, pictures: view(network, pictures, amounts={"scale": (1.0, 0.5)}),
+    "features-through-training": lambda view, network, pictures: view(
+        [(1, network), (2, network)], pictures, [0, 1], layer=find_places(network, pictures)[0].name
+    ),
 }
 # These judge a map, or bring a network of their own: the one at hand they never see.
 WITHOUT_NETWORK = ("pointing-game", "planted-square")

@@ -13,7 +13,16 @@ import torch
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
-from striate.models.run import Run, claim_folder, json_text, load_model, read_config, write_model
+from striate.models.run import (
+    Run,
+    claim_folder,
+    epoch_file,
+    json_text,
+    kept_epochs,
+    load_model,
+    read_config,
+    write_model,
+)
 from striate.networks import build_network
 from striate.tasks.classification import Classification
 
@@ -54,6 +63,28 @@ def test_a_module_of_the_users_own_is_filled_by_name_and_shape(run: Run) -> None
     other = build_network("mlp", num_outputs=3, channels=3, size=8, arguments={"hidden": [6]}, seed=9).network
     with pytest.raises(InputError, match="weights of another network: 3 tensors differ"):
         load_model(run.folder, network=other)
+
+
+def test_weights_of_epochs_are_found_and_loaded(run: Run) -> None:
+    from safetensors.torch import load_file, save_file
+
+    with pytest.raises(InputError, match="keeps no weights of epochs; train with --keep-epochs"):
+        load_model(run.folder, epoch=3)
+    place = run.checkpoints()
+    weights = load_file(run.folder / "model.safetensors")
+    for epoch in (12, 3, 10_000):
+        save_file({name: value + epoch for name, value in weights.items()}, place / epoch_file(epoch))
+    # None of these is what striate writes for an epoch.
+    for name in ("epoch-00003.safetensors", "epoch-5.safetensors", "epoch-0006.pt", ".epoch-0007.safetensors.x.part"):
+        (place / name).write_bytes(b"")
+    assert kept_epochs(run.folder) == (3, 12, 10_000)
+    found = load_model(run.folder, epoch=12, device="cpu").network.state_dict()
+    assert all(torch.equal(found[name], weights[name] + 12) for name in weights)
+    with pytest.raises(InputError, match="keeps no weights of epoch 4; it has those of 3, 12, 10000"):
+        load_model(run.folder, epoch=4)
+    (place / epoch_file(3)).write_bytes(b"half of it")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_model(run.folder, epoch=3)
 
 
 class Boom:
@@ -147,7 +178,13 @@ def test_giving_up_keeps_what_was_learned(tmp_path: Path) -> None:
 
 def earlier(folder: Path) -> dict[str, bytes]:
     """A run of before, and what it holds."""
-    names = ("recipe.toml", "log.txt", "model.safetensors", "checkpoints/last.safetensors")
+    names = (
+        "recipe.toml",
+        "log.txt",
+        "model.safetensors",
+        "checkpoints/last.safetensors",
+        "checkpoints/epoch-0003.safetensors",
+    )
     held = {name: name.encode() for name in names}
     for name, content in held.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

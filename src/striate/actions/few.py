@@ -73,6 +73,7 @@ FOR_STEPS = (
     "clip",
     "averaging",
     "augment",
+    "keep_epochs",
 )
 SIGNIFICANT = 2.0  # standard errors of the paired difference of log losses
 

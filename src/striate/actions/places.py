@@ -12,6 +12,22 @@ from striate.machine.files import refused
 LOOKED_THROUGH = 1 << 25  # bytes of a page
 
 
+def new_picture(out: str | Path | None, *, name: str) -> Path:
+    """The file `out` (.png), which must be new, or `<name>.png` in the current folder, with a number where that name is
+    taken. Raises InputError where it cannot be one, before any work is done."""
+    if out is None:
+        numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}.png") for number in itertools.count(1))
+        return next(place for place in numbered if not os.path.lexists(place))
+    place = Path(out)
+    try:
+        require(not os.path.lexists(place), f"{place} is there already; name another file with --out")
+        require(place.suffix.lower() == ".png", f"{place}: the picture is a PNG; give it a name that ends with .png")
+        require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
+    except ValueError:
+        raise InputError("--out: no file can have a name with a zero byte in it") from None
+    return place
+
+
 def page_place(out: str | Path | None, *, name: str, command: str, mark: str | None = None) -> Path:
     """The file `out`, or `<name>.html` in the current folder, with a number where that name is taken.
 

@@ -212,6 +212,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         observer=observer,
         replan=replan,
         on_split=lambda loop: write_down(job, loop, material),
+        keep_epochs=recipe.keep_epochs,
         ranks=job.ranks,
     )
     return Prepared(loop=loop, material=material, streamed=streamed, reasons=resolved.reasons)

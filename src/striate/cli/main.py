@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "explain": Command("look inside", "why this answer for this picture: maps, and what changes it", "explain"),
     "describe": Command("look inside", "the layers, weights and multiply-adds of a network or a run", "describe"),
     "look": Command("look inside", "a gallery of a network: its units, and what excites them", "look"),
+    "dream": Command("look inside", "pictures made for a network: of its classes, units and layers", "dream"),
     "runs": Command("runs", "the runs that are here, side by side", "runs"),
     "cache": Command("runs", "decoded pictures that are kept for the next run, and their removal", "cache"),
     "report": Command("runs", "a report made anew, or one page that compares several runs", "report"),

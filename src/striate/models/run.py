@@ -44,6 +44,8 @@ BEGUN = (LOG, RECIPE)  # what is there before anything has been learned
 LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
 CHECKPOINT_FILES = (LAST, PREVIOUS, BEST)
 SEEN = "seen.safetensors"  # checksums of the pictures that the run has seen; runs of early versions have none
+# Weights after an epoch, where `keep_epochs` asks for them: as many files as epochs.
+EPOCH = re.compile(r"epoch-(\d{4,})\.safetensors")
 OWN_FILES = (*FILES, SEEN, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
 # What a run had before it was given up with --overwrite; kept until the new one has begun to learn.
 GIVEN_UP = ".given-up"
@@ -143,7 +145,7 @@ class Run:
             return
         try:
             aside = self.folder / GIVEN_UP
-            learned = [name for name in OWN_FILES if name not in BEGUN and (self.folder / name).exists()]
+            learned = [name for name in _own_files(self.folder) if name not in BEGUN and (self.folder / name).exists()]
             if learned or ((self.folder / CHECKPOINTS).exists() and not aside.exists()):
                 return
             for name in BEGUN:
@@ -232,7 +234,7 @@ def _held_by(folder: Path) -> list[str]:
 
 
 def _is_unfinished(name: str) -> bool:
-    ours = tuple(f".{own.rpartition('/')[2]}." for own in OWN_FILES)
+    ours = (*(f".{own.rpartition('/')[2]}." for own in OWN_FILES), ".epoch-")
     return name.endswith(UNFINISHED) and name.startswith(ours)
 
 
@@ -325,10 +327,31 @@ def _set_aside(folder: Path) -> None:
         raise refused(folder, error) from error
 
 
+def epoch_file(epoch: int) -> str:
+    """The name, in the folder of checkpoints, of the weights that answered after epoch `epoch`, from 1."""
+    return f"epoch-{epoch:04d}.safetensors"
+
+
+def kept_epochs(folder: str | Path) -> tuple[int, ...]:
+    """The epochs whose weights the run has kept (`keep_epochs`), in order. For `load_model(..., epoch=...)`."""
+    place = Path(folder) / CHECKPOINTS
+    try:
+        names = [entry.name for entry in place.iterdir()] if place.is_dir() else []
+    except OSError as error:
+        raise refused(place, error) from error
+    found = (EPOCH.fullmatch(name) for name in names)
+    return tuple(sorted(int(one[1]) for one in found if one and one[0] == epoch_file(int(one[1]))))
+
+
+def _own_files(folder: Path) -> tuple[str, ...]:
+    """What `train` may have written into this folder."""
+    return (*OWN_FILES, *(f"{CHECKPOINTS}/{epoch_file(epoch)}" for epoch in kept_epochs(folder)))
+
+
 def _move_own(from_folder: Path, to_folder: Path) -> None:
     if not from_folder.is_dir():
         return
-    for name in OWN_FILES:
+    for name in _own_files(from_folder):
         if (from_folder / name).is_file():
             (to_folder / name).parent.mkdir(parents=True, exist_ok=True)
             (from_folder / name).replace(to_folder / name)
@@ -340,7 +363,7 @@ def _forget_given_up(folder: Path) -> None:
     if not aside.is_dir() or aside.is_symlink():
         return
     try:
-        for name in OWN_FILES:
+        for name in _own_files(aside):
             (aside / name).unlink(missing_ok=True)
     except OSError as error:
         raise refused(aside, error) from error
@@ -441,8 +464,11 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     return config
 
 
-def load_model(folder: str | Path, *, network: nn.Module | None = None, device: str = "auto") -> Model:
-    """The model of a run. `network` is the user's own module where the run was trained on one.
+def load_model(
+    folder: str | Path, *, network: nn.Module | None = None, device: str = "auto", epoch: int | None = None
+) -> Model:
+    """The model of a run. `network` is the user's own module where the run was trained on one. `epoch`: with the
+    weights that it had after this epoch, one of `kept_epochs`, in place of the best.
 
     Nothing in the folder is executed: settings are checked, and tensors are compared by name and shape with
     the network's own before any is read. Raises InputError.
@@ -454,6 +480,7 @@ def load_model(folder: str | Path, *, network: nn.Module | None = None, device: 
 
     folder = Path(folder)
     config = read_config(folder)
+    weights = folder / MODEL if epoch is None else _kept(folder, epoch)
     where = str(folder / CONFIG)
     try:
         task = task_from_json(config["task"])
@@ -462,10 +489,19 @@ def load_model(folder: str | Path, *, network: nn.Module | None = None, device: 
         raise InputError(f"{where}: {error}") from error
     ours = network is None
     if network is None:
-        network = _build(config["network"], task.num_outputs, spec, where, folder / MODEL)
+        network = _build(config["network"], task.num_outputs, spec, where, weights)
     place = pick_device(device)
-    _load_weights(network, folder / MODEL)
+    _load_weights(network, weights)
     return Model(network.eval().to(place), spec, task, place, channels_last=ours)
+
+
+def _kept(folder: Path, epoch: int) -> Path:
+    """The weights after this epoch."""
+    there = kept_epochs(folder)
+    require(bool(there), f"{folder}: keeps no weights of epochs; train with --keep-epochs 1 to have them")
+    shown = ", ".join(map(str, there[:12])) + ", ..." * (len(there) > 12)
+    require(epoch in there, f"{folder}: keeps no weights of epoch {epoch}; it has those of {shown}")
+    return folder / CHECKPOINTS / epoch_file(epoch)
 
 
 def _build(described: Mapping[str, Any], num_outputs: int, spec: Any, where: str, weights: Path) -> nn.Module:

@@ -25,7 +25,7 @@ from striate.machine.precision import autocast, loss_scaler
 from striate.machine.ranks import ALONE, Ranks, told
 from striate.machine.seeding import seed_draws
 from striate.models.model import Model, PreparedLike
-from striate.models.run import BEST, LAST, PREVIOUS
+from striate.models.run import BEST, LAST, PREVIOUS, epoch_file
 from striate.observer import SILENT, Observer
 from striate.training.averaging import Averaged
 from striate.training.checkpoint import (
@@ -70,8 +70,9 @@ class Loop:
     checkpoints: an existing folder; None keeps nothing. replan: called after each epoch but the last, after its
     validation; it may call `plan_anew`. on_split: called when a batch did not fit into memory, before it is done in
     parts; it may write `splits` down. checkpoint_seconds: between checkpoints (0: after every step); None:
-    CHECKPOINT_SECONDS, with an early first one. ranks: the processes that share each batch; `batches` gives the slice
-    of this one, and the first alone writes checkpoints.
+    CHECKPOINT_SECONDS, with an early first one. keep_epochs: after every so many epochs the weights that would answer
+    are kept beside the checkpoints. ranks: the processes that share each batch; `batches` gives the slice of this one,
+    and the first alone writes checkpoints.
     """
 
     def __init__(
@@ -86,11 +87,13 @@ class Loop:
         replan: Callable[[Loop], None] | None = None,
         on_split: Callable[[Loop], None] | None = None,
         checkpoint_seconds: float | None = None,
+        keep_epochs: int | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.model, self.batches, self.validation, self.plan = model, batches, validation, plan
         self.checkpoints, self.observer = checkpoints, observer
         self.replan, self.on_split, self.ranks = replan, on_split, ranks
+        self.keep_epochs = keep_epochs
         self.network = model.network
         # Steps alone are compiled: answers are computed in batches of many sizes.
         self.forward = compiled(self.network) if plan.compile else self.network
@@ -414,6 +417,7 @@ class Loop:
         progress.epoch += 1
         progress.step_in_epoch = 0
         progress.loss_sum, progress.loss_count = 0.0, 0
+        self._keep_epoch()
         self.observer.on_epoch(row)
         if self.replan is not None and not finished and not stop:
             self.replan(self)
@@ -462,6 +466,14 @@ class Loop:
         keep = None if self._saved_step == progress.step else self.checkpoints / PREVIOUS
         save_checkpoint(self.checkpoints / LAST, progress, self.network, average, self.optimizer, keep=keep)
         self._saved_step = progress.step
+
+    def _keep_epoch(self) -> None:
+        """Write the weights that would answer now, where they are to be kept."""
+        epoch = self.progress.epoch
+        wanted = self.keep_epochs is not None and epoch % self.keep_epochs == 0
+        if wanted and self.checkpoints is not None and self.ranks.first:
+            weights = self.answering().network.state_dict()
+            write_tensors(self.checkpoints / epoch_file(epoch), weights, {"epoch": epoch})
 
     def _save_if_due(self) -> None:
         began = time.monotonic()

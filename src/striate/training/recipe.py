@@ -131,6 +131,9 @@ class Recipe:
     stream: bool | None = setting(
         None, "read the training pictures again in every epoch, for sets that memory and disk cannot hold decoded"
     )
+    keep_epochs: int | None = setting(
+        None, "keep the weights after every so many epochs in checkpoints/, to see how features form", at_least=1
+    )
     strict: bool = setting(False, "refuse a source with pictures that cannot be read")
     seed: int = setting(0, "number from which everything random is drawn", at_least=0, at_most=2**63 - 1)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
