@@ -9,6 +9,7 @@ from torch import nn
 
 from striate.errors import InputError
 from striate.observer import Observer
+from striate.tasks.classification import Classification
 from striate.training.memory import in_parts, parts_at, split_further
 from striate.training.recipe import OptimizerSettings
 
@@ -120,6 +121,26 @@ def test_another_error_is_not_taken_for_it(make_loop):
     with pytest.raises(RuntimeError, match="scalar type"):
         make_loop(network=network).run()
     assert network.failures == 1
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_batch_that_cannot_be_put_together_is_a_sentence(make_loop, error):
+    class Crowded(Classification):
+        """Runs out of memory as the second batch is made."""
+
+        def targets(self, rows, placement):
+            made.append(len(rows))
+            if len(made) == 2:
+                raise error
+            return super().targets(rows, placement)
+
+    made: list[int] = []
+    loop = make_loop()
+    task = loop.batches.task
+    loop.batches.task = Crowded(task.class_names, table=task.table)
+    with pytest.raises(InputError, match=r"no memory to put a batch of 8 pictures together; take fewer .*--batch-size"):
+        loop.run()
+    assert loop.progress.step == 1
 
 
 def test_parts_differ_by_one_picture_at_most_and_keep_the_order(make_loop):

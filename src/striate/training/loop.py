@@ -38,7 +38,7 @@ from striate.training.checkpoint import (
 )
 from striate.training.diverged import after_step, before_step, require_finite
 from striate.training.history import Row
-from striate.training.memory import Buffers, in_parts, parts_at, split_further, split_words
+from striate.training.memory import Buffers, in_parts, parts_at, put_together, split_further, split_words
 from striate.training.optimizers import build_optimizer, set_rate
 from striate.training.pace import Pace
 from striate.training.parallel import answered, average_gradients, seed_of_step, share_weights
@@ -154,7 +154,7 @@ class Loop:
         step `until` came before its end."""
         progress, rate = self.progress, 0.0
         with closing(self.batches.epoch(progress.epoch, progress.step_in_epoch)) as batches:
-            for batch in batches:
+            for batch in put_together(batches, self.batches.batch_size):
                 last = (
                     progress.step_in_epoch + 1 == self.batches.steps_per_epoch or progress.step + 1 >= self.total_steps
                 )

@@ -8,7 +8,7 @@ from 1: it belongs to what was decided (`Resolved.splits`), so that a run that g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch import nn
 
 from striate.data.batches import Batch
 from striate.errors import InputError
+from striate.machine.memory import is_out_of_memory
+from striate.words import counted
 
 Splits = Sequence[Sequence[int]]
 
@@ -37,6 +39,23 @@ def split_further(splits: Splits, step: int, pictures: int) -> list[list[int]]:
             "take a smaller network, or smaller pictures (--size)"
         )
     return [[int(first), int(count)] for first, count in splits if first < step] + [[step, min(2 * parts, pictures)]]
+
+
+def put_together(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
+    """The batches as they come, of `size` pictures each.
+
+    Raises InputError where one does not fit into memory as it is put together: fewer at once would be another training,
+    which is not ours to choose.
+    """
+    try:
+        yield from batches
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"there is no memory to put a batch of {counted(size, 'picture')} together; take fewer at once "
+            "(--batch-size), or smaller pictures (--size)"
+        ) from error
 
 
 def in_parts(batch: Batch, parts: int) -> Iterator[Batch]:

@@ -1,0 +1,13 @@
+"""Numbers in sentences: one picture, two pictures."""
+
+from __future__ import annotations
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """'1 picture', '2 pictures'; with `many` where the plural is another word, or more than a word ("pictures are")."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def none_can(number: int) -> str:
+    """How a sentence on pictures that all fail begins: "none of the 20 pictures can", "the only picture cannot"."""
+    return f"none of the {number:,} pictures can" if number != 1 else "the only picture cannot"
