@@ -81,6 +81,38 @@ def listed_size(line: str) -> str:
     return line.split()[0]
 
 
+def test_indexes_are_one_entry(place: Path, stores: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = keep(write_pictures(place / "photos"), 1e9)
+    indexes = stores.parent / "indexes"
+    indexes.mkdir()
+    for name, size, used in (("a.json", 30, 1.2e9), ("b.json", 12, 1.1e9), ("thesis.tex", 5, 1e9)):
+        (indexes / name).write_bytes(b"x" * size)
+        os.utime(indexes / name, (used, used))
+    listed = json.loads(here(capsys, "cache", "--json").out)
+    assert [one["key"] for one in listed["kept"]] == ["indexes", key]
+    entry = listed["kept"][0]
+    assert (entry["bytes"], entry["used"][:10]) == (42, "2008-01-10")
+    assert entry["what"] == "2 indexes of tars behind addresses"
+    assert listed["folder"] == str(stores.parent)
+    assert [one["key"] for one in json.loads(here(capsys, "cache", "--clean", "ind", "--json").out)["removed"]] == [
+        "indexes"
+    ]
+    assert [path.name for path in indexes.iterdir()] == ["thesis.tex"]
+    assert [one.key for one in striate.cache().kept] == [key]
+
+
+def test_looks_are_one_entry(stores: Path) -> None:
+    from striate.views.top_index import LOOKS, SUFFIX
+
+    looks = stores.parent / LOOKS
+    looks.mkdir(parents=True)
+    (looks / f"a{SUFFIX}").write_bytes(b"abc")
+    (entry,) = striate.cache().kept
+    assert (entry.key, entry.bytes, entry.what) == ("looks", 3, "1 look into a layer")
+    assert [one.key for one in striate.cache("looks").removed] == ["looks"]
+    assert list(looks.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [

@@ -1,25 +1,35 @@
-"""`striate cache`: the decoded pictures that are kept for the next run, and their removal."""
+"""`striate cache`: what is kept for the next run, above all decoded pictures, and its removal."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from striate.data.kept import STORES, KeptStore, cache_budget, kept_stores
+from striate.data.sources.kept_index import INDEXES
 from striate.data.store_files import sweep
 from striate.errors import InputError, require, unknown
 from striate.machine.folders import cache_place
+from striate.words import counted
 
+# Folders of files that are listed and removed as one: folder -> (how the files are called, one, several).
+TOGETHER = {
+    INDEXES: ("*.json", "index of a tar behind an address", "indexes of tars behind addresses"),
+    # As `views/top_index.py` calls them, which is not imported for it: torch would be, too.
+    "looks": ("*.look", "look into a layer", "looks into layers"),
+}
 SECONDS_A_DAY = 86_400
 USAGE = "name a KEY of striate cache, --all, or --older-than DAYS"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheEntry:
-    """Decoded pictures that are kept. `what` is for a person; `used`, when they were last used, is in ISO 8601."""
+    """Something that is kept. `what` is for a person; `used`, when it was last used, is in ISO 8601."""
 
     key: str
     what: str
@@ -33,7 +43,7 @@ class CacheContents:
 
     folder: str
     bytes: int
-    budget: int  # bytes
+    budget: int  # bytes, of decoded pictures
     kept: tuple[CacheEntry, ...]
     removed: tuple[CacheEntry, ...]
 
@@ -43,18 +53,19 @@ class CacheContents:
 
 
 def cache(clean: str | bool = False, *, all: bool = False, older_than: float | None = None) -> CacheContents:  # noqa: A002
-    """The decoded pictures in the cache folder: list them, and clean up.
+    """What lies in the cache folder for the next run: decoded pictures and indexes; list it, and clean up.
 
     `clean`: the key of what is to be removed, or as much of its beginning as no other has; or True, with `all`, or
     with `older_than`, the days for which what is to be removed was not used. Runs that use a store meanwhile keep it.
+    All indexes are one entry with one key, and so is all that was looked into.
     Raises InputError where no key begins so, or it is not said what is to be removed.
     """
     require(
         older_than is None or (math.isfinite(older_than) and older_than >= 0),
         f"--older-than must be a number of days, 0 or more, got {older_than}",
     )
-    found = kept_stores()
-    gone: list[KeptStore] = []
+    found = sorted([*map(_store, kept_stores()), *_together()], key=lambda one: (-one.used, one.key))
+    gone: list[_Kept] = []
     ways = isinstance(clean, str) + all + (older_than is not None)
     if clean is False:
         require(ways == 0, "--all and --older-than say what is to be removed: striate cache --clean --all")
@@ -71,7 +82,7 @@ def cache(clean: str | bool = False, *, all: bool = False, older_than: float | N
         sweep(cache_place(STORES))
     left = tuple(_entry(one) for one in found if one not in gone)
     return CacheContents(
-        folder=str(cache_place(STORES)),
+        folder=str(cache_place()),
         bytes=sum(one.bytes for one in left),
         budget=cache_budget(),
         kept=left,
@@ -79,7 +90,41 @@ def cache(clean: str | bool = False, *, all: bool = False, older_than: float | N
     )
 
 
-def _by_key(found: list[KeptStore], key: str) -> KeptStore:
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """Files that are listed and removed as one."""
+
+    key: str
+    what: str
+    files: tuple[Path, ...]
+    bytes: int
+    used: float  # seconds since 1970
+
+
+def _store(one: KeptStore) -> _Kept:
+    about = one.about
+    what = "not known: its header cannot be read"
+    if "pictures" in about:
+        what = f"{about['pictures']} pictures of {about.get('source', '')}, {about.get('size', '')}"
+    return _Kept(key=one.key, what=what, files=(one.path,), bytes=one.bytes, used=one.used)
+
+
+def _together() -> list[_Kept]:
+    found = []
+    for folder, (pattern, one, several) in TOGETHER.items():
+        files, told = [], []
+        for path in sorted(cache_place(folder).glob(pattern)):
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+                told.append(path.lstat())
+                files.append(path)
+        if files:
+            size, used = sum(each.st_size for each in told), max(each.st_mtime for each in told)
+            what = counted(len(files), one, several)
+            found.append(_Kept(key=folder, what=what, files=tuple(files), bytes=size, used=used))
+    return found
+
+
+def _by_key(found: list[_Kept], key: str) -> _Kept:
     matching = [one for one in found if key and one.key.startswith(key)]
     if not matching:
         require(bool(found), f"no key '{key}': nothing is kept")
@@ -88,18 +133,14 @@ def _by_key(found: list[KeptStore], key: str) -> KeptStore:
     return matching[0]
 
 
-def _remove(gone: list[KeptStore]) -> None:
-    for one in gone:
+def _remove(gone: list[_Kept]) -> None:
+    for path in (path for one in gone for path in one.files):
         try:
-            one.path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"{one.path}: cannot be removed ({error.strerror})") from error
+            raise InputError(f"{path}: cannot be removed ({error.strerror})") from error
 
 
-def _entry(one: KeptStore) -> CacheEntry:
-    about = one.about
-    what = "not known: its header cannot be read"
-    if "pictures" in about:
-        what = f"{about['pictures']} pictures of {about.get('source', '')}, {about.get('size', '')}"
+def _entry(one: _Kept) -> CacheEntry:
     used = datetime.fromtimestamp(one.used, UTC).isoformat(timespec="seconds")
-    return CacheEntry(key=one.key, what=what, bytes=one.bytes, used=used)
+    return CacheEntry(key=one.key, what=one.what, bytes=one.bytes, used=used)

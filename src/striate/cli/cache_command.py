@@ -1,6 +1,6 @@
-"""The decoded pictures that are kept for the next run: what, how large, when they were last used; and their removal.
+"""What is kept for the next run, decoded pictures and indexes: what, how large, when it was last used; its removal.
 
-Nothing is lost by removing them but time: they are decoded again when they are needed.
+Nothing is lost by removing it but time: it is made anew when it is needed.
 """
 
 from __future__ import annotations

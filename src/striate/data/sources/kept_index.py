@@ -6,8 +6,10 @@ is a checksum of the rest. What another version wrote, or is half written or cha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from striate.data.samples import LeftOut
@@ -18,16 +20,19 @@ from striate.machine.files import write_atomically
 from striate.machine.folders import cache_folder
 
 SCHEMA = 1
+INDEXES = "indexes"  # in the cache folder
 
 
 def index_of(file: RemoteFile, title: str) -> tuple[Shard, str]:
     """The index of a tar, and "read" (from the tar), "kept" (in the cache) or "mended" (kept, but broken)."""
     named = hashlib.blake2b(f"{file.identity}\0{title}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    path = cache_folder("indexes") / f"{named}.json"
+    path = cache_folder(INDEXES) / f"{named}.json"
     how = "read"
     if file.stamp and path.is_file():
         kept = _read(path)
         if kept is not None:
+            with contextlib.suppress(OSError):  # a folder that others share may be read-only: nobody counts its uses
+                os.utime(path)
             return kept, "kept"
         how = "mended"
     shard = read_shard(file, title, keep=False)
