@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from striate.errors import InputError
 from striate.machine import threads
 from striate.machine.folders import cache_folder
-from striate.machine.threads import available_memory, usable_cores
+from striate.machine.threads import available_memory, usable_cores, work_beside
 
 MEGABYTE = 1 << 20
 
@@ -67,6 +69,29 @@ def test_inside_a_container_only_the_root_is_mounted(monkeypatch: pytest.MonkeyP
 def test_here() -> None:
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
     assert available_memory() > 0
+
+
+def test_a_thread_that_works_beside_changes_the_number_of_no_other() -> None:
+    seen: dict[str, int] = {}
+
+    def beside() -> None:
+        work_beside()
+        seen["beside"] = torch.get_num_threads()
+
+    def later() -> None:
+        seen["later"] = torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for work in (beside, later):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        assert seen == {"beside": 1, "later": 3}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

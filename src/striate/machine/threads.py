@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,8 +129,13 @@ def wait_briefly() -> None:
 def work_beside() -> None:
     """For a thread that works beside the one that trains: what it computes by torch takes one core.
 
-    torch's number of threads is each thread's own; two that take all cores hold each other up.
+    torch's number of threads is each thread's own; two that take all cores hold each other up. Threads that are begun
+    later start with the number that was set last, by whichever thread: so it is set back, by a thread that ends at once.
     """
     import torch
 
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    setting_back = threading.Thread(target=torch.set_num_threads, args=(before,))
+    setting_back.start()
+    setting_back.join()
