@@ -15,8 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import striate
-from striate.actions import few
-from striate.actions.few import PreparedPictures
+from striate.actions import fine_tuning
+from striate.actions.fine_tuning import PreparedPictures
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.networks import build_network
@@ -228,10 +228,10 @@ def test_without_any_test_picture(photographs, tmp_path):
 @pytest.fixture
 def tuned_early(monkeypatch):
     """Fine-tuning of a dozen pictures."""
-    monkeypatch.setattr(few, "FEWEST_TO_TUNE", 10)
-    monkeypatch.setattr(few, "FEWEST_HELD_BACK", 2)
-    monkeypatch.setattr(few, "PASSES", 100)
-    monkeypatch.setattr(few, "MOST_EPOCHS", 2)
+    monkeypatch.setattr(fine_tuning, "FEWEST_TO_TUNE", 10)
+    monkeypatch.setattr(fine_tuning, "FEWEST_HELD_BACK", 2)
+    monkeypatch.setattr(fine_tuning, "PASSES", 100)
+    monkeypatch.setattr(fine_tuning, "MOST_EPOCHS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +253,7 @@ class Stop(striate.Observer):
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "not kept"])
 def test_fine_tuning_leaves_a_run_that_fits_together_whether_it_is_kept_or_not(more, tmp_path, monkeypatch, kept):
     # By how many standard errors validation must gain.
-    monkeypatch.setattr(few, "SIGNIFICANT", -1e9 if kept else 1e9)
+    monkeypatch.setattr(fine_tuning, "SIGNIFICANT", -1e9 if kept else 1e9)
     precision = "float32" if kept else "bfloat16"
     run = striate.train(more, out=tmp_path / "run", precision=precision, **SETTINGS)
     assert_consistent(run, more)
@@ -271,7 +271,7 @@ def test_fine_tuning_leaves_a_run_that_fits_together_whether_it_is_kept_or_not(m
     moved = {name for name in after if name.startswith("features.") and not torch.equal(after[name], before[name])}
     assert bool(moved) is kept
     # Only the last stages, and no normalisation's statistics.
-    allowed = [f"features.stages.{stage}." for stage in range(few.TUNED_FROM, 7)]
+    allowed = [f"features.stages.{stage}." for stage in range(fine_tuning.TUNED_FROM, 7)]
     assert all(name.startswith((*allowed, "features.top.")) for name in moved)
     assert not any("running" in name for name in moved)
     with (run.folder / "history.csv").open(newline="") as file:
@@ -281,7 +281,7 @@ def test_fine_tuning_leaves_a_run_that_fits_together_whether_it_is_kept_or_not(m
 
 @pytest.mark.usefixtures("tuned_early")
 def test_fine_tuning_is_resumed_bit_for_bit_and_not_with_other_pictures(more, tmp_path, monkeypatch):
-    monkeypatch.setattr(few, "SIGNIFICANT", -1e9)
+    monkeypatch.setattr(fine_tuning, "SIGNIFICANT", -1e9)
     source = shutil.copytree(more, tmp_path / "source")
     whole = striate.train(source, out=tmp_path / "whole", **SETTINGS)
     monkeypatch.setattr("striate.training.loop.CHECKPOINT_SECONDS", 0.0)

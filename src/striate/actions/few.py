@@ -1,5 +1,5 @@
 """Photographs and the pretrained network: it stays as it is, and a head is fitted on its features; then, where
-there are pictures enough to tell, its last stages are fine-tuned, and that is kept where validation gains by it.
+there are pictures enough to tell, its last stages are fine-tuned (`fine_tuning.py`).
 
 The head's penalty is chosen by cross-validation over training and validation pictures together, and the head is
 then fitted on all of them: with ten pictures a class, fifteen in a hundred held back cost a point of accuracy and
@@ -8,15 +8,15 @@ tell little. What is said of validation is then out of fold. The test split play
 
 from __future__ import annotations
 
-import copy
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 
 from striate.actions.choose import laid_out
+from striate.actions.fine_tuning import fine_tuned, whether_to_tune
 from striate.actions.held_back import prepare_for
 from striate.actions.job import (
     Job,
@@ -28,11 +28,9 @@ from striate.actions.job import (
     require_classes,
     require_same_pictures,
 )
-from striate.data.augment import Augmentation
-from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.errors import require
-from striate.machine.ranks import gathered, told
+from striate.machine.ranks import told
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.models.run import RECIPE
@@ -40,13 +38,10 @@ from striate.models.start import Start
 from striate.networks import build_network, own_input
 from striate.networks.efficientnet_lite import EfficientNetLite0
 from striate.tasks.classification import Classification
-from striate.training.checkpoint import latest
 from striate.training.defaults import PRETRAINED, Facts
-from striate.training.frozen import FittedHead, fit_head, paired_difference
-from striate.training.history import Row
-from striate.training.loop import Loop, Validation
-from striate.training.parallel import answered, share_weights, shared_rows
-from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings, recipe_text
+from striate.training.frozen import FittedHead, fit_head
+from striate.training.parallel import share_weights, shared_rows
+from striate.training.recipe import Recipe, recipe_text
 from striate.training.resolved import Resolved
 
 # Sides of the input: more pixels helped up to 320 on photographs of 400, and cost in proportion.
@@ -54,11 +49,6 @@ SIDE, SIDE_FOR_SMALL_PICTURES, SIDE_FOR_MANY = 320, 192, 224
 SIDES_FOR_TIME = (320, 256, 224, 192, 160, 128)
 SMALL_PICTURES, MANY = 160, 5000
 ARGUMENTS = {"centre": True, "normalized": True}
-# Fewer cannot tell whether fine-tuning helps: it gained on some sets of 120 to 500 pictures and lost on others, and
-# validation did not know which.
-FEWEST_TO_TUNE, FEWEST_HELD_BACK = 1000, 150
-TUNED_FROM = 4  # of the seven stages
-PASSES, MOST_EPOCHS = 8000, 6  # pictures that pass in all, in at most so many epochs
 SECONDS_A_PICTURE = 0.05  # at 320 pixels on one slow core, before it is measured
 # Settings of training by steps, which play no part here; who gives them is told.
 FOR_STEPS = (
@@ -75,36 +65,6 @@ FOR_STEPS = (
     "augment",
     "keep_epochs",
 )
-SIGNIFICANT = 2.0  # standard errors of the paired difference of log losses
-
-
-@dataclass(frozen=True)
-class PreparedPictures:
-    """Pictures (n, C, h, w) as the network takes them, in the form in which batches are made of them."""
-
-    prepared: torch.Tensor
-
-    @property
-    def uniform(self) -> bool:
-        """All have one size."""
-        return True
-
-    @property
-    def shapes(self) -> np.ndarray:
-        """(n, 3) rows, columns, channels."""
-        channels, height, width = self.prepared.shape[1:]
-        return np.tile(np.array([height, width, channels]), (len(self), 1))
-
-    def __len__(self) -> int:
-        return len(self.prepared)
-
-    def pixels(self, index: int, /) -> np.ndarray:
-        """(h, w, C) of one picture."""
-        return self.prepared[index].permute(1, 2, 0).numpy()
-
-    def block(self, indices: np.ndarray, /) -> np.ndarray:
-        """(B, h, w, C)."""
-        return self.prepared[torch.from_numpy(np.asarray(indices))].permute(0, 2, 3, 1).numpy()
 
 
 def can_fit_head_on(start: Start) -> bool:
@@ -180,7 +140,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     material = Material(samples=used, held_back=held_back, checksums=prepared.checksums)
     require_same_pictures(job, material)
     resolved = replace(resolved, fingerprint=fingerprint(material))
-    resolved, words = _whether_to_tune(job, resolved, material, machine, per_picture)
+    resolved, words = whether_to_tune(job, resolved, material, machine, per_picture)
     words = resolved.reasons[0] if resolved.reasons else words
     resolved = replace(resolved, reasons=(words,))
     if job.ranks.several:
@@ -192,7 +152,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
         _put_head(network, fitted_on(np.flatnonzero(used.splits[known] == TRAIN)))
         share_weights(job.ranks, network)
-        tuned, history, gain = _fine_tuned(job, model, resolved, material)
+        tuned, history, gain = fine_tuned(job, model, resolved, material)
         observer.say(gain)
         if tuned is not None:
             return Trained(
@@ -262,107 +222,6 @@ def _put_head(network: torch.nn.Module, fitted: FittedHead) -> None:
     require(bool(np.isfinite(fitted.weight).all()), "the head could not be fitted: its weights are not finite")
     network.get_submodule("normalizer").load_state_dict(fitted.normalizer.state_dict())
     network.get_submodule("head").load_state_dict(fitted.linear().state_dict())
-
-
-def _whether_to_tune(
-    job: Job, resolved: Resolved, material: Material, machine: Machine, per_picture: float
-) -> tuple[Resolved, str]:
-    """Whether fine-tuning is tried, for how many epochs, and why."""
-    training, validation = (len(material.samples.rows(split)) for split in (TRAIN, VALIDATION))
-    if job.resolved is not None and job.resolved.fingerprint:
-        return resolved, "fine-tuning as resolved before" if resolved.fine_tune else "no fine-tuning, as before"
-    if training + validation < FEWEST_TO_TUNE or validation < FEWEST_HELD_BACK:
-        return resolved, f"fine-tuning not tried: {validation:,} held-back pictures cannot tell whether it helps"
-    epochs = min(MOST_EPOCHS, max(1, round(PASSES / training)))
-    batch = 32
-    steps = epochs * (training // batch)
-    if job.recipe.minutes is not None:
-        # A step of the upper half costs about as much again as the features, and validation goes along.
-        left = 60 * job.recipe.minutes - (time.monotonic() - job.started)
-        left -= 5 + per_picture * (len(material.samples.rows(TEST)) + (epochs + 2) * validation + min(training, 4000))
-        fitting = int(left / (2.2 * per_picture * batch))
-        if fitting < min(steps, training // batch):
-            return resolved, "fine-tuning not tried: there is no time left for it"
-        steps = min(steps * 4, fitting)
-        epochs = max(1, -(-steps // (training // batch)))
-    return (
-        replace(
-            resolved,
-            fine_tune=True,
-            epochs=epochs,
-            steps=steps,
-            batch_size=batch,
-            learning_rate=2e-4,
-            optimizer=OptimizerSettings(name="adamw", weight_decay=0.01),
-            schedule=ScheduleSettings(name="one-cycle", warmup=0.2),
-            augment={"random_resized_crop": 0.5, "flip_horizontal": True},
-            averaging=0.99,
-            precision=machine.precision,
-        ),
-        f"fine-tuning of the last stages: {epochs} epochs of {training:,} pictures, kept if validation gains by it",
-    )
-
-
-def _fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material) -> tuple[Model | None, list[Row], str]:
-    """The model with its last stages fine-tuned, or None where validation does not gain by it; history; in words."""
-    used = material.samples
-    validation = Validation(material.held_back[VALIDATION], used.targets[used.rows(VALIDATION)])
-    training = material.held_back[TRAIN]
-    assert isinstance(training, torch.Tensor)
-    assert isinstance(frozen.task, Classification)
-    task = frozen.task.bound_to(used.targets[used.rows(TRAIN)])
-    network = copy.deepcopy(frozen.network)
-    assert isinstance(network, EfficientNetLite0)
-    network.fine_tune_from(TUNED_FROM)
-    model = replace(frozen, network=network, task=task)
-    batches = Batches(
-        PreparedPictures(training),
-        task=task,
-        frame=frozen.input_spec,
-        batch_size=resolved.batch_size,
-        seed=resolved.seed,
-        augmentation=Augmentation(**resolved.augment),
-        weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
-        ahead=frozen.device != "cpu",
-        rank=job.ranks.rank,
-        ranks=job.ranks.count,
-    )
-    source = used.source
-
-    def write_down(loop: Loop) -> None:
-        job.run.write(RECIPE, recipe_text(job.recipe, loop.decided().to_mapping(), source))
-
-    checkpoints = job.run.checkpoints()
-    loop = Loop(
-        model,
-        batches,
-        validation,
-        resolved,
-        checkpoints=checkpoints,
-        observer=job.observer,
-        on_split=write_down,
-        ranks=job.ranks,
-    )
-    if job.resuming and told(job.ranks, latest(checkpoints) is not None):
-        loop.restore()
-        gathered(job.ranks, None)  # nothing is written there before all have read it
-    progress = loop.run()
-    share_weights(job.ranks, network)
-    before, after = (_calibrated_losses(job, one, validation) for one in (frozen, model))
-    mean, error = paired_difference(after[1], before[1])
-    words = f"validation log loss {before[1].mean():.4f} frozen, {after[1].mean():.4f} fine-tuned"
-    if told(job.ranks, bool(mean < -SIGNIFICANT * error)):
-        return replace(model, task=after[0]), progress.history, f"{words}: fine-tuning is kept"
-    return None, progress.history, f"{words}: no clear gain, so the network stays as it was"
-
-
-def _calibrated_losses(job: Job, model: Model, validation: Validation) -> tuple[Classification, np.ndarray]:
-    """The calibrated task, and the log loss of each validation picture (n,) under it."""
-    assert isinstance(model.task, Classification)
-    task = model.task.calibrated(answered(job.ranks, model, validation.pictures).numpy(), validation.targets)
-    answers = answered(job.ranks, replace(model, task=task), validation.pictures).numpy()
-    right = answers[np.arange(len(answers)), validation.targets]
-    return task, -np.log(np.maximum(right, 1e-12))
 
 
 def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Resolved:

@@ -1,0 +1,172 @@
+"""The last stages of a pretrained network, fine-tuned where there are pictures enough to tell whether that helps.
+
+It starts from the head that was fitted on the network's features, and is kept where validation gains by it.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from striate.actions.job import Job, Machine, Material
+from striate.data.augment import Augmentation
+from striate.data.batches import Batches
+from striate.data.samples import TEST, TRAIN, VALIDATION
+from striate.machine.ranks import gathered, told
+from striate.models.model import Model
+from striate.models.run import RECIPE
+from striate.networks.efficientnet_lite import EfficientNetLite0
+from striate.tasks.classification import Classification
+from striate.training.checkpoint import latest
+from striate.training.frozen import paired_difference
+from striate.training.history import Row
+from striate.training.loop import Loop, Validation
+from striate.training.parallel import answered, share_weights
+from striate.training.recipe import OptimizerSettings, ScheduleSettings, recipe_text
+from striate.training.resolved import Resolved
+from striate.words import counted
+
+# Fewer cannot tell whether fine-tuning helps: it gained on some sets of 120 to 500 pictures and lost on others, and
+# validation did not know which.
+FEWEST_TO_TUNE, FEWEST_HELD_BACK = 1000, 150
+TUNED_FROM = 4  # of the seven stages
+PASSES, MOST_EPOCHS = 8000, 6  # pictures that pass in all, in at most so many epochs
+SIGNIFICANT = 2.0  # standard errors of the paired difference of log losses
+
+
+@dataclass(frozen=True)
+class PreparedPictures:
+    """Pictures (n, C, h, w) as the network takes them, in the form in which batches are made of them."""
+
+    prepared: torch.Tensor
+
+    @property
+    def uniform(self) -> bool:
+        """All have one size."""
+        return True
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """(n, 3) rows, columns, channels."""
+        channels, height, width = self.prepared.shape[1:]
+        return np.tile(np.array([height, width, channels]), (len(self), 1))
+
+    def __len__(self) -> int:
+        return len(self.prepared)
+
+    def pixels(self, index: int, /) -> np.ndarray:
+        """(h, w, C) of one picture."""
+        return self.prepared[index].permute(1, 2, 0).numpy()
+
+    def block(self, indices: np.ndarray, /) -> np.ndarray:
+        """(B, h, w, C)."""
+        return self.prepared[torch.from_numpy(np.asarray(indices))].permute(0, 2, 3, 1).numpy()
+
+
+def whether_to_tune(
+    job: Job, resolved: Resolved, material: Material, machine: Machine, per_picture: float
+) -> tuple[Resolved, str]:
+    """Whether fine-tuning is tried, for how many epochs, and why."""
+    training, validation = (len(material.samples.rows(split)) for split in (TRAIN, VALIDATION))
+    if job.resolved is not None and job.resolved.fingerprint:
+        return resolved, "fine-tuning as resolved before" if resolved.fine_tune else "no fine-tuning, as before"
+    if training + validation < FEWEST_TO_TUNE or validation < FEWEST_HELD_BACK:
+        return (
+            resolved,
+            f"fine-tuning not tried: {counted(validation, 'held-back picture')} cannot tell whether it helps",
+        )
+    epochs = min(MOST_EPOCHS, max(1, round(PASSES / training)))
+    batch = 32
+    steps = epochs * (training // batch)
+    if job.recipe.minutes is not None:
+        # A step of the upper half costs about as much again as the features, and validation goes along.
+        left = 60 * job.recipe.minutes - (time.monotonic() - job.started)
+        left -= 5 + per_picture * (len(material.samples.rows(TEST)) + (epochs + 2) * validation + min(training, 4000))
+        fitting = int(left / (2.2 * per_picture * batch))
+        if fitting < min(steps, training // batch):
+            return resolved, "fine-tuning not tried: there is no time left for it"
+        steps = min(steps * 4, fitting)
+        epochs = max(1, -(-steps // (training // batch)))
+    return (
+        replace(
+            resolved,
+            fine_tune=True,
+            epochs=epochs,
+            steps=steps,
+            batch_size=batch,
+            learning_rate=2e-4,
+            optimizer=OptimizerSettings(name="adamw", weight_decay=0.01),
+            schedule=ScheduleSettings(name="one-cycle", warmup=0.2),
+            augment={"random_resized_crop": 0.5, "flip_horizontal": True},
+            averaging=0.99,
+            precision=machine.precision,
+        ),
+        f"fine-tuning of the last stages: {counted(epochs, 'epoch')} of {training:,} pictures, kept if validation "
+        "gains by it",
+    )
+
+
+def fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material) -> tuple[Model | None, list[Row], str]:
+    """The model with its last stages fine-tuned, or None where validation does not gain by it; history; in words."""
+    used = material.samples
+    validation = Validation(material.held_back[VALIDATION], used.targets[used.rows(VALIDATION)])
+    training = material.held_back[TRAIN]
+    assert isinstance(training, torch.Tensor)
+    assert isinstance(frozen.task, Classification)
+    task = frozen.task.bound_to(used.targets[used.rows(TRAIN)])
+    network = copy.deepcopy(frozen.network)
+    assert isinstance(network, EfficientNetLite0)
+    network.fine_tune_from(TUNED_FROM)
+    model = replace(frozen, network=network, task=task)
+    batches = Batches(
+        PreparedPictures(training),
+        task=task,
+        frame=frozen.input_spec,
+        batch_size=resolved.batch_size,
+        seed=resolved.seed,
+        augmentation=Augmentation(**resolved.augment),
+        weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
+        ahead=frozen.device != "cpu",
+        rank=job.ranks.rank,
+        ranks=job.ranks.count,
+    )
+    source = used.source
+
+    def write_down(loop: Loop) -> None:
+        job.run.write(RECIPE, recipe_text(job.recipe, loop.decided().to_mapping(), source))
+
+    checkpoints = job.run.checkpoints()
+    loop = Loop(
+        model,
+        batches,
+        validation,
+        resolved,
+        checkpoints=checkpoints,
+        observer=job.observer,
+        on_split=write_down,
+        ranks=job.ranks,
+    )
+    if job.resuming and told(job.ranks, latest(checkpoints) is not None):
+        loop.restore()
+        gathered(job.ranks, None)  # nothing is written there before all have read it
+    progress = loop.run()
+    share_weights(job.ranks, network)
+    before, after = (_calibrated_losses(job, one, validation) for one in (frozen, model))
+    mean, error = paired_difference(after[1], before[1])
+    words = f"validation log loss {before[1].mean():.4f} frozen, {after[1].mean():.4f} fine-tuned"
+    if told(job.ranks, bool(mean < -SIGNIFICANT * error)):
+        return replace(model, task=after[0]), progress.history, f"{words}: fine-tuning is kept"
+    return None, progress.history, f"{words}: no clear gain, so the network stays as it was"
+
+
+def _calibrated_losses(job: Job, model: Model, validation: Validation) -> tuple[Classification, np.ndarray]:
+    """The calibrated task, and the log loss of each validation picture (n,) under it."""
+    assert isinstance(model.task, Classification)
+    task = model.task.calibrated(answered(job.ranks, model, validation.pictures).numpy(), validation.targets)
+    answers = answered(job.ranks, replace(model, task=task), validation.pictures).numpy()
+    right = answers[np.arange(len(answers)), validation.targets]
+    return task, -np.log(np.maximum(right, 1e-12))
