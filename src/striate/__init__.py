@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from striate.actions.resume import resume
     from striate.actions.runs import runs
     from striate.actions.train import train
+    from striate.actions.verify import verify
     from striate.data.samples import Samples
     from striate.data.sources import open_dataset
     from striate.models.input_spec import InputSpec
@@ -54,6 +55,7 @@ _LAZY = {
     "resume": "striate.actions.resume",
     "runs": "striate.actions.runs",
     "train": "striate.actions.train",
+    "verify": "striate.actions.verify",
 }
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "resume",
     "runs",
     "train",
+    "verify",
 ]
 
 

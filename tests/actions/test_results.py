@@ -212,6 +212,14 @@ def test_the_fingerprint_follows_the_files(source, kept, tmp_path):
     assert run.config["data"]["fingerprint"] != kept[0].config["data"]["fingerprint"]
 
 
+def test_pictures_that_could_not_be_used_are_counted_in_words(kept, tmp_path):
+    assert "2 pictures could not be used" in kept[0].report.read_text()
+    source = write_source(tmp_path / "one broken")
+    (source / "test" / "dark" / "broken & test.png").unlink()
+    run = striate.train(source, out=tmp_path / "run", **{**SETTINGS, "epochs": 1})
+    assert "1 picture could not be used" in run.report.read_text()
+
+
 def test_everything_is_json_and_the_model_card_of_the_folder_is_complete(kept):
     run, *_ = kept
     for name in ("metrics.json", "config.json"):

@@ -172,7 +172,7 @@ def test_a_run_that_is_being_trained_is_left_to_who_trains_it(pictures, tmp_path
                 before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
                 for second in (
                     lambda: striate.resume(tmp_path / "run"),
-                    lambda: striate.resume(tmp_path / "run", verify=True),
+                    lambda: striate.verify(tmp_path / "run"),
                     lambda: train(pictures, tmp_path / "run"),
                     lambda: train(pictures, tmp_path / "run", overwrite=True),
                 ):

@@ -99,6 +99,21 @@ def test_our_names_and_other_prefixes_are_taken(tmp_path: Path) -> None:
         assert torch.allclose(grey.network(picture), expected, atol=1e-4)
 
 
+def test_timm_says_what_its_networks_take(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(2)
+    theirs = timm.create_model("test_vit", num_classes=4).eval()
+    save_file(theirs.state_dict(), tmp_path / "weights.safetensors")
+    model = open_subject(network="test_vit", weights=tmp_path / "weights.safetensors")
+    wanted, spec = timm.get_pretrained_cfg("test_vit"), model.input_spec
+    assert (spec.channels, spec.height, spec.width) == tuple(wanted.input_size)
+    assert (spec.mean, spec.deviation, spec.interpolation) == (wanted.mean, wanted.std, wanted.interpolation)
+    assert spec.crop_share == wanted.crop_pct
+    pictures = torch.randn(2, *wanted.input_size)
+    with torch.no_grad():
+        assert torch.allclose(model.network(pictures), theirs(pictures), atol=1e-5)
+
+
 def test_class_names_come_from_a_file_or_a_list(squeezed: tuple[Path, nn.Module], tmp_path: Path) -> None:
     path, _ = squeezed
     names = ("ant", "bee", "café", "dog", "eel", "fox", "gnu")
@@ -155,6 +170,20 @@ def test_a_module_of_ones_own_is_left_as_it_is() -> None:
     assert module.training
 
 
+class Several(Small):
+    """Its scores are one of several outputs."""
+
+    def forward(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        maps = self.layers(pictures)
+        return {"features": maps, "scores": self.last(maps)}
+
+
+def test_one_of_several_outputs_can_be_named() -> None:
+    with pytest.raises(InputError, match=r"a dictionary \(features, scores\)"):
+        open_subject(Several(), input_spec=SPEC)
+    assert len(open_subject(Several(), input_spec=SPEC, output="scores").class_names) == 5
+
+
 def test_runs_and_models_are_what_load_gives(pictures: Path, tmp_path: Path) -> None:
     run = striate.train(pictures, out=tmp_path / "run", network="linear", epochs=1, threads=1)
     loaded = striate.load(run)
@@ -186,7 +215,7 @@ def small_file(folder: Path) -> Path:
         ({"network": "resnet18", "weights": "w.pth", "device": "gpu"}, "no device 'gpu'"),
         ({"network": Small()}, "what a network of your own takes is not known"),
         ({"network": Small(), "input_spec": SPEC, "weights": "w.pth"}, "a module has its weights already"),
-        ({"network": Small(), "input_spec": SPEC, "class_names": ["a"]}, "1 names of classes, but the network has 5"),
+        ({"network": Small(), "input_spec": SPEC, "class_names": ["a"]}, "1 class name, but the network has 5 outputs"),
         ({"network": Small(), "input_spec": SPEC, "class_names": list("abcda")}, "class names must differ"),
         ({"run": Small(), "network": Small()}, "one network was given as two"),
     ],
@@ -223,11 +252,11 @@ def test_names_that_are_too_few_or_broken_are_refused(squeezed: tuple[Path, nn.M
     (tmp_path / "gaps.txt").write_text("cat\n\ndog\n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     for given, message in (
-        (tmp_path / "two.txt", f"2 names of classes, but {path} has 7 outputs"),
+        (tmp_path / "two.txt", f"2 class names, but {path} has 7 outputs"),
         (tmp_path / "gaps.txt", "must hold one class name a line"),
         (tmp_path / "binary.txt", "not UTF-8 text"),
         (tmp_path / "none.txt", "no such file"),
-        ("imagenet", f"imagenet: 1,000 names of classes, but {path} has 7 outputs"),
+        ("imagenet", f"imagenet: 1,000 class names, but {path} has 7 outputs"),
     ):
         with pytest.raises(InputError) as caught:
             open_subject(network="squeezenet1_1", weights=path, class_names=given)

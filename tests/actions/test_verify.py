@@ -40,17 +40,17 @@ def run(often, tmp_path) -> Path:
 
 def test_a_run_repeats_bit_for_bit_and_nothing_changes(run):
     before = contents(run)
-    found = striate.resume(run, verify=True)
+    found = striate.verify(run)
     assert found.repeats
     last = read_progress(run / "checkpoints/last.safetensors").step
     assert (found.first, found.last, found.steps) == (last - 1, last, 1)
-    assert str(found) == f"{run}: repeats bit for bit: 1 steps ({last} to {last})"
+    assert str(found) == f"{run}: repeats bit for bit: 1 step ({last} to {last})"
     assert contents(run) == before
 
 
 def test_with_one_checkpoint_it_repeats_from_the_beginning(run):
     (run / "checkpoints/previous.safetensors").unlink()
-    found = striate.resume(run, verify=True)
+    found = striate.verify(run)
     assert found.repeats
     assert found.first == 0
     assert found.steps == read_progress(run / "checkpoints/last.safetensors").step
@@ -90,10 +90,10 @@ def test_a_head_has_no_steps_to_repeat(run):
     recipe = run / "recipe.toml"
     recipe.write_text(recipe.read_text().replace('method = "steps"', 'method = "frozen"'))
     with pytest.raises(InputError, match="fitted in one go"):
-        striate.resume(run, verify=True)
+        striate.verify(run)
 
 
 def test_without_a_checkpoint_there_is_nothing_to_repeat(run):
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(InputError, match="has no checkpoint to repeat"):
-        striate.resume(run, verify=True)
+        striate.verify(run)

@@ -396,7 +396,7 @@ def sourced(source: str) -> Make:
 ON_A_RUN = [
     Row("existing run", nothing, TRAIN, ("holds a run already", "--overwrite", "striate resume run")),
     Row("resume of what came to its end", nothing, "resume run", ("came to its end", "--epochs N")),
-    Row("resume to fewer epochs", nothing, "resume run --epochs 1", ("has 1 epochs", "more than that")),
+    Row("resume to fewer epochs", nothing, "resume run --epochs 1", ("has 1 epoch;", "more than that")),
     Row("resume to no epochs", nothing, "resume run --epochs 0", ("whole number of at least 1",)),
     Row("resume of a folder of pictures", nothing, "resume pictures", ("no run to go on with",)),
     Row("resume of nothing", nothing, "resume rnu", ("no run to go on with",)),
@@ -420,7 +420,7 @@ ON_A_RUN = [
         ("names no source",),
     ),
     Row("predict nothing", nothing, "predict run", ("required: PICTURE",)),
-    Row("predict what is not there", nothing, "predict run gone.png", ("none of the 1 pictures", "gone.png: no such")),
+    Row("predict what is not there", nothing, "predict run gone.png", ("gone.png: no such file",)),
     Row("predict an address", nothing, "predict run http://example.org/a.png", ("download it first",)),
     Row("predict an empty folder", folder("empty"), "predict run empty", ("no picture in this folder",)),
     Row("predict a pattern of nothing", nothing, "predict run pictures/*.jpg", ("nothing matches",)),

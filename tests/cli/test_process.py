@@ -27,7 +27,7 @@ def test_statuses_of_real_processes(run: Path) -> None:
     assert len(done.out.splitlines()) == 7
     assert done.err == ""
     done = process("predict", "run", "gone.png")
-    assert done.sentence.startswith("none of the 1 pictures can be read")
+    assert done.sentence.startswith("gone.png: no such file")
     assert process("predict", "run", "--tpo", "3").sentence == "no option '--tpo'; did you mean '--top'?"
 
 
@@ -83,6 +83,28 @@ def test_ctrl_c_ends_with_a_sentence_and_resume_goes_on(place: Path) -> None:
     assert done.code == 0, done.err
     assert re.search(r"going on after step [1-9]", done.err)
     assert json.loads(done.out)["test"]["n"] > 0
+
+
+def test_ctrl_c_before_the_first_checkpoint_says_so(place: Path) -> None:
+    write_pictures(place / "pictures", count=40, size=16)
+    child = subprocess.Popen(
+        [*STRIATE, "train", "pictures", "--out", "my run", "--network", "linear", "--epochs", "50000"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until = time.monotonic() + 90
+    # The first checkpoint is written after five seconds of training.
+    while not (place / "my run/recipe.toml").exists():
+        assert child.poll() is None, child.stderr.read() if child.stderr else ""
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert err.decode().splitlines()[-1] == (
+        "striate: stopped; it had no checkpoint yet; begin it again: striate resume 'my run'"
+    )
 
 
 def test_nobody_reads_the_output(run: Path) -> None:

@@ -18,7 +18,8 @@ from mutations import fuzz_settings, mutated, within_memory
 from striate.actions.runs import runs
 from striate.actions.train import train
 from striate.errors import InputError
-from striate.models.run import load_model, read_config
+from striate.models.loading import load_model
+from striate.models.run import read_config
 from striate.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from striate.training.recipe import read_recipe, read_source
 from striate.training.resolved import Resolved

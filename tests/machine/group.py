@@ -74,8 +74,9 @@ def _one(
     )
     import torch
 
-    from striate.machine import ranks as machine
-    from striate.machine.ranks import joined, ranks_here
+    from striate.machine import joining as machine
+    from striate.machine.joining import joined
+    from striate.machine.ranks import ranks_here
 
     if errors:
         os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)

@@ -13,6 +13,7 @@ import torch
 from group import in_group
 
 from striate.errors import InputError
+from striate.machine.joining import together
 from striate.machine.ranks import (
     ALONE,
     Ranks,
@@ -24,7 +25,6 @@ from striate.machine.ranks import (
     placed,
     processes_for,
     ranks_here,
-    together,
     told,
 )
 

@@ -11,18 +11,11 @@ import pytest
 import torch
 
 from striate.errors import InputError
+from striate.models.claim import claim_folder
 from striate.models.input_spec import InputSpec
+from striate.models.loading import load_model
 from striate.models.model import Model
-from striate.models.run import (
-    Run,
-    claim_folder,
-    epoch_file,
-    json_text,
-    kept_epochs,
-    load_model,
-    read_config,
-    write_model,
-)
+from striate.models.run import Run, epoch_file, json_text, kept_epochs, read_config, write_model
 from striate.networks import build_network
 from striate.tasks.classification import Classification
 

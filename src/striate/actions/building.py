@@ -13,13 +13,13 @@ from striate.actions.first_look import SIDE_FROM_NOTHING
 from striate.actions.job import Job
 from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.pixel_store import PixelStore
-from striate.data.sources.listing import counted
 from striate.data.store import StoreResult
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.networks import BuiltNetwork, InputDefaults, build_network
 from striate.networks.small_resnet import SmallResNet
 from striate.training.defaults import Facts
 from striate.training.recipe import Recipe
+from striate.words import counted
 
 if TYPE_CHECKING:
     from torch import nn

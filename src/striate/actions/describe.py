@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import require
-from striate.models.run import is_run, load_model, read_config
+from striate.models.loading import load_model
+from striate.models.run import is_run, read_config
 
 
 @dataclass(frozen=True, kw_only=True)

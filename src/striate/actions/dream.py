@@ -224,7 +224,7 @@ def _kept_epochs(run: object) -> tuple[int, ...]:
 
 def _of_epochs(run: object, epochs: Sequence[int], network: str | nn.Module | None, device: str) -> Iterator[Model]:
     """The model after each epoch; a module of the user's own stays as it is."""
-    from striate.models.run import load_model
+    from striate.models.loading import load_model
 
     own = None if isinstance(network, str) else network
     for epoch in epochs:

@@ -14,12 +14,12 @@ from striate.actions.subject import open_subject
 from striate.data.preparing import prepare_all
 from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
-from striate.data.sources.listing import counted
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.models.model import Model
 from striate.models.run import METRICS, Run, read_seen
 from striate.observer import SILENT, Observer
+from striate.words import counted
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,6 +10,7 @@ from striate.actions.places import page_place
 from striate.data.survey import Survey, Thumbnail, survey, thumbnail_of
 from striate.errors import require
 from striate.observer import SILENT, Observer
+from striate.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,7 @@ def inspect(
     """
     from striate.data.sources import open_dataset
     from striate.machine.files import write_atomically
-    from striate.models.run import check_outside
+    from striate.models.claim import check_outside
 
     place = _place(source, out)
     if isinstance(source, (str, Path)):
@@ -59,7 +60,8 @@ def inspect(
     found, thumbnails, kept = survey(samples, seed=seed, observer=observer, strict=strict)
     observer.say(found.splits)
     if found.left_out_count:
-        observer.warn(f"{found.found:,} pictures found = {found.used:,} used + {found.left_out_count:,} left out")
+        there = counted(found.found, "picture")
+        observer.warn(f"{there} found = {found.used:,} used + {found.left_out_count:,} left out")
     drawn = _augmented(kept, found, seed) if augment else ()
     write_atomically(place, _page(found, thumbnails, drawn))
     observer.say(f"page: {place}")

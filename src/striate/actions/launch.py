@@ -188,7 +188,8 @@ def _raise_first(group: list[_Process], folder: str | None) -> None:
         raise InputError(one.text)
     for rank, one in said[DEFECT]:
         raise RuntimeError(f"process {rank} of {len(group)} failed:\n{one.text}")
-    how_to = f"; go on where its last checkpoint stands: striate resume {folder}" if folder else ""
+    how = Run(Path(folder)).how_to_go_on() if folder else ""
+    how_to = f"; {how}" if how else ""
     for rank, one in enumerate(group):
         status = one.status
         if status and one.kind == "":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from striate.actions.subject import open_subject
 from striate.errors import require
-from striate.models.run import Run, load_model
+from striate.models.loading import load_model
+from striate.models.run import Run
 
 if TYPE_CHECKING:
     from torch import nn

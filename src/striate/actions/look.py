@@ -20,7 +20,8 @@ from striate.actions.subject import open_subject
 from striate.errors import InputError, require
 from striate.machine.files import write_atomically
 from striate.machine.threads import threads_for, usable_cores
-from striate.models.run import Run, check_outside, is_run
+from striate.models.claim import check_outside
+from striate.models.run import Run, is_run
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:

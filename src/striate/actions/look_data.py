@@ -22,7 +22,7 @@ from striate.data.preparing import prepare_all
 from striate.data.reading import digest_of, load_pixels
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources import find_pictures, open_dataset
-from striate.data.sources.listing import counted
+from striate.words import counted
 from striate.data.splits import assign_splits
 from striate.data.streaming import in_turn
 from striate.errors import InputError

@@ -17,6 +17,7 @@ from striate.errors import InputError
 from striate.models.model import Model, Prediction
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
+from striate.words import none_can
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +63,8 @@ def predict(
     unreadable = tuple((samples.names[row], reason) for row, reason in result.failures)
     if len(unreadable) == len(samples):
         name, reason = unreadable[0]
-        raise InputError(f"none of the {len(samples):,} pictures can be read; the first is {name}: {reason}")
+        several = f"{none_can(len(samples))} be read; the first is " if len(samples) > 1 else ""
+        raise InputError(f"{several}{name}: {reason}")
     failed = {row for row, _ in result.failures}
     names = [name for row, name in enumerate(samples.names) if row not in failed]
     probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()

@@ -13,6 +13,7 @@ from striate.actions.places import page_place
 from striate.errors import InputError, require
 from striate.models.run import CHECKPOINTS, METRICS, PREDICTIONS, RECIPE, REPORT, Run, read_config
 from striate.observer import SILENT, Observer
+from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.data.samples import Samples
@@ -53,8 +54,8 @@ def report(
     page, missing = compose(run, source_of(run, observer))
     if missing:
         observer.warn(
-            f"{len(missing):,} pictures that belong on the page are not there any more (the first is {missing[0]}); "
-            "they are left out"
+            f"{counted(len(missing), 'picture that belongs on the page is', 'pictures that belong on the page are')} "
+            f"not there any more, and left out; the first is {missing[0]}"
         )
     if page_at is not None:
         write_atomically(page_at, training_report(page))

@@ -16,7 +16,6 @@ import torch
 from striate.actions.job import Job, Material, Trained, fingerprint
 from striate.actions.page import Mistaken, Near, Page, Unsure, compose
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
-from striate.data.sources.listing import counted
 from striate.data.splits import Duplicates, find_equal
 from striate.evaluation.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
@@ -33,6 +32,7 @@ from striate.models.run import (
 )
 from striate.training.history import history_text
 from striate.training.parallel import shared_rows
+from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.models.card import CardFacts
@@ -151,8 +151,8 @@ def _seen_earlier(job: Job, material: Material) -> str:
     if not number:
         return ""
     return (
-        f"{number:,} of the {len(rows):,} test pictures were learned from by {job.start.run}, from which this run "
-        "started: the figure is too good"
+        f"{number:,} of the {len(rows):,} test pictures {'was' if number == 1 else 'were'} learned from by "
+        f"{job.start.run}, from which this run started: the figure is too good"
     )
 
 
@@ -217,7 +217,8 @@ def _trust(trained: Trained, duplicates: Duplicates, shown: str | None, earlier:
     if shown == VALIDATION:
         said.append("There is no test split: these are validation pictures, on which the best epoch was chosen.")
     if number < 100:
-        said.append(f"Only {number} pictures were held back for this, so the interval is wide.")
+        held = counted(number, "picture was", "pictures were")
+        said.append(f"Only {held} held back for this, so the interval is wide.")
     # A head is fitted on validation pictures too; what is shown of those is then out of fold.
     both = trained.out_of_fold is not None and shown == TEST
     learned = (TRAIN, VALIDATION) if both else (TRAIN,)
@@ -230,7 +231,7 @@ def _trust(trained: Trained, duplicates: Duplicates, shown: str | None, earlier:
         rarest = samples.class_names[int(counts.argmin())]
         said.append(f"Classes are uneven ({rarest}: {counts.min():,}, largest: {counts.max():,}): look at each class.")
     if samples.left_out:
-        said.append(f"{len(samples.left_out):,} pictures could not be used; they are listed below.")
+        said.append(f"{counted(len(samples.left_out), 'picture')} could not be used, as is listed below.")
     if not said:
         said.append(f"The {shown} pictures played no part in training or in any choice.")
     return tuple(said)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from striate.errors import InputError, require
-from striate.machine.precision import reference_computing
-from striate.models.run import CHECKPOINTS, OWN_NETWORK, PREVIOUS, RECIPE, LogFile, Run
+from striate.models.run import CHECKPOINTS, PREVIOUS, RECIPE, LogFile, Run
 from striate.observer import SILENT, Observer, Observers
 from striate.training.recipe import Recipe, read_recipe, read_source, read_started_in
+from striate.words import counted
 
 # What `open_dataset` takes.
 Source: TypeAlias = "str | Path | tuple[np.ndarray, Any] | Mapping[str, Any]"
@@ -25,13 +26,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from striate.actions.job import Job
-    from striate.actions.verify import Verification
     from striate.data.samples import Samples
     from striate.models.start import Start
     from striate.training.resolved import Resolved
 
 
-@overload
 def resume(
     run: Run | str | Path,
     *,
@@ -39,43 +38,14 @@ def resume(
     processes: int | str | None = None,
     network: nn.Module | None = None,
     source: Source | None = None,
-    verify: Literal[False] = False,
     observer: Observer = SILENT,
-) -> Run: ...
-
-
-@overload
-def resume(
-    run: Run | str | Path,
-    *,
-    epochs: int | None = None,
-    processes: int | str | None = None,
-    network: nn.Module | None = None,
-    source: Source | None = None,
-    verify: Literal[True],
-    observer: Observer = SILENT,
-) -> Verification: ...
-
-
-def resume(
-    run: Run | str | Path,
-    *,
-    epochs: int | None = None,
-    processes: int | str | None = None,
-    network: nn.Module | None = None,
-    source: Source | None = None,
-    verify: bool = False,
-    observer: Observer = SILENT,
-) -> Run | Verification:
+) -> Run:
     """Go on with a run that was stopped, by the decisions in its `recipe.toml`.
 
     epochs: go on to so many in all, also after the end. processes: so many, or "auto", where it should not be those
     that the recipe names; bit for bit only with as many as before. network: your own module, where the run was trained
     on one. source: where the pictures are now, if not where they were, or the arrays that `train` was given. A run
     that was stopped before its first checkpoint starts again.
-
-    verify: change nothing in the folder; repeat the steps before the last checkpoint and say whether this machine
-    gives them again bit for bit. That is a `Verification` instead of the run.
 
     Raises InputError where the folder holds no run, where there is nothing left to do, where another process is
     training into it, and where the pictures have changed.
@@ -84,15 +54,12 @@ def resume(
 
     started = time.monotonic()
     run = run if isinstance(run, Run) else Run(Path(run))
-    _require_run(run)
+    require_run(run)
     recipe, _ = read_recipe(run.folder / RECIPE)
     here = ranks_here()
     count = processes_for(recipe.processes if processes is None else processes, recipe.device, here)
-    if verify:
-        require(count == 1, f"{run}: its steps are those of {count} processes, which one cannot repeat bit for bit")
-        require(epochs is None, "to verify is to repeat what was done, and goes no further: leave epochs away")
     if count == here.count:
-        return _resumed(run, epochs, network, source, verify, observer, started)
+        return _resumed(run, epochs, network, source, observer, started)
     require(
         network is None,
         "a network of your own cannot be handed to other processes; start the program itself by torchrun instead",
@@ -115,9 +82,7 @@ def resume_here(
 ) -> Run:
     """`resume` in this process, one of several. began: told the folder of the run."""
     began(folder)
-    resumed = _resumed(Run(Path(folder)), epochs, None, source, False, observer, started)
-    assert isinstance(resumed, Run)
-    return resumed
+    return _resumed(Run(Path(folder)), epochs, None, source, observer, started)
 
 
 def _resumed(
@@ -125,16 +90,35 @@ def _resumed(
     epochs: int | None,
     network: nn.Module | None,
     source: Source | None,
-    verify: bool,
     observer: Observer,
     started: float,
-) -> Run | Verification:
+) -> Run:
+    with taken_up(run, network, source, observer, started, epochs=epochs) as (job, samples):
+        return _gone_on(job, samples)
+
+
+@contextmanager
+def taken_up(
+    run: Run,
+    network: nn.Module | None,
+    source: Source | None,
+    observer: Observer,
+    started: float,
+    *,
+    epochs: int | None = None,
+    verifying: bool = False,
+) -> Iterator[tuple[Job, Samples]]:
+    """The job of a run that was begun, and its pictures, held against others while the block runs.
+
+    epochs: as `resume` says. verifying: nothing is gone on with, so that one that came to its end is taken up, too.
+    """
     from striate.actions.job import Job
-    from striate.machine.ranks import joined, ranks_here, together
+    from striate.machine.joining import joined, together
+    from striate.machine.ranks import ranks_here
     from striate.training.resolved import Resolved
 
     here, path = ranks_here(), run.folder / RECIPE
-    _require_run(run)
+    require_run(run)
     recipe, _ = read_recipe(path)
     with joined(here, recipe.device):
         with together(here):
@@ -148,13 +132,13 @@ def _resumed(
                 further = False
                 if epochs is not None:
                     resolved, further = _further(run, resolved, epochs)
-                elif not verify and _came_to_its_end(run, resolved):
+                elif not verifying and _came_to_its_end(run, resolved):
                     raise InputError(
                         f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N"
                     )
                 stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
                 recipe, samples = open_source(run, recipe, source, stream=stream)
-                start = _start(run, recipe, resolved, network, verify=verify)
+                start = _start(run, recipe, resolved, network, verify=verifying)
             job = Job(
                 run=run,
                 recipe=recipe,
@@ -167,12 +151,13 @@ def _resumed(
                 start=start,
                 ranks=here,
             )
-            return _verified(job, samples) if verify else _gone_on(job, samples)
+            yield job, samples
         finally:
             run.let_go()
 
 
-def _require_run(run: Run) -> None:
+def require_run(run: Run) -> None:
+    """Raise InputError where the folder holds none."""
     if not os.path.isfile(run.folder / RECIPE):  # noqa: PTH113 - False for any name that cannot be one
         raise InputError(f"{run.folder}: no run to go on with (it has no {RECIPE}); striate runs lists those here")
 
@@ -192,32 +177,15 @@ def _gone_on(job: Job, samples: Samples) -> Run:
     return job.run
 
 
-def _verified(job: Job, samples: Samples) -> Verification:
-    from striate.actions.verify import repeat
-    from striate.actions.work import prepare_by_steps
-
-    run, resolved = job.run, job.resolved
-    require(
-        resolved is not None and resolved.method == "steps",
-        f"{run}: a head on a pretrained network is fitted in one go, so there are no steps to repeat; "
-        f"train it again by 'striate train SOURCE --recipe {run.folder / RECIPE}'",
-    )
-    assert resolved is not None
-    require(
-        resolved.network != OWN_NETWORK or (run.folder / CHECKPOINTS / PREVIOUS).is_file(),
-        f"{run}: has one checkpoint only, and the weights that your network began with are not known",
-    )
-    with reference_computing(resolved.reference):
-        return repeat(prepare_by_steps(job, samples).loop, str(run), run.folder, job.observer)
-
-
 def _further(run: Run, resolved: Resolved | None, epochs: int) -> tuple[Resolved, bool]:
     """What was decided, for so many epochs, and whether that is further than was planned."""
     require(resolved is not None and resolved.method == "steps", f"{run}: there are no epochs to go on with")
     assert resolved is not None
     if epochs == resolved.epochs and not _came_to_its_end(run, resolved):
         return resolved, False
-    require(epochs > resolved.epochs, f"{run}: has {resolved.epochs} epochs; name more than that, got {epochs}")
+    require(
+        epochs > resolved.epochs, f"{run}: has {counted(resolved.epochs, 'epoch')}; name more than that, got {epochs}"
+    )
     return replace(resolved, epochs=epochs, plans=()), True
 
 

@@ -30,7 +30,6 @@ from striate.data import kept
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
-from striate.data.sources.listing import counted
 from striate.data.store import STORE_SHARE, StoreResult, build_store
 from striate.data.streaming import Streamed, buffer_for, first_pictures
 from striate.errors import require
@@ -48,6 +47,7 @@ from striate.training.parallel import has_batch_norm, share_weights
 from striate.training.planning import MOST_EPOCHS, arguments_for
 from striate.training.recipe import Recipe, recipe_text
 from striate.training.resolved import Resolved
+from striate.words import counted
 
 if TYPE_CHECKING:
     from torch import nn

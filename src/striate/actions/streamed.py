@@ -17,7 +17,6 @@ from striate.data.prepared import PreparedAnew
 from striate.data.preparing import PreparedResult, prepare_all
 from striate.data.samples import TRAIN, Samples
 from striate.data.sources import is_address
-from striate.data.sources.listing import counted
 from striate.data.store import STORE_SHARE
 from striate.data.streaming import Streamed, in_turn
 from striate.machine.folders import cache_folder
@@ -25,6 +24,7 @@ from striate.machine.threads import available_memory
 from striate.models.input_spec import InputSpec
 from striate.models.model import PreparedLike
 from striate.observer import Observer
+from striate.words import counted
 
 if TYPE_CHECKING:
     import torch

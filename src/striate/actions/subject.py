@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require
 from striate.machine.allocator import answer_with_all
-from striate.models.run import Run, load_model
+from striate.models.loading import load_model
+from striate.models.run import Run
+from striate.words import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,13 +41,14 @@ def open_subject(
 
     run: a run folder (with `network`, your own module, where it was trained on one), or a `Model`, which is given back
     as it is. Or, in its place, `network`: the name of a network (see `build_network`) that Striate did not train, with
-    `weights`, a file of its state dict (safetensors; .pth and .pt are read as tensors alone), or None for those that its
+    `weights`, a file of its state dict (safetensors; .pth and .pt are read as tensors alone), or None for what its
     makers publish; or a `torch.nn.Module` that takes (B, C, H, W) and gives (B, K) scores, with its weights in it. That
     module is not changed: it stays in its mode and on its device, and a copy goes where `device` names another.
 
     class_names: K names, a text file with one a line, or "imagenet" for ImageNet's 1,000; None: those of published
     weights, else "class 0", "class 1", ... input_spec: what the network takes; None: what its makers say. A module has
-    to be told. output: which of a module's outputs holds the scores, where it gives a dictionary or a tuple.
+    to be told. output: which of its outputs holds the scores, where a module gives a dictionary or a tuple; the model
+    can then be looked into, with the same `output`, but has no answers of its own.
 
     Raises InputError: a run and a network, or neither; an unknown name; weights of another network; names that are
     more or fewer than the classes; a module without `input_spec`, or one that does not give (B, K) scores.
@@ -148,7 +151,7 @@ def _outputs_of(network: nn.Module, spec: InputSpec, output: str | int | None, p
     from striate.taps.unchanged import unchanged
 
     picture = spec.normalize(torch.zeros(1, spec.channels, spec.height, spec.width, device=place))
-    with torch.no_grad(), unchanged(network) as bare:
+    with unchanged(network) as bare, torch.no_grad():
         return int(scores(bare, picture, output).shape[1])
 
 
@@ -192,7 +195,8 @@ def _task(
     else:
         names, told = tuple(class_names), "class_names"
     require(
-        len(names) == count, f"{told}: {len(names):,} names of classes, but {whose} has {count:,} outputs, one a class"
+        len(names) == count,
+        f"{told}: {counted(len(names), 'class name')}, but {whose} has {counted(count, 'output')}, one a class",
     )
     try:
         return Classification(names)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.errors import InputError, did_you_mean, require
-from striate.models.run import OWN_NETWORK, RECIPE, LogFile, Run, claim_folder
+from striate.models.claim import claim_folder
+from striate.models.run import OWN_NETWORK, RECIPE, LogFile, Run
 from striate.observer import SILENT, Observer, Observers
 from striate.training.recipe import Recipe, read_recipe, recipe_text
 from striate.training.settings import from_mapping, to_mapping
@@ -92,7 +93,8 @@ def train_asked(
     """`train` in this process, one of several or alone. began: told the folder of the run when it is there."""
     from striate.actions.agreement import begun_before, forget_begun, note_begun, require_same_settings, run_of
     from striate.data.sources import open_dataset
-    from striate.machine.ranks import joined, ranks_here, together
+    from striate.machine.joining import joined, together
+    from striate.machine.ranks import ranks_here
 
     here = ranks_here()
     with joined(here, asked.device):

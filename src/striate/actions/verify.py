@@ -1,4 +1,4 @@
-"""`striate resume RUN --verify`: does this machine repeat the last steps before the checkpoint, bit for bit?
+"""`striate.verify`, `striate resume RUN --verify`: are the last steps repeated bit for bit?
 
 The state of the previous checkpoint (or the beginning, where there is one checkpoint only) is trained on to the step
 of the last one, in memory, and compared with it: weights, averages, what the optimizer keeps, losses. Nothing in the
@@ -7,6 +7,7 @@ run folder changes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,12 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from striate.actions.resume import Source, require_run, taken_up
 from striate.errors import InputError, require
-from striate.models.run import CHECKPOINTS, LAST, PREVIOUS
-from striate.observer import Observer, duration
+from striate.machine.precision import reference_computing
+from striate.models.run import CHECKPOINTS, LAST, OWN_NETWORK, PREVIOUS, RECIPE, Run
+from striate.observer import SILENT, Observer, duration
 from striate.training.checkpoint import Progress, gathered, load_checkpoint, read_progress, read_tensors
+from striate.training.recipe import read_recipe
+from striate.words import counted
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from striate.training.loop import Loop
 
 # Of a checkpoint's counters those that a repetition must give again; the others are times and plans.
@@ -52,7 +59,7 @@ class Verification:
 
     def __str__(self) -> str:
         """One sentence."""
-        which = f"{self.steps:,} steps ({self.first + 1:,} to {self.last:,})"
+        which = f"{counted(self.steps, 'step')} ({self.first + 1:,} to {self.last:,})"
         if self.repeats:
             return f"{self.run}: repeats bit for bit: {which}"
         return f"{self.run}: differs after {which}: first in {self.differs}, by up to {self.largest:.3g}"
@@ -60,6 +67,47 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {**asdict(self), "steps": self.steps, "repeats": self.repeats}
+
+
+def verify(
+    run: Run | str | Path,
+    *,
+    network: nn.Module | None = None,
+    source: Source | None = None,
+    observer: Observer = SILENT,
+) -> Verification:
+    """Repeat the steps before the last checkpoint of a run and say whether this machine gives them again bit for bit.
+
+    Nothing in the folder changes. network: your own module, where the run was trained on one. source: where the
+    pictures are now, if not where they were, or the arrays that `train` was given.
+
+    Raises InputError where the folder holds no run or no steps to repeat, where several processes trained it, where
+    another process is training into it, and where the pictures have changed.
+    """
+    from striate.machine.ranks import processes_for, ranks_here
+
+    started = time.monotonic()
+    run = run if isinstance(run, Run) else Run(Path(run))
+    require_run(run)
+    recipe, _ = read_recipe(run.folder / RECIPE)
+    count = processes_for(recipe.processes, recipe.device, ranks_here())
+    require(count == 1, f"{run}: its steps are those of {count} processes, which one cannot repeat bit for bit")
+    with taken_up(run, network, source, observer, started, verifying=True) as (job, samples):
+        resolved = job.resolved
+        require(
+            resolved is not None and resolved.method == "steps",
+            f"{run}: a head on a pretrained network is fitted in one go, so there are no steps to repeat; "
+            f"train it again by 'striate train SOURCE --recipe {run.folder / RECIPE}'",
+        )
+        assert resolved is not None
+        require(
+            resolved.network != OWN_NETWORK or (run.folder / CHECKPOINTS / PREVIOUS).is_file(),
+            f"{run}: has one checkpoint only, and the weights that your network began with are not known",
+        )
+        from striate.actions.work import prepare_by_steps
+
+        with reference_computing(resolved.reference):
+            return repeat(prepare_by_steps(job, samples).loop, str(run), run.folder, observer)
 
 
 def repeat(loop: Loop, run: str, folder: Path, observer: Observer) -> Verification:
@@ -82,7 +130,7 @@ def repeat(loop: Loop, run: str, folder: Path, observer: Observer) -> Verificati
         begun.epochs_without_better = 0  # as when it was asked to go further
     begun.plans = goal.plans
     took = duration(goal.seconds - begun.seconds)
-    observer.say(f"repeating {goal.step - first:,} steps after step {first:,}, which took {took}")
+    observer.say(f"repeating {counted(goal.step - first, 'step')} after step {first:,}, which took {took}")
     loop.replay(goal.step)
     return _compared(loop, run, first, goal, last)
 

@@ -16,7 +16,6 @@ from striate.actions.results import write_results
 from striate.actions.steps import Prepared, prepare, validation_of, write_down
 from striate.actions.streamed import asked_to_stream, must_stream, without_failures
 from striate.data.samples import TRAIN, VALIDATION, Samples
-from striate.data.sources.listing import counted
 from striate.data.splits import assign_splits
 from striate.errors import require
 from striate.machine.precision import reference_computing
@@ -27,6 +26,7 @@ from striate.training.checkpoint import latest
 from striate.training.defaults import PRETRAINED, Facts, choose_network
 from striate.training.parallel import share_weights, shared_rows
 from striate.training.resolved import Resolved
+from striate.words import counted
 
 
 def carry_out(job: Job, samples: Samples) -> None:

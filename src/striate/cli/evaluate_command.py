@@ -14,6 +14,7 @@ from striate.cli.subject_flags import add_subject, subject
 from striate.cli.text import has_interval, percent_with_interval, print_json, table
 from striate.machine.precision import PRECISIONS
 from striate.names import on_one_line
+from striate.words import counted
 
 # How a figure of `Evaluation` is called and whether it is a share of pictures.
 FIGURES = {
@@ -68,9 +69,8 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     if given.get("json"):
         print_json(plain)
         return 0
-    print(
-        on_one_line(f"{found.pictures:,} pictures of {found.source}" + (f", {found.split} split" * bool(found.split)))
-    )
+    split = f", {found.split} split" if found.split else ""
+    print(on_one_line(f"{counted(found.pictures, 'picture')} of {found.source}{split}"))
     for name, (words, is_share) in FIGURES.items():
         if plain.get(name) is not None:
             print(f"{words:<29} {_figure(plain[name], is_share)}")
@@ -81,7 +81,9 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     print()
     print(table(rows, right=[1, 2, 3, 4]))
     if len(plain["by_class"]) > MOST_CLASSES:
-        print(f"and {len(plain['by_class']) - MOST_CLASSES:,} more classes; --json has them all")
+        print(
+            f"and {counted(len(plain['by_class']) - MOST_CLASSES, 'more class', 'more classes')}; --json has them all"
+        )
     for note in plain["notes"]:
         print(on_one_line(note))
     return 0

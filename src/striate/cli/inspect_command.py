@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from striate.cli.flags import Parser
 from striate.cli.text import print_json, table
 from striate.names import on_one_line
+from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.data.survey import Survey
@@ -56,7 +57,7 @@ def _show(found: Survey) -> None:
     ]
     print(table(rows, right=range(1, len(splits) + 1)))
     if len(found.class_names) > MOST_CLASSES:
-        print(f"and {len(found.class_names) - MOST_CLASSES:,} more classes")
+        print(f"and {counted(len(found.class_names) - MOST_CLASSES, 'more class', 'more classes')}")
     print()
     width, height = found.sizes["width"], found.sizes["height"]
     facts = [

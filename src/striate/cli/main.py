@@ -81,13 +81,14 @@ def status(arguments: Sequence[str]) -> int:
         _complain(str(error))
         return 1
     except KeyboardInterrupt as stop:
-        import shlex
+        how = ""
+        if stop.args:  # a training tells which run was stopped
+            from pathlib import Path
 
-        # A training tells which run was stopped.
-        how = (
-            f"; go on where its last checkpoint stands: striate resume {shlex.quote(stop.args[0])}" if stop.args else ""
-        )
-        _complain(f"stopped{how}")
+            from striate.models.run import Run
+
+            how = Run(Path(stop.args[0])).how_to_go_on()
+        _complain(f"stopped; {how}" if how else "stopped")
         return 130
     except BrokenPipeError:
         # Whoever read the output has gone (`| head`): nothing is wrong, and nothing more can be written.

@@ -9,6 +9,7 @@ from striate.machine.ranks import ranks_here
 from striate.models.run import Run
 from striate.names import on_one_line
 from striate.observer import duration
+from striate.words import counted
 
 
 def show_run(run: Run, *, as_json: bool) -> None:
@@ -24,7 +25,7 @@ def show_run(run: Run, *, as_json: bool) -> None:
         if split in metrics:
             accuracy = metrics[split]["accuracy"]
             pictures = metrics["counts"]["by_split"][split]
-            print(f"{split} accuracy {percent_with_interval(accuracy)} on {pictures:,} pictures")
+            print(f"{split} accuracy {percent_with_interval(accuracy)} on {counted(pictures, 'picture')}")
             break
     else:
         print("nothing was held back, so there is no telling how well it answers")

@@ -9,6 +9,7 @@ import argparse
 from striate.cli.flags import Parser, positive, positive_or_auto
 from striate.cli.result import show_run
 from striate.cli.text import print_json
+from striate.errors import require
 from striate.names import on_one_line
 
 
@@ -27,31 +28,30 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:
-    """Resume, then show what came out."""
-    from striate.actions.resume import resume
+    """Resume or verify, then show what came out."""
     from striate.cli.live import display
 
-    given = vars(arguments)
-    as_json, source = given.get("json", False), given.get("source")
+    given = dict(vars(arguments))
+    as_json, verifying = given.pop("json", False), given.pop("verify", False)
     show = display()
     try:
-        if given.get("verify", False):
-            found = resume(given["run"], epochs=given.get("epochs"), source=source, verify=True, observer=show)
+        if verifying:
+            from striate.actions.verify import verify
+
+            more = [f"--{name}" for name in ("epochs", "processes") if name in given]
+            require(not more, f"to verify is to repeat what was done, as it was: leave {' and '.join(more)} away")
+            found = verify(given["run"], source=given.get("source"), observer=show)
         else:
-            finished = resume(
-                given["run"],
-                epochs=given.get("epochs"),
-                processes=given.get("processes"),
-                source=source,
-                observer=show,
-            )
+            from striate.actions.resume import resume
+
+            finished = resume(**given, observer=show)
     finally:
         show.close()
-    if given.get("verify", False):
-        if as_json:
-            print_json(found.to_json())
-        else:
-            print(on_one_line(str(found)))
-        return 0 if found.repeats else 1
-    show_run(finished, as_json=as_json)
-    return 0
+    if not verifying:
+        show_run(finished, as_json=as_json)
+        return 0
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print(on_one_line(str(found)))
+    return 0 if found.repeats else 1

@@ -24,7 +24,7 @@ def add_subject(parser: Parser) -> None:
     group.add_argument(
         "--class-names",
         metavar="FILE|imagenet",
-        help="a text file with a name a line, or ImageNet's 1,000 [those of published weights, or class 0, class 1, ...]",
+        help="a text file with a name a line, or ImageNet's 1,000 [those of published weights, or class 0, ...]",
     )
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
 

@@ -23,6 +23,7 @@ from striate.data.store_files import Table
 from striate.errors import InputError
 from striate.machine.threads import available_memory
 from striate.observer import SILENT, Observer
+from striate.words import none_can
 
 STORE_SHARE = 0.5  # of the memory that is free now: what a store may take
 
@@ -108,7 +109,7 @@ def build_store(
         if failures and not positions:
             position, reason = failures[0]
             name = samples.names[rows[position]]
-            raise InputError(f"none of the {len(failures)} pictures can be read ({name}: {reason})")
+            raise InputError(f"{none_can(len(failures))} be read ({name}: {reason})")
         store = builder.finish()
         table = Table(
             shapes=store.shapes,

@@ -21,6 +21,7 @@ from striate.data.splits import assign_splits, find_equal
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.observer import SILENT, Observer
+from striate.words import none_can
 
 # Means and deviations are those of a regular grid of at most this many pixels of a picture.
 GRID = 250_000
@@ -136,7 +137,7 @@ def survey(
     if kept.left_out and (strict or not len(kept)):
         first = f"the first is {kept.left_out[0].name} ({kept.left_out[0].reason})"
         if not len(kept):
-            raise InputError(f"{samples.source}: none of the {found:,} pictures can be used, {first}")
+            raise InputError(f"{samples.source}: {none_can(found)} be used, {first}")
         raise InputError(
             f"{samples.source}: {len(kept.left_out):,} of {found:,} pictures cannot be used, {first}; "
             "mend them, or leave --strict away"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from striate.names import visible
+from striate.words import counted
 
 MOST_CLASSES = 200  # class names that are listed by name
 
@@ -177,7 +178,8 @@ def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
 def _table(facts: CardFacts, figures: Sequence[_Figure], total: float | None) -> str:
     if not figures:
         return "Nothing was held out, so nothing is known of how often it is right.\n"
-    number = f"{total:,.0f} {markdown(facts.split)} pictures" if total else f"the {markdown(facts.split)} pictures"
+    one = f"{markdown(facts.split)} picture"
+    number = counted(round(total), one) if total else f"the {one}s"
     rows = [f"| {one.name} | {one.shown} | {one.interval or '–'} |" for one in figures]
     return "\n".join([f"On {number}:\n", "| figure | value | 95 % interval |", "|---|---:|---:|", *rows, ""])
 
@@ -202,7 +204,8 @@ def _limits(facts: CardFacts, total: float | None) -> str:
         "A high probability is no proof. The report shows how far its certainty can be believed.",
     ]
     if total is not None and total < 200:
-        said.append(f"It was measured on {total:,.0f} pictures only; the intervals are wide for that reason.")
+        number = counted(round(total), "picture")
+        said.append(f"It was measured on {number} only; the intervals are wide for that reason.")
     if facts.pretrained:
         said.append("It started from weights that were trained on other pictures, and may carry their biases.")
     if not facts.license:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError, require
-from striate.models.run import OWN_NETWORK, load_model, read_config
+from striate.models.loading import load_model
+from striate.models.run import OWN_NETWORK, read_config
+from striate.words import counted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,8 +74,8 @@ class Start:
         require(
             not differing,
             f"{self.run}: its weights, made for pictures of {spec.width}x{spec.height}, do not fit this network "
-            f"({len(differing)} differ, the first is {differing[0] if differing else ''}); leave away what changes it, "
-            "such as --size",
+            f"({counted(len(differing), 'tensor differs', 'tensors differ')}, the first is "
+            f"{differing[0] if differing else ''}); leave away what changes it, such as --size",
         )
 
 

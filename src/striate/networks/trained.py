@@ -61,8 +61,8 @@ def trained_network(
     if size is None:
         if own is None:
             raise InputError(
-                f"{name}: which pictures it was trained with is not in its weights; name the folder of its run instead, "
-                "or say it in Python with input_spec"
+                f"{name}: which pictures it was trained with is not in its weights; name the folder of its run, or "
+                "say it in Python with input_spec"
             )
         size = own.size
     names: tuple[str, ...] | None = None

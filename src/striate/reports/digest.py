@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from striate.reports import figures, text
+from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.reports.pages import TrainingReport
@@ -109,12 +110,12 @@ def headline(report: TrainingReport) -> Headline | None:
     if not report.evaluation or report.evaluation.get("accuracy") is None:
         return None
     figure = Figure.of(report.evaluation["accuracy"])
-    number = _tested(report)
+    number, one = _tested(report), f"{report.split} picture"
     strip = None
     if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         chance = 1 / len(report.class_names) if report.class_names else None
         strip = figures.interval_strip(figure.value, figure.low, figure.high, chance)
-    pictures = f"of {text.count(number)} {report.split} pictures" if number else f"of the {report.split} pictures"
+    pictures = f"of {counted(number, one, f'{one}s')}" if number else f"of the {one}s"
     return Headline(value=figure.percent(), rest=f"{pictures} right", interval=figure.percent_interval(), strip=strip)
 
 
@@ -314,7 +315,7 @@ def reliability(evaluation: Mapping[str, Any]) -> Reliability | None:
     if abs(gap) < 1:
         sentence = f"{told}: by and large its certainty is what it should be."
     elif overall.low is not None and overall.high is not None and overall.low <= sure <= overall.high:
-        sentence = f"{told}: {abs(gap):.1f} points apart, which chance alone can make of {text.count(total)} pictures."
+        sentence = f"{told}: {abs(gap):.1f} points apart, which chance alone can make of {counted(total, 'picture')}."
     else:
         sentence = f"{told}: {abs(gap):.1f} points too {'sure of itself' if gap > 0 else 'modest'}."
     return Reliability(chart=chart, rows=rows, sentence=sentence)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.reports import text
+from striate.words import counted
 
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
 
@@ -102,16 +103,16 @@ class Inventory:
             smallest = min(self.rows, key=lambda row: row.total)
             largest = max(self.rows, key=lambda row: row.total)
             if smallest.total * 3 < largest.total:
-                few, many = text.count(smallest.total), text.count(largest.total)
+                few, many = counted(smallest.total, "picture"), text.count(largest.total)
                 names = (f"“{text.clip(one.name, 40)}”" for one in (smallest, largest))
-                told.append(f"The classes differ in size: {few} pictures of {next(names)}, {many} of {next(names)}.")
+                told.append(f"The classes differ in size: {few} of {next(names)}, {many} of {next(names)}.")
             if smallest.total < 10:
                 told.append(
-                    f"“{text.clip(smallest.name, 40)}” has {text.count(smallest.total)} pictures in all: "
+                    f"“{text.clip(smallest.name, 40)}” has {counted(smallest.total, 'picture')} in all: "
                     "what is said of it will be uncertain."
                 )
         if self.unlabelled:
-            told.append(f"{text.count(self.unlabelled)} pictures have no label.")
+            told.append(f"{counted(self.unlabelled, 'picture has', 'pictures have')} no label.")
         if self.constant_share:
             told.append(f"{text.percent(self.constant_share)} of the pictures show one colour and nothing else.")
         if self.duplicates:

@@ -15,10 +15,11 @@ from typing import Any, Protocol, cast
 
 from striate.data.samples import Samples
 from striate.data.sources.classes import refuse_unknown_classes
-from striate.data.sources.listing import counted, listing, shown, some
+from striate.data.sources.listing import listing, shown, some
 from striate.data.sources.pictures import find_pictures
 from striate.data.sources.remote import is_address
 from striate.errors import InputError, did_you_mean
+from striate.words import counted
 
 __all__ = ["SOURCES", "find_pictures", "is_address", "open_dataset"]
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from striate.data.samples import Samples
 from striate.data.sources.classes import encode
-from striate.data.sources.listing import SPLIT_NAMES, class_name, counted
+from striate.data.sources.listing import SPLIT_NAMES, class_name
 from striate.errors import InputError, unknown
+from striate.words import counted
 
 ARRAYS = "arrays"  # `Samples.source` of what has no place
 CHECKED = 1 << 22  # values looked at once, so that no temporary is as large as the pictures
@@ -70,7 +71,7 @@ def read(source: Any) -> Samples:
         pixels, note = as_pixels(_array(pair[0], f"{where}pictures"), f"{where}pictures")
         labels = _labels(pair[1], f"{where}labels")
         if len(pixels) != len(labels):
-            raise InputError(f"{where}{len(pixels):,} pictures, but {len(labels):,} labels")
+            raise InputError(f"{where}{counted(len(pixels), 'picture')}, but {counted(len(labels), 'label')}")
         parts.append(pixels)
         texts.extend(labels)
         splits.extend([split] * len(labels))

@@ -13,8 +13,9 @@ import numpy as np
 from striate.data.samples import TRAIN, Samples, natural_key
 from striate.data.sources.classes import encode
 from striate.data.sources.files import Files
-from striate.data.sources.listing import SPLIT_NAMES, Listing, below, class_name, counted, listing, shown, some
+from striate.data.sources.listing import SPLIT_NAMES, Listing, below, class_name, listing, shown, some
 from striate.errors import InputError
+from striate.words import counted
 
 
 @dataclass

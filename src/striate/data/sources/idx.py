@@ -20,8 +20,9 @@ from striate.data.samples import TEST, Samples
 from striate.data.sources.arrays import Pixels, as_pixels
 from striate.data.sources.classes import encode_numbers, listed_names
 from striate.data.sources.gzipped import Stream
-from striate.data.sources.listing import SPLIT_NAMES, counted, listing, shown, some
+from striate.data.sources.listing import SPLIT_NAMES, listing, shown, some
 from striate.errors import InputError
+from striate.words import counted
 
 LARGEST = 8 << 30  # bytes of values in one file
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -77,7 +78,8 @@ def read(path: Path) -> Samples:
             raise InputError(f"{shown(str(pair.labels))}: labels must be whole numbers in one dimension")
         if len(labels) != len(images):
             raise InputError(
-                f"{shown(str(pair.images))}: {len(images):,} pictures, but {len(labels):,} labels in {pair.labels.name}"
+                f"{shown(str(pair.images))}: {counted(len(images), 'picture')}, but {counted(len(labels), 'label')} "
+                f"in {pair.labels.name}"
             )
         parts.append(images)
         numbers.append(labels.astype(np.int64))

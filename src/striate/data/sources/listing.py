@@ -117,11 +117,6 @@ def below(path: str | Path) -> Iterator[tuple[str, Listing]]:
             waiting.extend(deeper)
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """'1 picture', '2 pictures'."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def some(names: list[str] | tuple[str, ...], most: int = 5) -> str:
     """The first names, quoted, for a sentence."""
     text = ", ".join(f"'{shown(name)}'" for name in names[:most])

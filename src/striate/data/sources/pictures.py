@@ -14,8 +14,9 @@ import numpy as np
 
 from striate.data.samples import UNLABELLED, Samples, natural_key
 from striate.data.sources.files import Files
-from striate.data.sources.listing import below, counted, shown
+from striate.data.sources.listing import below, shown
 from striate.errors import InputError
+from striate.words import counted
 
 
 def find_pictures(arguments: Sequence[str | Path], stdin: Iterable[str] | None = None) -> Samples:

@@ -19,8 +19,9 @@ import numpy as np
 from striate.data.samples import LeftOut, Samples
 from striate.data.sources.classes import encode
 from striate.data.sources.files import Files, read_file
-from striate.data.sources.listing import SPLIT_NAMES, class_name, counted, listing, shown, some
+from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some
 from striate.errors import InputError
+from striate.words import counted
 
 SUFFIXES = (".csv", ".tsv")
 SEPARATORS = (",", "\t", ";", "|")
@@ -238,7 +239,8 @@ def _collect(text: str, separator: str, width: int, columns: _Columns, base: str
     for line, fields in lines:
         if len(fields) > width and any(field.strip() for field in fields[width:]):
             raise InputError(
-                f"line {line}: {len(fields)} fields, but {width} columns; put paths with '{separator}' in quotes"
+                f"line {line}: {len(fields)} fields, but {counted(width, 'column')}; "
+                f"put paths with '{separator}' in quotes"
             )
         fields += [""] * (width - len(fields))
         written = fields[columns.path].strip()

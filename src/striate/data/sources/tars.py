@@ -15,11 +15,12 @@ import numpy as np
 
 from striate.data.samples import LeftOut, Samples
 from striate.data.sources.classes import encode, listed_names, names_in
-from striate.data.sources.listing import SPLIT_NAMES, class_name, counted, listing, shown, some
+from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some
 from striate.data.sources.members import Members
 from striate.data.sources.remote import RemoteFile
 from striate.data.sources.tar_index import LARGEST_CLASS, Shard, read_shard
 from striate.errors import InputError
+from striate.words import counted
 
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 KEPT = 4 << 30  # bytes of pictures of compressed shards that may stay in memory
