@@ -16,15 +16,17 @@ def add_subject(parser: Parser) -> None:
     """RUN, the flags that stand in its place, and `--device`; before the other things that a command names."""
     run = parser.add_argument("run", metavar="RUN", help="the folder of a run; not with --network")
     parser.stand_aside(run, NETWORK)
-    group = parser.add_argument_group("in place of RUN, a network that Striate did not train")
-    group.add_argument(NETWORK, metavar="NAME", help="its name: one of ours, torchvision's or timm's")
+    group = parser.add_argument_group("in place of RUN")
     group.add_argument(
-        "--weights", metavar="FILE", help="safetensors, or .pth/.pt without code [those that its makers publish]"
+        NETWORK, metavar="NAME", help="a network that Striate did not train: ours, torchvision's or timm's"
+    )
+    group.add_argument(
+        "--weights", metavar="FILE", help="its weights: safetensors, or .pth/.pt without code [what its makers publish]"
     )
     group.add_argument(
         "--class-names",
         metavar="FILE|imagenet",
-        help="a text file with a name a line, or ImageNet's 1,000 [those of published weights, or class 0, ...]",
+        help="its classes: a text file with a name a line, or ImageNet's 1,000 [class 0, class 1, ...]",
     )
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
 

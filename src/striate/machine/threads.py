@@ -130,7 +130,7 @@ def work_beside() -> None:
     """For a thread that works beside the one that trains: what it computes by torch takes one core.
 
     torch's number of threads is each thread's own; two that take all cores hold each other up. Threads that are begun
-    later start with the number that was set last, by whichever thread: so it is set back, by a thread that ends at once.
+    later start with the number that was set last, by whichever thread: it is set back by one that ends at once.
     """
     import torch
 
