@@ -22,7 +22,6 @@ from striate.data.preparing import prepare_all
 from striate.data.reading import digest_of, load_pixels
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.sources import find_pictures, open_dataset
-from striate.words import counted
 from striate.data.splits import assign_splits
 from striate.data.streaming import in_turn
 from striate.errors import InputError
@@ -31,6 +30,7 @@ from striate.models.run import RECIPE, Run
 from striate.observer import SILENT, Observer
 from striate.training.recipe import read_recipe
 from striate.views.one_pass import Batch
+from striate.words import counted
 
 MOST = 10_000  # pictures, evenly spaced where there are more
 VALUES_AT_ONCE = 2_000_000  # values of the pictures of a batch: their maps lie in memory, too

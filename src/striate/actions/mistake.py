@@ -22,8 +22,8 @@ from striate.data.reading import load_pixels
 from striate.data.samples import TRAIN, UNLABELLED, Samples
 from striate.data.streaming import in_turn
 from striate.errors import InputError
-from striate.models.model import Model
 from striate.models.claim import check_outside
+from striate.models.model import Model
 from striate.models.run import METRICS, RECIPE, Run, read_seen
 from striate.networks.heads import pooled_features
 from striate.observer import SILENT, Observer
