@@ -72,6 +72,8 @@ def test_numbers_become_greys() -> None:
     values = np.array([[[-2.0], [0.0], [1.0]]])
     assert signed(values)[0, :, 0].tolist() == [0, 128, 191]
     assert unsigned(values)[0, :, 0].tolist() == [0, 170, 255]
+    most = np.array([[[0.0], [1.0], [-1.0], [1.0], [100.0]]])
+    assert signed(most, 0.5).ravel().tolist() == [128, 255, 0, 255, 255]
     assert signed(np.zeros((1, 2, 1))).ravel().tolist() == [128, 128]
     assert unsigned(np.ones((1, 2, 1))).ravel().tolist() == [0, 0]
 

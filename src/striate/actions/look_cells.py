@@ -22,6 +22,7 @@ from striate.taps.fields import Fields
 from striate.views.top_index import Index, keep_arrays, read_arrays
 from striate.views.top_patches import Top, reconstructions
 
+TOLD_APART = 0.98  # of what a reconstruction is made of, see `reports.sheets.signed`
 BYTES_AT_ONCE = 1 << 28  # of prepared pictures that are in memory at a time
 
 
@@ -49,7 +50,7 @@ def draw(
     deconvnet: with the reconstructions beside the patches. Raises InputError where a picture cannot be read any more.
     """
     observer = looked.observer
-    style = f"{side} {deconvnet} {QUALITY} {GAP} {BETWEEN}"
+    style = f"{side} {deconvnet} {QUALITY} {GAP} {BETWEEN} {TOLD_APART}"
     found = {one.layer: _kept(index, one.layer, style, observer) for one in wanted}
     missing = [
         (one, unit)
@@ -119,7 +120,7 @@ def cut(picture: np.ndarray, fields: Fields, cell: tuple[int, int], *, as_signed
         size[0] - (bottom - top) if top == 0 and bottom < picture.shape[0] else 0,
         size[1] - (right - left) if left == 0 and right < picture.shape[1] else 0,
     )
-    return framed(signed(seen) if as_signed else seen, size, corner)
+    return framed(signed(seen, TOLD_APART) if as_signed else seen, size, corner)
 
 
 def _pixels(prepared: Tensor) -> np.ndarray:

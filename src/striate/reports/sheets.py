@@ -32,10 +32,15 @@ class Sheet:
     squares: bool = False
 
 
-def signed(values: np.ndarray) -> np.ndarray:
-    """(h, w, C) numbers -> `uint8`: zero is the grey in the middle, the greatest distance from it is black or white."""
-    most = float(np.abs(values).max()) if values.size else 0.0
-    return np.rint(127.5 + 127.5 * values / (most or 1.0)).astype(np.uint8)
+def signed(values: np.ndarray, share: float = 1.0) -> np.ndarray:
+    """(h, w, C) numbers -> `uint8`: zero is the grey in the middle, the greatest distance from it is black or white.
+
+    share: of the numbers other than zero, those that are told apart; the rest, which are farther away, are all black or
+    white. A few pixels would else leave the others grey.
+    """
+    distances = np.abs(values[values != 0])
+    most = float(np.quantile(distances, share)) if distances.size else 1.0
+    return np.rint(np.clip(127.5 + 127.5 * values / most, 0, 255)).astype(np.uint8)
 
 
 def unsigned(values: np.ndarray) -> np.ndarray:
