@@ -75,6 +75,7 @@ def test_a_run_is_looked_at_with_the_pictures_it_learned_from(run: striate.Run, 
     )
     assert f"{len(used)} training and validation pictures" in page
     assert "what counts in them" in page  # small-conv has rectifiers
+    assert found.notes == ()  # and max-pooling
     # Each strongest value is what the network gives for that picture there.
     model = striate.load(run)
     by_name = {name: row for row, name in enumerate(striate.open_dataset(pictures).names)}
@@ -233,3 +234,12 @@ def test_bad_input_is_one_sentence(run: striate.Run, place: Path, settings: dict
     with pytest.raises(InputError, match=says):
         striate.look(run, **settings)
     assert not list(place.glob("*.html"))
+
+
+def test_a_deconvnet_without_max_pooling_is_said_to_show_little(pictures: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 3, 5, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 16, 2))
+    spec = InputSpec(channels=1, height=12, width=12, mean=(0.5,), deviation=(0.5,))
+    found = striate.look(net, data=pictures, input_spec=spec, units=[0])
+    assert any("no layer of max-pooling" in note for note in found.notes)
+    assert found.page is not None
+    assert "what counts in them" in found.page.read_text()

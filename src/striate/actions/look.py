@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from striate.taps.places import Place
     from striate.views.top_index import Found, Index
 
+UNPOOLED = "no layer of max-pooling was found: the deconvnet shows the weights then, and hardly the picture"
 UNITS = tuple(range(16))  # of each layer, where nobody has said
 
 
@@ -86,7 +87,8 @@ def look(
     looked = None if samples is None else Looked(samples, model, observer)
     seen = _Seen(notes=("no pictures were looked at: name some with --data",))
     if looked is not None:
-        seen = _see(looked, chosen, shown, draw_units=write, output=output)
+        pooled = any("MaxPool" in place.kind for place in places)
+        seen = _see(looked, chosen, shown, draw_units=write, pooled=pooled, output=output)
     left_out = next((one.left_out for one in seen.found.values()), ())
     names = () if looked is None else looked.samples.names
     for row, reason in left_out:
@@ -194,6 +196,7 @@ def _see(
     shown: Mapping[str, tuple[int, ...]],
     *,
     draw_units: bool,
+    pooled: bool,
     output: str | int | None,
 ) -> _Seen:
     from striate.actions.look_cells import Wanted, draw
@@ -214,11 +217,11 @@ def _see(
         observer=observer,
     )
     fields = _fields(model, places, index, output, observer)
-    notes: tuple[str, ...] = ()
+    deconvnet, notes = True, () if pooled else (UNPOOLED,)
     try:
         require_rectifiers(model.network, blank_picture(model), "the deconvnet reconstruction")
     except InputError as error:
-        notes = (f"patches alone: {error}",)
+        deconvnet, notes = False, (f"patches alone: {error}",)
     sheets: dict[str, dict[int, Sheet]] = {}
     if draw_units:
         wanted = [
@@ -231,8 +234,8 @@ def _see(
             for place in places
         ]
         side = side_for(sum(map(len, shown.values())))
-        sheets = draw(looked, wanted, side=side, deconvnet=not notes, index=index, output=output)
-    return _Seen(found=found, fields=fields, sheets=sheets, reconstructed=not notes, notes=notes)
+        sheets = draw(looked, wanted, side=side, deconvnet=deconvnet, index=index, output=output)
+    return _Seen(found=found, fields=fields, sheets=sheets, reconstructed=deconvnet, notes=notes)
 
 
 def _index(looked: Looked, output: str | int | None) -> Index | None:

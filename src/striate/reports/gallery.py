@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from striate.names import visible
 from striate.reports import figures, text
-from striate.reports.pages import environment
+from striate.reports.pages import OPEN_ROWS, environment
 from striate.reports.sheets import Sheet, framed, sheet, signed, unsigned
 
 PICTURE_BYTES = 10_500_000  # of all pictures before base64, which adds a third: the page stays under 15 MB
@@ -125,6 +125,7 @@ def gallery_page(gallery: Gallery) -> str:
             twins=sum(chapter.twins for chapter in gallery.chapters),
             fitted=sum(len(cells) for _, cells, _ in shown),
             lazy=lazy,
+            open_rows=OPEN_ROWS,
         )
     )
 
