@@ -36,11 +36,15 @@ class SqueezeExcite(nn.Module):
 
 
 class Shifted(nn.Module):
-    """Half of the channels a row lower."""
+    """Half of the channels some rows lower."""
+
+    def __init__(self, down: int) -> None:
+        super().__init__()
+        self.down = down
 
     def forward(self, x: Tensor) -> Tensor:
         kept, moved = x.chunk(2, dim=1)
-        return torch.cat([kept, nn.functional.pad(moved[:, :, :-1], (0, 0, 1, 0))], dim=1)
+        return torch.cat([kept, nn.functional.pad(moved, (0, 0, self.down, -self.down))], dim=1)
 
 
 BODIES = {
@@ -53,9 +57,9 @@ BODIES = {
     "groups": [nn.Conv2d(3, 6, 3, groups=3), nn.Tanh(), nn.Conv2d(6, 4, 3, stride=2, groups=2)],
     "groups that see other rows": [
         nn.Conv2d(3, 4, 3, padding=1),
-        Shifted(),
+        Shifted(2),
         nn.Conv2d(4, 6, 1, groups=2),
-        Shifted(),
+        Shifted(-2),
         nn.Conv2d(6, 4, (1, 2), groups=2),
     ],
     "pooling": [

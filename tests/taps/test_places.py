@@ -118,6 +118,20 @@ def test_a_head_that_is_a_convolution_is_not_the_default_and_its_only_map_is() -
     assert default_place(alone, find_places(alone, zeros(8))).name == "0"
 
 
+def test_the_last_convolution_is_the_default_where_the_head_is_no_module() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 6, 3)
+            self.second = nn.Conv2d(6, 8, 3)
+            self.weight = nn.Parameter(torch.ones(4, 8))
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            return nn.functional.linear(self.second(self.first(pictures)).mean((2, 3)), self.weight)
+
+    assert default_place(Functional(), find_places(Functional(), zeros(8))).name == "second"
+
+
 def test_pooling_that_makes_a_small_map_large_is_passed_over() -> None:
     """As VGG does with pictures of 32 pixels: its last map has one cell, and the pooling repeats it."""
     body = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 4, 1))

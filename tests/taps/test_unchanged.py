@@ -29,6 +29,7 @@ def state(network: nn.Module) -> dict[str, Any]:
         "buffers": [(name, written(one)) for name, one in network.named_buffers()],
         "modes": [(name, module.training) for name, module in network.named_modules()],
         "saved": list(network.state_dict()),
+        "temporary": [set(module._non_persistent_buffers_set) for module in network.modules()],
         "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in network.modules()],
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": pickle.dumps(np.random.get_state()),

@@ -83,6 +83,14 @@ def test_the_latest_pass_is_seen(network: Reused, pictures: Tensor) -> None:
     assert torch.equal(seen["relu#3"], by_hand(network, -pictures)["relu#3"])
 
 
+def test_a_pass_that_fails_leaves_nothing_of_the_one_before(network: Reused, pictures: Tensor) -> None:
+    with watching(network, ["first", "relu#3"]) as seen:
+        network(pictures)
+        with pytest.raises(RuntimeError):
+            network(torch.zeros(1, 7, 8, 8))
+        assert list(seen) == []
+
+
 def test_what_is_kept_can_be_less_than_a_copy(network: Reused, pictures: Tensor) -> None:
     with watching(network, ["relu#3", "head"], reading=lambda name, given: given.flatten(1).amax(1)) as seen:
         network(pictures)

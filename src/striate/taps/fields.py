@@ -167,8 +167,6 @@ def _by_rule(lines: np.ndarray, reached: np.ndarray, length: int) -> tuple[Exten
         return every
     lowest = seen.argmax(1)  # of the units that see a line, the first and the last
     highest = count - 1 - seen[:, ::-1].argmax(1)
-    if (highest - lowest + 1 != seen.sum(1)).any():
-        return every
     steps = np.arange(1, length + 1)[:, None]  # S, a row each; below, a column each line
     # `highest` begins at the line or before it, and the unit after it behind the line.
     least_p = (steps * highest - seen_lines).max(1)

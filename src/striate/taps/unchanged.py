@@ -32,8 +32,7 @@ def unchanged(network: nn.Module) -> Iterator[nn.Module]:
         stack.enter_context(_weights(bare))
         stack.enter_context(_modes(bare))
         stack.enter_context(uncompiled(network))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.inference_mode(False))  # also ends `no_grad`
         bare.eval()
         yield bare
 
