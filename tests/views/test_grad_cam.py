@@ -189,6 +189,17 @@ def test_tokens_and_channels_last_are_maps(form: str) -> None:
             assert torch.allclose(found.small[b, k], expected, atol=1e-6)
 
 
+def test_patches_above_which_only_the_class_token_counts_are_refused() -> None:
+    class ClassToken(Patches):
+        def upper(self, normed: Tensor) -> Tensor:
+            return super().upper(torch.cat([normed[:, :1]] * 13, dim=1))
+
+    network, pictures = made(ClassToken("class token")), noise(2, 3, 16, 12)
+    with pytest.raises(InputError, match=r"'norm'.*no score is made from.*take patches"):
+        grad_cam(network, pictures, layer="norm")
+    assert grad_cam(network, pictures).layer == "patches"
+
+
 def test_layers_that_cannot_be_are_refused_by_name() -> None:
     network, pictures = made(Modules()), noise(2, 3, 12, 12)
     with pytest.raises(InputError, match=r"conv3.*did you mean 'conv[12]'"):

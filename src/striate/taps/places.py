@@ -5,7 +5,8 @@ B pictures, C channels, H W rows and columns of a map, N tokens, D their width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,37 +62,51 @@ def find_places(network: nn.Module, pictures: Tensor, *, output: str | int | Non
     Raises InputError where the network gives no scores (`scores`).
     """
     picture = pictures[:1]
-    rows, columns = picture.shape[-2:]
     with unchanged(network) as bare:
-        layouts = Layouts(bare, (rows, columns))
-        places: list[Place] = []
-        latest: list[tuple[Tensor, Place]] = []
-
-        def look(name: str, module: nn.Module, given: Tensor) -> None:
-            if not given.is_floating_point() or given.ndim == 0:
-                return
-            if latest and latest[0][0] is given:  # a container gives what its last module gave
-                place = replace(latest[0][1], name=name, kind=type(module).__name__)
-            else:
-                layout, grid, extra = layouts.find(module, tuple(given.shape))
-                place = Place(
-                    name=name,
-                    kind=type(module).__name__,
-                    layout=layout,
-                    shape=tuple(given.shape[1:]) if grid is None else (_channels(layout, given), *grid),
-                    stride=None if grid is None else (rows / grid[0], columns / grid[1]),
-                    extra_tokens=extra,
-                )
-            places.append(place)
-            latest[:] = [(given, place)]
-
-        modules = {name: module for name, module in bare.named_modules() if name}
-        with torch.no_grad(), on_every_call(bare, modules, look):
+        with torch.no_grad(), finding_places(bare, picture) as places:
             classes = scores(bare, picture, output).shape[1]
-        latest.clear()
         if output is not None or any(place.extra_tokens for place in places):
             places = _read_by_scores(bare, picture, output, places)
         return _without_scores(bare, places, classes)
+
+
+@contextmanager
+def finding_places(network: nn.Module, pictures: Tensor) -> Iterator[list[Place]]:
+    """While this lasts, a forward pass of `pictures` (B, C, H, W) fills the list with the places that it comes to.
+
+    `network` is a bare one. All of the places say that they feed the head: `find_places` looks further.
+    """
+    rows, columns = pictures.shape[-2:]
+    layouts = Layouts(network, (rows, columns))
+    places: list[Place] = []
+    latest: list[tuple[Tensor, Place]] = []
+
+    def look(name: str, module: nn.Module, given: Tensor) -> None:
+        if not given.is_floating_point() or given.ndim == 0:
+            return
+        if latest and latest[0][0] is given:  # a container gives what its last module gave
+            place = replace(latest[0][1], name=name, kind=type(module).__name__)
+        else:
+            # Of one picture each, unless there are several windows or heads of each.
+            first = 1 if len(given) == len(pictures) else len(given) + 1
+            layout, grid, extra = layouts.find(module, (first, *given.shape[1:]))
+            place = Place(
+                name=name,
+                kind=type(module).__name__,
+                layout=layout,
+                shape=tuple(given.shape[1:]) if grid is None else (_channels(layout, given), *grid),
+                stride=None if grid is None else (rows / grid[0], columns / grid[1]),
+                extra_tokens=extra,
+            )
+        places.append(place)
+        latest[:] = [(given, place)]
+
+    modules = {name: module for name, module in network.named_modules() if name}
+    try:
+        with on_every_call(network, modules, look):
+            yield places
+    finally:
+        latest.clear()
 
 
 def place_named(places: Sequence[Place], name: str) -> Place:

@@ -99,7 +99,7 @@ VIEWS: dict[str, View] = {
         answers="which pattern in the picture the class answers to, sent back through rectified, transposed filters",
         needs="rectifiers (ReLU, ReLU6) as activations, and no others",
         cost="one forward and one backward pass",
-        misleads="only max-pooling ties it to the picture: in a network without, it is nearly the same for every picture",
+        misleads="only max-pooling ties it to the picture; without, it is nearly the same for every picture",
         paper="Zeiler, Fergus 2014 (arXiv:1311.2901), as a rule of ReLUs in Springenberg et al. 2015, figure 1",
     ),
     "grad-cam": View(

@@ -8,7 +8,8 @@ Legend: B pictures, K classes, D channels of the layer, h w its cells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from striate.errors import InputError
 from striate.taps.outputs import scores as scores_of
-from striate.taps.places import Place, as_maps, default_place, find_places, place_named
+from striate.taps.places import Place, as_maps, default_place, find_places, finding_places, place_named
 from striate.taps.unchanged import unchanged
 from striate.taps.watching import watching
 from striate.views.backward import in_parts, pictures_at_once, score_gradients, strongest
@@ -113,13 +114,21 @@ def _class_activation(
     require_pictures(pictures)
     small, meant, given = [], [], []
     with unchanged(network) as bare:
-        place = _spatial_place(bare, pictures, layer, output)
+        place = None
+        if layer is None:
+            place = default_place(bare, find_places(bare, _copy(pictures[:1]), output=output))
+        watched = str(layer) if place is None else place.name
         for rows, asked in in_parts(pictures, classes, MORE_AT_ONCE * pictures_at_once(pictures)):
-            with watching(bare, [place.name], keep_graph=True) as seen:
-                scores = scores_of(bare, pictures[rows].detach().clone(), output)
-                chosen = as_classes(asked, scores)
-                at = seen[place.name]
-                gradients = list(score_gradients(scores, chosen, at))
+            part = _copy(pictures[rows])
+            with ExitStack() as stack:
+                seen = stack.enter_context(watching(bare, [watched], keep_graph=True))
+                # A layer that is named is looked at in the same pass that finds it.
+                found = [] if place else stack.enter_context(finding_places(bare, part))
+                scores = scores_of(bare, part, output)
+            place = place or _spatial_place(bare, part, found, watched, output)
+            chosen = as_classes(asked, scores)
+            at = seen[place.name]
+            gradients = list(score_gradients(scores, chosen, at))
             activations = as_maps(place, at.detach())
             maps = [_weighted(weigh, activations, as_maps(place, one)) for one in gradients]
             small.append(torch.stack(maps, dim=1).float().cpu())
@@ -128,7 +137,7 @@ def _class_activation(
     cells = torch.cat(small)
     return Maps(
         method=method,
-        layer=place.name,
+        layer=watched,
         values=at_picture_size(cells, (pictures.shape[2], pictures.shape[3])),
         small=cells,
         classes=torch.cat(meant),
@@ -142,11 +151,19 @@ def _weighted(weigh: Weigh, activations: Tensor, gradients: Tensor) -> Tensor:
     return torch.einsum("bd,bdhw->bhw", weights, activations).clamp(min=0)
 
 
-def _spatial_place(network: nn.Module, pictures: Tensor, layer: str | None, output: str | int | None) -> Place:
-    places = find_places(network, pictures[:1].detach().clone(), output=output)
-    if layer is None:
-        return default_place(network, places)
+def _copy(pictures: Tensor) -> Tensor:
+    """The network may write into what it is given."""
+    return pictures.detach().clone()
+
+
+def _spatial_place(
+    network: nn.Module, pictures: Tensor, places: Sequence[Place], layer: str, output: str | int | None
+) -> Place:
+    """The place of this name. Raises InputError where it has no map, or one that the scores are not made from."""
     place = place_named(places, layer)
+    if place.extra_tokens:  # then the patches may count for nothing above it
+        places = find_places(network, _copy(pictures[:1]), output=output)
+        place = place_named(places, layer)
     if not place.spatial:
         having = [one.name for one in places if one.spatial]
         shown = ", ".join(having[-SHOWN:]) or "none"
