@@ -32,7 +32,7 @@ Fill = float | str | Tensor
 MEAN = "mean"
 INCREMENTAL = "incremental"
 # Places at once: as many as keep a processor's arithmetic busy, and no more pixels than fit into its caches and memory.
-MOST_PLACES = 64
+MOST_PLACES = 36
 PIXELS_AT_ONCE = 64 * 224 * 224
 FORMATS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 # Of less of the arithmetic before the first layer that needs whole maps, patches are not worth their while.
