@@ -39,49 +39,38 @@ class PatchTensor(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """What the operation gives: more patches, or plain tensors."""
-        tensors: dict[int, PatchTensor] = {}
+        """What the operation gives: more patches, or plain tensors. One in place changes what its tensor holds."""
+        kwargs = kwargs or {}
+        tensors: list[PatchTensor] = []
 
         def held(tensor: PatchTensor) -> Held:
-            tensors[id(tensor.held)] = tensor
+            tensors.append(tensor)
             return tensor.held
 
-        held_args, held_kwargs = pytree.tree_map_only(PatchTensor, held, (args, kwargs or {}))
+        held_args, held_kwargs = pytree.tree_map_only(PatchTensor, held, (args, kwargs))
         local = LOCAL.get(func._schema.name)
         found = local(func, held_args, held_kwargs) if local is not None else None
         if found is None:
-            return _of_whole_maps(func, args, kwargs or {})
-        one = next(iter(tensors.values()))
+            whole_args, whole_kwargs = pytree.tree_map_only(PatchTensor, _whole_maps, (args, kwargs))
+            return func(*whole_args, **whole_kwargs)
 
         def wrapped(result: Held) -> PatchTensor:
-            # In place, the network goes on with the tensor that it has.
-            known = tensors.get(id(result)) if func._schema.name.endswith("_") else None
-            return PatchTensor(result, result.shape, one.dtype, one.device) if known is None else known
+            return PatchTensor(result, result.shape, tensors[0].dtype, tensors[0].device)
 
         return pytree.tree_map_only(Held, wrapped, found)
 
 
-def _of_whole_maps(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Give the operation whole maps; what it gives is plain."""
-    given: list[tuple[Tensor, PatchTensor]] = []
-
-    def plain(tensor: PatchTensor) -> Tensor:
-        held = tensor.held
-        if not held.whole:
-            held.work.needs_whole_maps()
-        if not held.given:
-            # From here on this memory is the tensor's, for others may see it through a view.
-            maps = held.wholly().to(tensor.dtype).contiguous()
-            held.made = maps.clone() if maps is held.made and not held.own else maps
-            held.rows, held.columns = spans.whole(held.rows), spans.whole(held.columns)
-            held.clean_made, held.own, held.given = None, False, True
-        given.append((held.patch, tensor))
-        return held.patch
-
-    args, kwargs = pytree.tree_map_only(PatchTensor, plain, (args, kwargs))
-    found = func(*args, **kwargs)
-    # An operation in place gives back what it was given.
-    return next((tensor for whole, tensor in given if whole is found), found)
+def _whole_maps(tensor: PatchTensor) -> Tensor:
+    """The maps as a plain tensor. From here on its memory is the tensor's own, for others may see it through a view."""
+    held = tensor.held
+    if not held.whole:
+        held.work.needs_whole_maps()
+    if not held.given:
+        maps = held.wholly().to(tensor.dtype).contiguous()
+        held.made = maps.clone() if maps is held.made and not held.own else maps
+        held.rows, held.columns = spans.whole(held.rows), spans.whole(held.columns)
+        held.clean_made, held.own, held.given = None, False, True
+    return held.patch
 
 
 def patches_of(
