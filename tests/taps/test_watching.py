@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hard_networks import Reused
 from striate.errors import InputError
+from striate.taps.unchanged import unchanged
 from striate.taps.watching import stopping_at, watching
 
 
@@ -176,13 +178,29 @@ def test_compiled_and_parallel_networks_are_looked_into(network: Reused, picture
     assert torch.equal(seen["second"], expected["second"])
 
 
+def test_networks_that_are_trained_by_several_processes_are_looked_into(network: Reused, pictures: Tensor) -> None:
+    expected = by_hand(network, pictures)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(network)
+        with unchanged(wrapped) as bare, watching(wrapped, ["relu#3"]) as seen:
+            assert bare is network
+            wrapped.module(pictures)
+        with stopping_at(wrapped, "second") as run:
+            second = run(pictures)
+    finally:
+        dist.destroy_process_group()
+    assert torch.equal(seen["relu#3"], expected["relu#3"])
+    assert torch.equal(second, expected["second"])
+
+
 def test_a_thousand_looks_leave_memory_and_hooks_flat(network: Reused, pictures: Tensor) -> None:
     import gc
     import sys
 
     def looks(times: int) -> None:
         for _ in range(times):
-            with watching(network, ["first", "relu#3"], keep_graph=True) as seen:
+            with unchanged(network), watching(network, ["first", "relu#3"], keep_graph=True) as seen:
                 answered = network(pictures)
             torch.autograd.grad(answered.sum(), list(seen.values()))
             with stopping_at(network, "second") as run:
