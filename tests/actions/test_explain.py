@@ -145,6 +145,11 @@ def test_a_mistake_shows_both_classes_and_the_nearest_that_were_learned_from(run
         nearest = sorted(cosines, key=lambda picture: -cosines[picture])[:4]
         assert [one.name for one in found.nearest[name]] == nearest
         assert [one.similarity for one in found.nearest[name]] == pytest.approx([cosines[one] for one in nearest])
+    like_answer, like_label = (found.nearest[name][0].similarity for name in (answer, label))
+    nearer, farther = (answer, label) if like_answer > like_label else (label, answer)
+    most, least = max(like_answer, like_label), min(like_answer, like_label)
+    assert f"nearer to a training picture of {nearer} than to any of {farther}" in found.reasons[1]
+    assert f"similarity {most:.2f} against {least:.2f}" in found.reasons[1]
     page = found.page.read_text()
     assert "Why it may have gone wrong" in page
     assert page.count(found.nearest[label][0].name) >= 1

@@ -32,6 +32,7 @@ def method(name: str, classes: tuple[str, ...], **changes: Any) -> Method:
         "cost": "one pass and back",
         "paper": "Somebody 2017",
         "layer": "features.12",
+        "settings": "steps 24",
         "seconds": 0.41,
         "is_signed": False,
         "drawn": tuple(Drawn(class_name=one, over=drawing(), alone=drawing()) for one in classes),

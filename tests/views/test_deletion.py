@@ -90,12 +90,12 @@ def test_a_map_that_marks_the_one_pixel_that_counts() -> None:
     assert worst.probabilities.tolist() == pytest.approx([*[sure] * 8, unsure])
 
 
-def test_insertion_begins_with_the_blurred_picture_and_ends_with_the_picture() -> None:
-    picture = drawn(5, 1, 45, 45)
-    network = linear(6, 1, 45, 45, 3)
-    curve = insertion(network, picture, drawn(7, 45, 45), steps=4)
-    deviation = 45 * 5 / 224
-    places = torch.arange(45, dtype=torch.float64)
+@pytest.mark.parametrize(("side", "deviation"), [(45, 45 * 5 / 224), (12, 1.0)])
+def test_insertion_begins_with_the_blurred_picture_and_ends_with_the_picture(side: int, deviation: float) -> None:
+    picture = drawn(5, 1, side, side)
+    network = linear(6, 1, side, side, 3)
+    curve = insertion(network, picture, drawn(7, side, side), steps=4)
+    places = torch.arange(side, dtype=torch.float64)
     kernel = torch.exp(-((places[:, None] - places) ** 2) / (2 * deviation**2))
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
     soft = torch.stack([kernel @ one.double() @ kernel.T for one in picture]).float()

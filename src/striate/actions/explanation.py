@@ -43,12 +43,13 @@ TITLES = {
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mapped:
     """What one method said: `values` (K, H, W) float32, larger is more important; the `layer` that it looked at, where
-    it looks at one; how the map of the first class `fared`."""
+    it looks at one; the `settings` that it was asked with; how the map of the first class `fared`."""
 
     method: str
     values: np.ndarray
     layer: str | None
     seconds: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
     fared: Fared | None = None
 
 
@@ -160,7 +161,8 @@ class Details:
 
 
 def _plain(one: Mapped) -> dict[str, Any]:
-    told: dict[str, Any] = {"method": one.method, "layer": one.layer, "seconds": round(one.seconds, 3)}
+    told: dict[str, Any] = {"method": one.method, "layer": one.layer, "settings": dict(one.settings)}
+    told["seconds"] = round(one.seconds, 3)
     if one.fared is not None:
         told["deletion"], told["random_deletion"] = one.fared.deletion, list(one.fared.random_deletion)
         told["insertion"], told["random_insertion"] = one.fared.insertion, list(one.fared.random_insertion)
@@ -212,6 +214,7 @@ def _method(found: Explanation, one: Mapped, files: dict[str, bytes], told: dict
         answers=view.answers,
         misleads=view.misleads,
         cost=view.cost,
+        settings=", ".join(f"{name} {value}" for name, value in one.settings.items()),
         paper=view.paper,
         layer=one.layer,
         seconds=one.seconds,

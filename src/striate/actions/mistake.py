@@ -200,9 +200,10 @@ def reasons_for(
     ]
     of_answer, of_label = near.get(answer, ()), near.get(label, ())
     if of_answer and of_label:
-        best, other = of_answer[0].similarity, of_label[0].similarity
-        figures = f"similarity {best:.2f} against {other:.2f}"
-        if best > other:
+        like_answer, like_label = of_answer[0].similarity, of_label[0].similarity
+        most, least = sorted((like_answer, like_label), reverse=True)
+        figures = f"similarity {most:.2f} against {least:.2f}"
+        if like_answer > like_label:
             said.append(
                 f"in what the last layer sees it lies nearer to a training picture of {answer} than to any of {label} "
                 f"({figures}): to this network it looks like {answer}"

@@ -52,7 +52,8 @@ class Fared:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A way of making maps, and what it made: one `Drawn` for each class of the page. `fared` is of the first class."""
+    """A way of making maps, and what it made: one `Drawn` for each class of the page. `fared` is of the first class.
+    settings: what it was asked with, in words."""
 
     name: str
     title: str
@@ -61,6 +62,7 @@ class Method:
     cost: str
     paper: str
     layer: str | None
+    settings: str
     seconds: float
     is_signed: bool
     drawn: tuple[Drawn, ...]

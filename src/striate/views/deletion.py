@@ -28,6 +28,7 @@ from striate.views.maps import as_classes
 Fill = float | Tensor | str  # "blurred"
 
 BLUR = 5 / 224  # deviation, as a share of the shorter side: the 5 pixels of the authors
+LEAST_BLUR = 1.0  # pixels; with less, small pictures would stay as they are, and every insertion look the same
 PURPOSE = 0xDE1E7E  # of the draws that order pixels of equal importance
 VALUES_AT_ONCE = 2_400_000  # of pictures that go through the network together: 16 of 224x224x3
 
@@ -142,7 +143,7 @@ def _filled(picture: Tensor, fill: Fill) -> Tensor:
 
 def softened(picture: Tensor) -> Tensor:
     """The picture (C, H, W) without its details: what insertion begins with."""
-    return blurred(picture, BLUR * min(picture.shape[1:]))
+    return blurred(picture, max(LEAST_BLUR, BLUR * min(picture.shape[1:])))
 
 
 def fractions(steps: int) -> Tensor:
