@@ -118,8 +118,6 @@ def _by_name(
     trained = trained_network(name, weights=weights, size=size, channels=channels)
     if spec is None:
         spec = _spec_of(trained, name)
-    taken = (spec.height, spec.width)
-    require(taken == trained.size, f"{name} cannot take pictures of {_times(taken)} pixels, but {_times(trained.size)}")
     task = _task(class_names, trained.num_outputs, trained.class_names, str(weights or name))
     return Model(trained.network.to(place), spec, task, place)
 
@@ -202,7 +200,3 @@ def _task(
         return Classification(names)
     except InputError as error:
         raise InputError(f"{told}: {error}") from error
-
-
-def _times(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"

@@ -215,7 +215,7 @@ def build(
             else:
                 network, notes = _from_state(found, num_outputs, channels, taken, arguments, state, str(weights))
             notes += _fit(found, network, channels, taken, has_weights=True)
-            _try(found, network, channels, taken, num_outputs)
+            try_once(found, network, channels, taken, num_outputs)
     own = found.own_input()
     defaults = None
     if (pretrained or weights is not None) and own is not None:
@@ -242,7 +242,7 @@ def _of_random_weights(
             first = channels if found.takes_channels else 3
             network = found.build(num_outputs=num_outputs, channels=first, size=size, arguments=arguments)
             notes = _fit(found, network, channels, size, has_weights=False)
-            _try(found, network, channels, size, num_outputs)
+            try_once(found, network, channels, size, num_outputs)
         except IMPOSSIBLE as error:
             if isinstance(found, OwnNetwork) and not arguments:
                 raise  # ours take every size: this is a defect
@@ -290,7 +290,7 @@ def _fit(found: Found, network: nn.Module, channels: int, size: tuple[int, int],
     return [note for note in notes if note is not None]
 
 
-def _try(found: Found, network: nn.Module, channels: int, size: tuple[int, int], num_outputs: int) -> None:
+def try_once(found: Found, network: nn.Module, channels: int, size: tuple[int, int], num_outputs: int) -> None:
     """One picture in evaluation mode, and the shapes of two in training mode. Raises one of `IMPOSSIBLE`."""
     if isinstance(found, OwnNetwork):
         return  # made for every size, which the contract tests hold them to; torch's meta kernels cost a second to load

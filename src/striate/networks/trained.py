@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.errors import InputError, require
-from striate.networks.build import IMPOSSIBLE, Found, build, find
+from striate.networks.build import IMPOSSIBLE, Found, find, try_once
 from striate.networks.built import InputDefaults
 from striate.networks.heads import find_head
 from striate.networks.sketch import sketching
-from striate.networks.stems import first_convolution
-from striate.networks.weights import read_weights
+from striate.networks.stems import first_convolution, fit_channels
+from striate.networks.weights import AUXILIARY, load_into, read_weights
 
 SOME_CLASSES = 1000  # of a sketch, of which only names and other shapes are asked
 
@@ -66,42 +66,81 @@ def trained_network(
             )
         size = own.size
     names: tuple[str, ...] | None = None
-    if weights is None:
-        names = found.published_classes()
-        require(
-            bool(names),
-            f"there are no published weights of {name} that answer with classes; name a file of weights with --weights",
-        )
-        outputs, colours = len(names), 3
-    else:
-        outputs, colours = _told_by(found, name, weights, size, channels)
-    channels = channels or colours
-    built = build(
-        name,
+    with torch.random.fork_rng(devices=[]):
+        if weights is None:
+            names = found.published_classes()
+            require(
+                bool(names),
+                f"there are no published weights of {name} that answer with classes; name a file of weights with "
+                "--weights",
+            )
+            network, notes = _published(found, name, len(names), size, cache)
+            outputs, colours = len(names), 3
+        else:
+            state = read_weights(weights)
+            head, outputs, colours = _told_by(found, name, weights, state, size, channels)
+            network = _made(found, name, outputs, size, colours)
+            notes = load_into(network, found.adapted(network, state), head, str(weights), AUXILIARY)
+        channels = channels or colours
+        fitted = fit_channels(network, channels, has_weights=True)
+        if own is None or size != own.size:
+            try:
+                try_once(found, network, channels, size, outputs)
+            except IMPOSSIBLE as error:
+                raise _impossible(name, size, error) from error
+    return TrainedNetwork(
+        network=network.eval(),
         num_outputs=outputs,
         channels=channels,
         size=size,
-        pretrained=weights is None,
-        weights=weights,
-        arguments={},
-        seed=0,
-        cache=cache,
-    )
-    return TrainedNetwork(
-        network=built.network.eval(),
-        num_outputs=outputs,
-        channels=channels,
-        size=built.size,
         own_input=None if own is None else own.for_channels(channels),
         class_names=names,
-        notes=built.notes,
+        notes=(*notes, *([] if fitted is None else [fitted])),
     )
 
 
-def _told_by(found: Found, name: str, weights: Path, size: tuple[int, int], channels: int | None) -> tuple[int, int]:
-    """Outputs and input channels of the network whose weights these are."""
-    state = read_weights(weights)
-    sketch = _sketch(found, name, size, channels or 3)
+def _published(
+    found: Found, name: str, outputs: int, size: tuple[int, int], cache: Path | None
+) -> tuple[nn.Module, list[str]]:
+    try:
+        return found.published(num_outputs=outputs, channels=3, size=size, arguments={}, cache=cache)
+    except IMPOSSIBLE as error:
+        raise _impossible(name, size, error) from error
+
+
+def _made(found: Found, name: str, outputs: int, size: tuple[int, int], channels: int) -> nn.Module:
+    """The network as its makers wrote it, for so many channels, with random weights.
+
+    Unlike one that is to be trained its stem is not fitted to small pictures: its weights are those of the stem it has.
+    """
+    try:
+        first = channels if found.takes_channels else 3
+        network = found.build(num_outputs=outputs, channels=first, size=size, arguments={})
+    except IMPOSSIBLE as error:
+        raise _impossible(name, size, error) from error
+    fit_channels(network, channels, has_weights=False)
+    return network
+
+
+def _impossible(name: str, size: tuple[int, int], error: Exception) -> InputError:
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return InputError(f"{name} cannot take pictures of {size[0]}x{size[1]} pixels: {why}")
+
+
+def _told_by(
+    found: Found,
+    name: str,
+    weights: Path,
+    state: dict[str, Tensor],
+    size: tuple[int, int],
+    channels: int | None,
+) -> tuple[str, int, int]:
+    """The last layer of the network whose weights these are, its outputs, and the channels of its input."""
+    try:
+        with sketching():
+            sketch = found.build(num_outputs=SOME_CLASSES, channels=channels or 3, size=size, arguments={})
+    except IMPOSSIBLE:  # its making needs values, or the size cannot be, which is then said
+        sketch = _made(found, name, SOME_CLASSES, size, channels or 3)
     state = found.adapted(sketch, state)
     head, own = find_head(sketch).name, sketch.state_dict()
     # A last layer that is missing, or is another network's, would be left with random weights, as for a training.
@@ -115,25 +154,6 @@ def _told_by(found: Found, name: str, weights: Path, size: tuple[int, int], chan
     stem = first_convolution(sketch)
     first = None if stem is None else state.get(f"{stem[0]}.weight")
     # A stem of groups, or none: then its input is as the network was built.
-    colours = int(first.shape[1]) if first is not None and first.dim() == 4 and first.shape[1] in (1, 3) else 3
-    return int(state[f"{head}.weight"].shape[0]), colours
-
-
-def _sketch(found: Found, name: str, size: tuple[int, int], channels: int) -> nn.Module:
-    """The network with shapes alone, or with random weights where its making needs values."""
-
-    def made() -> nn.Module:
-        first = channels if found.takes_channels else 3
-        return found.build(num_outputs=SOME_CLASSES, channels=first, size=size, arguments={})
-
-    try:
-        with sketching():
-            return made()
-    except IMPOSSIBLE:
-        pass  # values are needed, or the size cannot be: the next will tell
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return made()
-    except IMPOSSIBLE as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{name} cannot take pictures of {size[0]}x{size[1]} pixels: {why}") from error
+    told = first is not None and first.dim() == 4 and first.shape[1] in (1, 3)
+    colours = int(first.shape[1]) if first is not None and told else channels or 3
+    return head, int(state[f"{head}.weight"].shape[0]), colours
