@@ -15,11 +15,13 @@ from torch import nn
 
 import striate
 from striate.actions.look import list_layers
+from striate.actions.look_cells import cut
 from striate.data.samples import TEST
 from striate.data.splits import assign_splits
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.observer import Observer
+from striate.taps.fields import Fields
 
 LAYERS = ["features.0", "features.7"]
 
@@ -243,3 +245,19 @@ def test_a_deconvnet_without_max_pooling_is_said_to_show_little(pictures: Path) 
     assert any("no layer of max-pooling" in note for note in found.notes)
     assert found.page is not None
     assert "what counts in them" in found.page.read_text()
+
+
+def test_patches_are_cut_to_the_field_and_keep_their_place_at_the_border() -> None:
+    """Fields of 3 pixels at a stride of 2 and a padding of 1: the first is cut off by the border, the last is not."""
+    fields = Fields(rows=((0, 2), (1, 4), (3, 6)), columns=((0, 2), (1, 4), (3, 5)))
+    picture = np.arange(30, dtype=np.uint8).reshape(6, 5, 1)
+    whole = cut(picture, fields, (1, 1))
+    assert whole.shape == (3, 3, 4)
+    assert (whole[..., 0] == picture[1:4, 1:4, 0]).all()
+    assert (whole[..., 3] == 255).all()
+    corner = cut(picture, fields, (0, 0))
+    assert (corner[1:, 1:, 0] == picture[:2, :2, 0]).all()
+    assert corner[..., 3].tolist() == [[0, 0, 0], [0, 255, 255], [0, 255, 255]]
+    far = cut(picture, fields, (2, 2))
+    assert (far[:, :2, 0] == picture[3:6, 3:5, 0]).all()
+    assert far[..., 3].tolist() == [[255, 255, 0]] * 3
