@@ -145,7 +145,7 @@ def test_a_damaged_file_is_said_and_made_anew(cache: Path, damage: str) -> None:
     for path in (cache / "looks").iterdir():
         content = bytearray(path.read_bytes())
         if damage == "flip":
-            content[len(content) // 2] ^= 1
+            content[-3] ^= 1  # a number, not the header
         path.write_bytes({"cut": content[:-9], "flip": content, "empty": b""}[damage])
     again = look(net, pictures, observer=told)
     assert pictures.passes == 2
