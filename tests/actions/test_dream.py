@@ -169,3 +169,19 @@ def test_dreams_stand_row_by_row_on_white_large_enough_to_see() -> None:
     large = np.zeros((1, 300, 200, 1), np.uint8)
     assert sheet(large).shape == (300, 200, 1)
     assert png([sheet(large)]).startswith(b"\x89PNG")
+
+
+def test_a_dead_unit_is_said_to_be_one() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+    with torch.no_grad():
+        network[0].weight.fill_(1.0)
+        network[0].bias.copy_(torch.tensor([-100.0, 0.0]))
+    spec = striate.InputSpec(channels=1, height=8, width=8, mean=(0.5,), deviation=(0.25,))
+    warned: list[str] = []
+
+    class Warned(striate.Observer):
+        def warn(self, text: str) -> None:
+            warned.append(text)
+
+    striate.dream(network, input_spec=spec, layer="1", unit=[0, 1], steps=30, observer=Warned())
+    assert warned == ["1 unit 0: nothing was found that raises it above what noise gives; it may be dead"]

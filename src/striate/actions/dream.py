@@ -134,7 +134,11 @@ def dream(
             made.append(_from_picture(one, picture, indices[0], layer, size, settings, watch, observer))
     write_atomically(place, png([sheet(_pixels(dreams)) for dreams in made]))
     dreams = made[-1]
-    return Dreamt(dreams=dreams, names=_names(dreams, model.class_names), place=place, epochs=epochs)
+    names = _names(dreams, model.class_names)
+    for name, deviations in zip(names, dreams.deviations.tolist(), strict=True):
+        if deviations <= 0:
+            observer.warn(f"{name}: nothing was found that raises it above what noise gives; it may be dead")
+    return Dreamt(dreams=dreams, names=names, place=place, epochs=epochs)
 
 
 # -- what is meant ------------------------------------------------------------------------------
