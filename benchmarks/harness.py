@@ -105,11 +105,13 @@ def carry_out(
     compared: page.Compared | None,
     facts: Sequence[str] = (),
     program: str | None = None,
+    peers: bool = True,
 ) -> int:
     """Measure, judge, print, and record under `name`; the exit status: 1 where a contender failed.
 
     compared: the last column; None where rates and times are not what is compared. facts: sentences that go with the
     table. program: whose record it is, where its name differs.
+    peers: whether their versions belong to the record; else no environment of theirs is needed.
     A run with --quick, --only or other rounds is printed and not recorded.
     """
     chosen = [one for one in contenders if not given.only or any(word in one.name for word in given.only)]
@@ -120,7 +122,7 @@ def carry_out(
         "commit": commit(),
         "command": f"make bench NAME={program or name}",
         "load_before": LOAD_BEFORE,
-        **origin(),
+        **origin(peers),
         "contenders": [
             {"name": one.name, "way": one.way, "note": one.note, "rounds": rounds[one.name]} for one in chosen
         ],
@@ -179,12 +181,14 @@ def measure_in_turn(
     return rounds, failures, stopped
 
 
-def origin() -> dict[str, Any]:
-    """The machine, and the versions of Striate's environment and of the peers'."""
+def origin(peers: bool = True) -> dict[str, Any]:
+    """The machine, and the versions of Striate's environment and, unless they take no part, of the peers'."""
     from striate.machine.description import describe_machine, versions
     from striate.machine.threads import usable_cores
 
-    found: dict[str, Any] = {"machine": describe_machine("cpu", usable_cores()), "versions": versions()}
+    found: dict[str, Any] = {"machine": describe_machine("cpu", usable_cores()), "versions": versions(), "peers": {}}
+    if not peers:
+        return found
     names = [line.partition("==")[0] for line in (PROGRAMS / "peers.txt").read_text().split() if "==" in line]
     asked = f"import importlib.metadata as m, json; print(json.dumps({{name: m.version(name) for name in {names!r}}}))"
     done = subprocess.run([peers_python(), "-c", asked], check=True, capture_output=True, text=True)

@@ -64,10 +64,11 @@ def section(record: Mapping[str, Any]) -> list[str]:
     machine = record["machine"]
     known = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     peers = ", ".join(f"{name} {number}" for name, number in record["peers"].items())
+    beside = f" Peers: {peers}." if peers else ""
     lines += [
         "",
         f"`{record['command']}`, {record['date']}, commit {record['commit'] or '–'}; {machine['processor']}, threads "
-        f"{machine['threads']}, {machine['system']}, load before {record['load_before']}. {known}. Peers: {peers}.",
+        f"{machine['threads']}, {machine['system']}, load before {record['load_before']}. {known}.{beside}",
     ]
     return lines
 

@@ -1,4 +1,4 @@
-"""The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, parts of others.
+"""The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, looking-inside.md.
 
     python docs/make_pages.py
 
@@ -21,7 +21,12 @@ NOTE = "<!-- Written by `python docs/make_pages.py` from the code; changes by ha
 
 def pages() -> dict[str, str]:
     """The text of each page by its file name."""
-    return {"recipe.md": recipe_page(), "commands.md": commands_page(), "defaults.md": defaults_page()}
+    return {
+        "recipe.md": recipe_page(),
+        "commands.md": commands_page(),
+        "defaults.md": defaults_page(),
+        "looking-inside.md": inside_page(),
+    }
 
 
 def recipe_page() -> str:
@@ -270,6 +275,93 @@ def _examples(facts: Any) -> list[tuple[str, Any]]:
         ("photographs, 60 a class", of(100, 2, 400, False)),
         ("photographs, 1,000 a class", of(8_500, 10, 500, False)),
     ]
+
+
+# Group of `VIEWS` -> its heading, and what a reader should know of all of them.
+GROUPS = {
+    "map": (
+        "Why this answer?",
+        "A map says for each pixel how much it has to do with the score of a class. `striate explain` makes them all; "
+        "in Python each is a function `(network, pictures, classes) -> Maps`. In the pictures, from left to right: a "
+        "photograph, its map by EfficientNet-Lite0, its map by SqueezeNet; then another photograph and its two. Each "
+        "map is for the class that the network answered; bright is important, and where a map has signs, orange is "
+        "for the class and blue against it.",
+    ),
+    "network": (
+        "What was learned?",
+        "Views of the network itself, or of what it makes of a whole data set.",
+    ),
+    "dream": (
+        "Pictures made for a network",
+        "What excites a unit, a channel, a layer or a class most, found by changing a picture until it does.",
+    ),
+    "trust": (
+        "Can the maps be believed?",
+        "A map is a claim about the network, and some maps that look right show the picture and not the network. These "
+        "put the claim to the test; what the maps of truly trained networks reached is on the page of measurements: "
+        "[do the maps tell the truth?](benchmarks.md#do-the-maps-tell-the-truth)",
+    ),
+}
+
+
+def inside_page() -> str:
+    """Every view of the table, with the picture of it that `make_inside.py` made, where it makes one."""
+    from striate.views import VIEWS
+
+    lines = [
+        NOTE,
+        "# Looking inside",
+        "",
+        "What a network has learned, and why it answered so. Everything here works on a run of Striate's, on networks "
+        "of torchvision's and timm's, and on a `torch.nn.Module` of your own that takes pictures and gives scores "
+        "(where it gives a dictionary or a tuple, `output` says which), and changes nothing of it: afterwards "
+        "weights, gradients, modes, random states and hooks are bit for bit what they were. Where a view cannot be "
+        "right for a network, it says so and stops.",
+        "",
+        "Each view has a row: the question that it answers, what it needs, what it costs, and when it misleads. The "
+        "rows are read off `striate.views.VIEWS`; the pictures are of two networks with their ImageNet weights on "
+        "of Caltech-101 (Fei-Fei, Fergus, Perona 2004, CC BY 4.0), made by `python docs/make_inside.py`.",
+        "",
+        "```sh",
+        "striate explain runs/photos-1 new.jpg",
+        "striate look runs/photos-1 --data photos/",
+        "```",
+        "",
+    ]
+    for group, (heading, text) in GROUPS.items():
+        rows = {name: view for name, view in VIEWS.items() if view.group == group}
+        if not rows:
+            continue
+        lines += [f"## {heading}", "", text, ""]
+        for name, view in rows.items():
+            lines += [f"### {name}", "", f"Tells {view.answers}.", ""]
+            picture, paper = f"images/inside/{_file_name(name)}", _paper(view.paper)
+            lines += [line for end in ("jpg", "png", "svg") for line in _picture(f"{picture}.{end}", view.answers)]
+            lines += [
+                "| needs | costs | when it misleads | paper |",
+                "|---|---|---|---|",
+                "| "
+                + " | ".join([_cell(view.needs) or "nothing", *map(_cell, (view.cost, view.misleads)), paper])
+                + " |",
+                "",
+                f"In Python: `{view.module}.{view.function}`.",
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def _file_name(name: str) -> str:
+    """The file of a view's picture, without its ending: "grad-cam++" would be read as an encoded space."""
+    return name.replace("+", "-plus")
+
+
+def _picture(file: str, text: str) -> list[str]:
+    return [f"![{text}]({file}){{ .inside }}", ""] if (DOCS / file).is_file() else []
+
+
+def _paper(text: str) -> str:
+    """With links to arXiv."""
+    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", _cell(text))
 
 
 def _paragraphs(docstring: str) -> list[str]:

@@ -25,6 +25,7 @@ from striate.cli.flags import Parser
 from striate.cli.main import COMMANDS
 from striate.training.recipe import AugmentSettings, OptimizerSettings, Recipe, ScheduleSettings
 from striate.training.settings import describe, kinds
+from striate.views import VIEWS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -52,6 +53,26 @@ def test_the_pages_that_are_read_off_the_code_are_up_to_date() -> None:
     written = program(DOCS / "make_pages.py").pages()
     stale = [name for name, text in written.items() if (DOCS / name).read_text(encoding="utf-8") != text]
     assert stale == [], "run: python docs/make_pages.py"
+
+
+def test_the_pictures_of_the_views_are_small_and_each_is_shown() -> None:
+    pictures = list((DOCS / "images" / "inside").iterdir())
+    assert pictures
+    assert sum(picture.stat().st_size for picture in pictures) < 1_000_000
+    shown = (DOCS / "looking-inside.md").read_text(encoding="utf-8") + (REPOSITORY / "README.md").read_text(
+        encoding="utf-8"
+    )
+    assert [picture.name for picture in pictures if f"images/inside/{picture.name})" not in shown] == []
+
+
+def test_every_view_has_its_row() -> None:
+    text = (DOCS / "looking-inside.md").read_text(encoding="utf-8")
+    for name, view in VIEWS.items():
+        part = text.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+        assert f"Tells {view.answers}." in part
+        cells = next(line for line in part.splitlines() if line.startswith("| ") and view.cost in line)
+        assert view.misleads in cells
+        assert f"`{view.module}.{view.function}`" in part
 
 
 def test_the_page_of_results_is_what_the_records_say() -> None:

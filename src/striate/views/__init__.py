@@ -232,7 +232,7 @@ VIEWS: dict[str, View] = {
         group="network",
         answers="which pictures of a data set the network finds alike",
         needs="a data set; something before the layer that gives the scores",
-        cost="1 pass a picture; t-SNE on top of it: 1 s for 500 pictures, 20 s for 5,000",
+        cost="1 pass a picture; t-SNE on top of it takes seconds for some hundreds of pictures",
         misleads="two dimensions cannot hold the neighbourhoods of hundreds; in t-SNE the sizes of groups and the "
         "distances between them mean nothing, and another seed gives another picture",
         paper="van der Maaten and Hinton 2008 (t-SNE); Pearson 1901 (PCA)",
