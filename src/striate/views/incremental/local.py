@@ -19,7 +19,7 @@ from striate.views.incremental.spans import Span, Window
 from striate.views.incremental.windows import Margins
 
 aten = torch.ops.aten
-Arguments = tuple[Any, ...]
+Arguments = Sequence[Any]
 Operation = Callable[[Any, Arguments, dict[str, Any]], Any]
 
 # A patch of so much of its map is about as dear as the whole map.

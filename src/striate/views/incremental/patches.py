@@ -8,12 +8,11 @@ Any other operation gets whole maps, plain tensors, and what comes of them is pl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from striate.views.incremental import spans
 from striate.views.incremental.held import Held
@@ -47,17 +46,25 @@ class PatchTensor(Tensor):
             tensors.append(tensor)
             return tensor.held
 
-        held_args, held_kwargs = pytree.tree_map_only(PatchTensor, held, (args, kwargs))
+        held_args, held_kwargs = _with(PatchTensor, held, args), _with(PatchTensor, held, kwargs)
         local = LOCAL.get(func._schema.name)
         found = local(func, held_args, held_kwargs) if local is not None else None
         if found is None:
-            whole_args, whole_kwargs = pytree.tree_map_only(PatchTensor, _whole_maps, (args, kwargs))
-            return func(*whole_args, **whole_kwargs)
+            return func(*_with(PatchTensor, _whole_maps, args), **_with(PatchTensor, _whole_maps, kwargs))
 
         def wrapped(result: Held) -> PatchTensor:
             return PatchTensor(result, result.shape, tensors[0].dtype, tensors[0].device)
 
-        return pytree.tree_map_only(Held, wrapped, found)
+        return wrapped(found) if isinstance(found, Held) else tuple(_with(Held, wrapped, found))
+
+
+def _with(kind: type, changed: Callable[[Any], Any], given: Any) -> Any:
+    """What was given with every `kind` in it changed; arguments of operations are no deeper than lists."""
+    if isinstance(given, kind):
+        return changed(given)
+    if isinstance(given, list | tuple):
+        return [_with(kind, changed, one) for one in given]
+    return {name: _with(kind, changed, one) for name, one in given.items()} if isinstance(given, dict) else given
 
 
 def _whole_maps(tensor: PatchTensor) -> Tensor:
