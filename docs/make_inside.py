@@ -256,14 +256,14 @@ def deletion() -> np.ndarray:
 
 
 def randomisation() -> np.ndarray:
-    """Grad-CAM and guided back-propagation while SqueezeNet's layers lose their order from the top."""
+    """Grad-CAM and guided back-propagation while EfficientNet-Lite0's layers lose their order from the top."""
     import copy
 
     from striate.views.grad_cam import grad_cam
     from striate.views.randomisation import put_out_of_order, randomisation
     from striate.views.rectified import guided_backpropagation
 
-    model = models()[1]
+    model = models()[0]
     shown = shown_to(model, photograph(*SHOWN[0]))
     rows = []
     for method in (grad_cam, guided_backpropagation):

@@ -5,8 +5,9 @@ again. A map that stays as it was shows the picture, its edges say, and not the 
 checks for saliency maps" (arXiv:1810.03292), the cascading test. Where we leave the paper: the values of each tensor of
 weights change places (drawn from the seed) instead of being drawn anew, which fits every kind of layer and keeps their
 distribution; likeness is Spearman's rank correlation alone, of the values and of their sizes without the sign.
-Limits: passing it is needed, not enough: a random map passes. A network of few layers hardly changes at the first
-steps.
+Limits: passing it is needed, not enough: a random map passes, and so does one that is empty as soon as the first layer
+has changed, as behind a last rectifier (SqueezeNet's) that lets nothing through. A network of few layers hardly changes
+at the first steps.
 
 Legend: B pictures, K classes, H W pixels, S steps.
 """
