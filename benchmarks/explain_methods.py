@@ -23,25 +23,25 @@ LOOP = ("loop by hand", "loop by hand, channels last")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and record."""
     given = options(__doc__, rounds=3, minutes=5).parse_args(arguments)
-    calls = ("--calls", 1 if given.quick else 5)
-    last = "--channels-last"
+    count, last = 1 if given.quick else 5, "--channels-last"
+    calls, times = ("--calls", count), "attribution_times"
     grad_cam = [
         Contender(name="striate", way=STRIATE, measure=own("attributing", CAM, last, *calls)),
         Contender(name="striate, plain layout", way=STRIATE, measure=own("attributing", CAM, *calls)),
         Contender(name=LEAST[0], way=BARE, measure=own("attributing", CAM, "--by-hand", *calls)),
         Contender(name=LEAST[1], way=BARE, measure=own("attributing", CAM, "--by-hand", last, *calls)),
-        Contender(name="captum", way=ORDINARY, measure=peer("attribution_times", CAM)),
-        Contender(name="captum, best", way=BEST, measure=peer("attribution_times", CAM, "best")),
-        Contender(name="pytorch-grad-cam", way=ORDINARY, measure=peer("attribution_times", "pytorch-grad-cam")),
-        Contender(name="forward and backward pass", way=BARE, measure=peer("attribution_times", "full")),
+        Contender(name="captum", way=ORDINARY, measure=peer(times, CAM, count)),
+        Contender(name="captum, best", way=BEST, measure=peer(times, CAM, count, "best")),
+        Contender(name="pytorch-grad-cam", way=ORDINARY, measure=peer(times, "pytorch-grad-cam", count)),
+        Contender(name="forward and backward pass", way=BARE, measure=peer(times, "full", count)),
     ]
     line = [
         Contender(name="striate", way=STRIATE, measure=own("attributing", LINE, last, *calls)),
         Contender(name="striate, plain layout", way=STRIATE, measure=own("attributing", LINE, *calls)),
         Contender(name=LOOP[0], way=BARE, measure=own("attributing", LINE, "--by-hand", *calls)),
         Contender(name=LOOP[1], way=BARE, measure=own("attributing", LINE, "--by-hand", last, *calls)),
-        Contender(name="captum", way=ORDINARY, measure=peer("attribution_times", LINE)),
-        Contender(name="captum, best", way=BEST, measure=peer("attribution_times", LINE, "best")),
+        Contender(name="captum", way=ORDINARY, measure=peer(times, LINE, count)),
+        Contender(name="captum, best", way=BEST, measure=peer(times, LINE, count, "best")),
     ]
     goals = {
         "explain_grad_cam": Goal(

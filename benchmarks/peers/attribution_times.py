@@ -1,8 +1,8 @@
-"""How long one call takes with captum and pytorch-grad-cam. WHAT [best].
+"""How long one call takes with captum and pytorch-grad-cam. WHAT CALLS [best].
 
 grad-cam (captum), pytorch-grad-cam, full (a whole forward and backward pass): 16 pictures. integrated-gradients (of
 captum): one picture, 50 steps. best: five points of the line at a time and channels last, in place of all 50.
-torchvision's ResNet-18 at 224 pixels, random weights. Prints the median of several calls after one more.
+torchvision's ResNet-18 at 224 pixels, random weights. Prints the median of CALLS calls after one more.
 """
 
 import json
@@ -16,10 +16,10 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torchvision import models
 
-SIZE, PICTURES, CLASS, CALLS, AT_ONCE = 224, 16, 7, 5, 5
+SIZE, PICTURES, CLASS, AT_ONCE = 224, 16, 7, 5
 
 
-def main(what, best):
+def main(what, count, best):
     torch.manual_seed(0)
     network = models.resnet18().eval()
     pictures = torch.randn(1 if what == "integrated-gradients" else PICTURES, 3, SIZE, SIZE)
@@ -38,7 +38,7 @@ def main(what, best):
     }
     calls[what]()
     seconds = []
-    for _ in range(CALLS):
+    for _ in range(count):
         began = time.perf_counter()
         calls[what]()
         seconds.append(time.perf_counter() - began)
@@ -46,4 +46,4 @@ def main(what, best):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], "best" in sys.argv)
+    main(sys.argv[1], int(sys.argv[2]), "best" in sys.argv)
