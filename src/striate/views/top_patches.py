@@ -71,19 +71,22 @@ class Strongest:
         units = better.any(dim=0).nonzero()[:, 0]
         if not len(units):
             return
-        # Where the maximum lies is looked up only of those that may be kept: after some hundred pictures, few.
         better, new = better[:, units], maxima[:, units]
-        places = torch.zeros(better.shape, dtype=torch.int64, device=maps.device)
-        picture, unit = better.nonzero(as_tuple=True)
-        places[picture, unit] = maps[picture, units[unit]].flatten(1).argmax(dim=1)
-        units = units.to(self._rows.device)
-        rows = batch.rows.to(self._rows.device)[:, None].expand(-1, len(units))
-        values = torch.cat([self._values[:, units], new.masked_fill(~better, -torch.inf).to(self._values.device)])
+        values = torch.cat([self._values[:, units.cpu()], new.masked_fill(~better, -torch.inf).to(self._values.device)])
         # Stable, and those that are kept already come first: of equal values the earlier stays.
         order = values.sort(dim=0, descending=True, stable=True).indices[:count]
+        values = values.gather(0, order)
+        # Where the maximum lies is looked up only of those that are kept now: after some hundred pictures, few.
+        slot, column = ((order >= count) & (values > -torch.inf)).nonzero(as_tuple=True)
+        picture = (order[slot, column] - count).to(maps.device)
+        places = maps[picture, units[column.to(maps.device)]].flatten(1).argmax(dim=1)
+        units = units.to(self._rows.device)
+        rows = batch.rows.to(self._rows.device)[:, None].expand(-1, len(units))
         self._rows[:, units] = torch.cat([self._rows[:, units], rows]).gather(0, order)
-        self._cells[:, units] = torch.cat([self._cells[:, units], places.to(self._cells.device)]).gather(0, order)
-        self._values[:, units] = values.gather(0, order)
+        cells = self._cells[:, units].gather(0, order.clamp(max=count - 1))
+        cells[slot, column] = places.to(cells.device)
+        self._cells[:, units] = cells
+        self._values[:, units] = values
         # A picture of a batch that is not better must not take an empty place.
         self._rows[:, units] = self._rows[:, units].masked_fill(self._values[:, units] == -torch.inf, -1)
 
