@@ -176,6 +176,12 @@ def _by_rule(lines: np.ndarray, reached: np.ndarray, length: int) -> tuple[Exten
     least_q = (seen_lines - steps * lowest + 1).max(1)
     before = lowest > 0
     most_q = (seen_lines - steps * (lowest - 1))[:, before].min(1, initial=length)
+    # Of lines that no unit sees: all begin behind those at the start, and all end before those at the end.
+    unseen = lines[~some]
+    for line in unseen[unseen < seen_lines[0]]:
+        most_p = np.minimum(most_p, -line - 1)
+    for line in unseen[unseen > seen_lines[-1]]:
+        most_q = np.minimum(most_q, line - steps[:, 0] * (count - 1))
     fits = (least_p <= most_p) & (least_q <= most_q)
     if not fits.any():
         return every
