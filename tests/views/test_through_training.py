@@ -38,7 +38,8 @@ def test_each_epoch_has_its_strongest_and_what_caused_it() -> None:
     assert told == [1, 5]
     assert film.reconstructions.shape == (2, 2, 1, 12, 12)
     for e, (_, net) in enumerate(networks):
-        maps = functional.relu(functional.conv2d(given.double(), net[0].weight.double(), net[0].bias.double()))
+        weight, bias = (one.detach().double() for one in net[0].parameters())
+        maps = functional.relu(functional.conv2d(given.double(), weight, bias))
         for u, unit in enumerate(units):
             best = maps[:, unit].max()
             row, y, x = (int(one) for one in (maps[:, unit] == best).nonzero()[0])
@@ -56,7 +57,7 @@ def test_through_pooling_and_rectifiers_it_is_the_deconvnet() -> None:
     film = through_training([(1, net)], given, [2], layer="4")
     row, (top, left, bottom, right) = int(film.rows), film.boxes[0, 0].tolist()
     assert bottom - top == right - left == 8
-    maps = net[:5](given)[:, 2]
+    maps = net[:5](given)[:, 2].detach()
     best = maps.max()
     assert float(film.activations) == pytest.approx(float(best), rel=1e-5)
     place = (maps == best).nonzero()[0].tolist()

@@ -9,12 +9,13 @@ import gc
 from pathlib import Path
 
 # What torch and the libraries below it raise as a plain RuntimeError where memory is what they lack: torch's own
-# allocator (Linux, Windows), C++ itself, Apple's GPUs, and the libraries of NVIDIA's GPUs.
+# allocator (Linux, Windows), C++ itself, oneDNN, Apple's GPUs, and the libraries of NVIDIA's GPUs.
 SAID = (
     "can't allocate memory",
     "not enough memory",
     "bad_alloc",
     "out of memory",
+    "could not create a primitive",  # oneDNN, which cannot have the memory for its code or its scratchpad
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
