@@ -47,8 +47,8 @@ def test_a_template_is_dreamt_of_as_it_is() -> None:
     found = dream(network, [0, 1], size=(32, 32), mean=(0.5,), deviation=(0.25,), steps=60)
     for pixels, plane in zip(found.pixels[:, 0].numpy(), planes, strict=True):
         assert np.corrcoef(pixels.ravel(), plane.ravel())[0, 1] > 0.75
-        assert pixels[plane > 0.3].mean() > 0.7
-        assert pixels[plane < -0.3].mean() < 0.3
+        assert pixels[plane > 0.3].mean() > 0.6
+        assert pixels[plane < -0.3].mean() < 0.4
     assert bool((found.deviations > 10).all())
 
 
