@@ -44,6 +44,13 @@ def use_allocator(name: str) -> bool:
     return all(told)
 
 
+def give_back() -> None:
+    """Give freed memory back to the system: others than malloc may need it, such as oneDNN for its code."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
 def answer_with_all() -> None:
     """For answers of a network that is read from files: torch takes all cores, and keeps memory if there is enough.
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+from striate.machine.allocator import give_back
+
 # What torch and the libraries below it raise as a plain RuntimeError where memory is what they lack: torch's own
 # allocator (Linux, Windows), C++ itself, oneDNN, Apple's GPUs, and the libraries of NVIDIA's GPUs.
 SAID = (
@@ -33,6 +35,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def give_back_memory(device: str) -> None:
     """Give what an allocator holds for later back to the device, so that it can be cut anew."""
     gc.collect()
+    give_back()
     if device.startswith("cuda"):
         import torch
 
