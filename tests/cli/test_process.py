@@ -52,8 +52,10 @@ def test_a_defect_of_ours_is_a_traceback_and_status_1(run: Path) -> None:
 def started_training(place: Path, *more: str) -> subprocess.Popen[bytes]:
     """A training that would take hours, when its first checkpoint is there."""
     write_pictures(place / "pictures", count=40, size=16)
+    # Many steps an epoch: a line for each of thousands of epochs would fill the pipe, which nobody reads meanwhile.
+    command = [*STRIATE, "train", "pictures", "--out", "run", "--network", "linear", "--batch-size", "1"]
     child = subprocess.Popen(
-        [*STRIATE, "train", "pictures", "--out", "run", "--network", "linear", "--epochs", "50000", *more],
+        [*command, "--epochs", "50000", *more],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
