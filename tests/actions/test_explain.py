@@ -20,7 +20,7 @@ from striate.models.run import read_seen
 from striate.tasks.classification import Classification
 from striate.views.gradients import gradient
 
-SETTINGS = {"network": "lenet5", "device": "cpu", "threads": 1, "batch_size": 16}
+SETTINGS = {"network": "lenet5", "device": "cpu", "threads": 1, "batch_size": 16, "precision": "float32"}
 METHODS = "grad-cam,gradient,occlusion"
 
 

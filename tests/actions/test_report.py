@@ -12,7 +12,7 @@ import pytest
 import striate
 from striate.errors import InputError
 
-SETTINGS = {"network": "lenet5", "device": "cpu", "threads": 1, "batch_size": 16}
+SETTINGS = {"network": "lenet5", "device": "cpu", "threads": 1, "batch_size": 16, "precision": "float32"}
 
 
 class Heard(striate.Observer):

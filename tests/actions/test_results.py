@@ -20,7 +20,15 @@ from striate.actions.job import Material, Trained, fingerprint
 from striate.data.sources import open_dataset
 from striate.models.model import Model
 
-SETTINGS = {"network": "lenet5", "epochs": 2, "device": "cpu", "threads": 1, "seed": 1, "batch_size": 16}
+SETTINGS = {
+    "network": "lenet5",
+    "epochs": 2,
+    "device": "cpu",
+    "threads": 1,
+    "seed": 1,
+    "batch_size": 16,
+    "precision": "float32",
+}
 SCRIPT = "<script>"
 CLASSES = (SCRIPT, "a,b", "dark")
 

@@ -16,7 +16,7 @@ import striate
 from striate.errors import InputError
 from striate.training.recipe import read_recipe
 
-QUICK = {"epochs": 1, "device": "cpu", "threads": 1}
+QUICK = {"epochs": 1, "device": "cpu", "threads": 1, "precision": "float32"}
 # So small that a step changes no weight.
 STILL = {**QUICK, "learning_rate": 1e-30, "averaging": 0.0}
 

@@ -21,7 +21,17 @@ from striate.data.splits import assign_splits
 from striate.errors import InputError
 from striate.training.recipe import read_recipe
 
-SETTINGS = {"network": "lenet5", "batch_size": 8, "device": "cpu", "threads": 1, "seed": 3, "learning_rate": 0.05}
+SETTINGS = {
+    "network": "lenet5",
+    "batch_size": 8,
+    "device": "cpu",
+    "threads": 1,
+    # Of runs that a busy machine makes long the number format is measured, which can come out either way.
+    "precision": "float32",
+    "layout": "channels-last",
+    "seed": 3,
+    "learning_rate": 0.05,
+}
 
 
 def results(folder):

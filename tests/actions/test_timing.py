@@ -15,7 +15,7 @@ from striate.training import planning
 from striate.training.planning import FEWEST_EPOCHS
 from striate.training.recipe import Recipe, read_recipe
 
-SETTINGS = {"device": "cpu", "threads": 1, "seed": 2, "batch_size": 16}
+SETTINGS = {"device": "cpu", "threads": 1, "seed": 2, "batch_size": 16, "precision": "float32"}
 
 
 class Watch(striate.Observer):

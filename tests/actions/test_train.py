@@ -16,7 +16,7 @@ import striate
 from striate.errors import InputError
 from striate.training.recipe import Recipe, read_recipe
 
-QUICK = {"epochs": 2, "device": "cpu", "threads": 1}
+QUICK = {"epochs": 2, "device": "cpu", "threads": 1, "precision": "float32"}
 
 
 def rows(run) -> list[dict[str, str]]:

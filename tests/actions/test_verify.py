@@ -14,7 +14,15 @@ from striate.cli.main import status
 from striate.errors import InputError
 from striate.training.checkpoint import read_progress, read_tensors, write_tensors
 
-SETTINGS = {"network": "small-conv", "width": 16, "batch_size": 8, "device": "cpu", "threads": 1, "seed": 3}
+SETTINGS = {
+    "network": "small-conv",
+    "width": 16,
+    "batch_size": 8,
+    "device": "cpu",
+    "threads": 1,
+    "seed": 3,
+    "precision": "float32",
+}
 
 
 def contents(folder: Path) -> dict[str, tuple[str, int]]:
