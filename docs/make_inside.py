@@ -72,8 +72,9 @@ def figures() -> dict[str, Callable[[], np.ndarray]]:
         "filters": filters,
         "feature-maps": feature_maps,
         "top-patches": top_patches,
+        "invariance": moved,
         "feature-space": feature_space,
-        "dream": dreams,
+        "dreams": dreams,
         "deepdream": deepdream,
         "deletion": deletion,
         "randomisation": randomisation,
@@ -149,7 +150,8 @@ def top_patches() -> np.ndarray:
     import torch
 
     from striate.taps.fields import receptive_fields
-    from striate.views.top_patches import reconstructions, top_patches
+    from striate.views.deconvnet import reconstructions
+    from striate.views.top_patches import top_patches
 
     model = models()[1]
     layer, units = "features.7.expand3x3_activation", (20, 57, 131)
@@ -161,7 +163,7 @@ def top_patches() -> np.ndarray:
     for unit in units:
         best = top.of(unit)
         numbers, cells = [row for _, row, _ in best], [cell for _, _, cell in best]
-        made = reconstructions(model.network, inputs[numbers], layer, [unit] * len(best), cells).numpy()
+        made = reconstructions(model.network, inputs[numbers], layer, [unit] * len(best), cells, fields=fields).numpy()
         drawn = []
         for number, cell, one in zip(numbers, cells, made, strict=True):
             up, left, down, right = fields.at(*cell)
@@ -169,6 +171,28 @@ def top_patches() -> np.ndarray:
             back = stretched(one.transpose(1, 2, 0)[up:down, left:right])
             drawn += [sized(patch, 76), sized(back, 76)]
         rows.append(grid(drawn, 12))
+    return np.vstack(rows)
+
+
+def moved() -> np.ndarray:
+    """A photograph moved, scaled and turned, and beside it how far the features of three layers of SqueezeNet move,
+    from a low one (dark) to the last (light)."""
+    import torch
+
+    from striate.views.invariance import changed, invariance, matrix
+
+    model = models()[1]
+    shown = shown_to(model, photograph(*SHOWN[0]))
+    layers = ["features.2", "features.7.expand3x3_activation", "classifier.3"]
+    mean = torch.tensor(model.input_spec.mean).view(-1, 1, 1) * 255
+    seen = torch.from_numpy(shown.seen.copy()).permute(2, 0, 1).float()[None] - mean
+    rows = []
+    for one in invariance(model.network, shown.inputs, shown.class_index, layers=layers):
+        amounts = one.amounts[torch.linspace(0, len(one.amounts) - 1, 5).round().long()].tolist()
+        matrices = torch.stack([matrix(one.change, amount, seen.shape[2:]) for amount in amounts])
+        cells = [as_seen(picture.clamp(0, 255) / 255) for picture in changed(seen, matrices) + mean]
+        shares = (one.distances[:, 0] / one.lengths[:, :1]).numpy()
+        rows.append(np.hstack([grid([sized(cell, 118) for cell in cells], 5), curves(shares, 2 * 118, 118 + GAP)]))
     return np.vstack(rows)
 
 
@@ -202,7 +226,7 @@ def dreams() -> np.ndarray:
     model = models()[0]
     spec = model.input_spec
     # goldfish, peacock, starfish, lighthouse, volcano, strawberry
-    found = VIEWS["dream"].load()(
+    found = VIEWS["dreams"].load()(
         model.network,
         (1, 84, 327, 437, 980, 949),
         size=(spec.height, spec.width),
@@ -368,6 +392,23 @@ def grid(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
         down, across = (number // columns) * (height + GAP), (number % columns) * (width + GAP)
         sheet[down : down + height, across : across + width] = cell
     return sheet
+
+
+def curves(values: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Lines (L, T) from 0 to the largest, on grey, the first darkest."""
+    from PIL import Image, ImageDraw
+
+    fine = 4  # drawn larger and reduced, so that lines are smooth
+    picture = Image.new("RGB", (fine * width, fine * height), (128, 128, 128))
+    draw, margin = ImageDraw.Draw(picture), fine * 8
+    across = np.linspace(margin, fine * width - margin, values.shape[1])
+    for number, line in enumerate(values):
+        down = fine * height - margin - (fine * height - 2 * margin) * line / max(1e-9, float(values.max()))
+        shade = 40 + number * 215 // max(1, len(values) - 1)
+        draw.line(
+            list(zip(across.tolist(), down.tolist(), strict=True)), fill=(shade,) * 3, width=fine * 2, joint="curve"
+        )
+    return np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
 
 
 def padded(sheet: np.ndarray, width: int) -> np.ndarray:

@@ -289,11 +289,15 @@ GROUPS = {
     ),
     "network": (
         "What was learned?",
-        "Views of the network itself, or of what it makes of a whole data set.",
+        "Views of the network itself, or of what it makes of a whole data set. `striate look` shows them on one page: "
+        "layers as chapters, units as cells with the pictures that excite them most, and what was asked for beside, "
+        "each in a section of its own. `striate look RUN --list` names the layers, with how many pixels a unit of each "
+        "sees and how many lie between a unit and the next.",
     ),
     "dream": (
         "Pictures made for a network",
-        "What excites a unit, a channel, a layer or a class most, found by changing a picture until it does.",
+        "What excites a unit, a channel, a layer or a class most, found by changing a picture until it does. "
+        "`striate dream` writes them as a PNG; with `--film` it moves through the epochs that the run has kept.",
     ),
     "trust": (
         "Can the maps be believed?",
@@ -301,6 +305,27 @@ GROUPS = {
         "put the claim to the test; what the maps of truly trained networks reached is on the page of measurements: "
         "[do the maps tell the truth?](benchmarks.md#do-the-maps-tell-the-truth)",
     ),
+}
+
+
+# What the picture of a view shows, where the question that it answers does not tell.
+CAPTIONS = {
+    "invariance": "A photograph moved, scaled and turned; beside each row, how far SqueezeNet's features move: those "
+    "of a low layer (dark), of one in the middle, and the scores themselves (light).",
+    "filters": "Above, the first filters of EfficientNet-Lite0; below, those of SqueezeNet.",
+    "feature-maps": "The two strongest maps of six layers of SqueezeNet, from the picture upwards.",
+    "top-patches": "Three units of SqueezeNet, a row each: the six patches of photographs that excite it most, each "
+    "beside what in it counts.",
+    "feature-space": "400 photographs of 20 classes, where t-SNE puts what EfficientNet-Lite0 makes of them.",
+    "dreams": "What EfficientNet-Lite0 would take for a goldfish, a peacock, a starfish, a lighthouse, a volcano and a "
+    "strawberry.",
+    "deepdream": "A photograph, and what three layers of SqueezeNet, each above the one before, add to it.",
+    "deletion": "A photograph as it loses the pixels that Grad-CAM marks, above, and those that a random map marks, "
+    "below.",
+    "planted-square": "Two pictures with a planted square, each with its Grad-CAM by the network that was trained on "
+    "it and by one of random weights.",
+    "randomisation": "Grad-CAM, above, and guided back-propagation, below, while the layers of EfficientNet-Lite0 lose "
+    "what they learned, from the last to the first.",
 }
 
 
@@ -319,12 +344,14 @@ def inside_page() -> str:
         "right for a network, it says so and stops.",
         "",
         "Each view has a row: the question that it answers, what it needs, what it costs, and when it misleads. The "
-        "rows are read off `striate.views.VIEWS`; the pictures are of two networks with their ImageNet weights on "
-        "of Caltech-101 (Fei-Fei, Fergus, Perona 2004, CC BY 4.0), made by `python docs/make_inside.py`.",
+        "rows are read off `striate.views.VIEWS`; the pictures are of two networks with their ImageNet weights, on "
+        "photographs of Caltech-101 (Fei-Fei, Fergus, Perona 2004, CC BY 4.0), made by `python docs/make_inside.py`.",
         "",
         "```sh",
         "striate explain runs/photos-1 new.jpg",
         "striate look runs/photos-1 --data photos/",
+        "striate look runs/photos-1 --invariance --through-training",
+        "striate dream runs/photos-1 --class tiger",
         "```",
         "",
     ]
@@ -336,7 +363,8 @@ def inside_page() -> str:
         for name, view in rows.items():
             lines += [f"### {name}", "", f"Tells {view.answers}.", ""]
             picture, paper = f"images/inside/{_file_name(name)}", _paper(view.paper)
-            lines += [line for end in ("jpg", "png", "svg") for line in _picture(f"{picture}.{end}", view.answers)]
+            shown = [line for end in ("jpg", "png", "svg") for line in _picture(f"{picture}.{end}", view.answers)]
+            lines += [*shown, *([CAPTIONS[name], ""] if shown and name in CAPTIONS else [])]
             lines += [
                 "| needs | costs | when it misleads | paper |",
                 "|---|---|---|---|",
@@ -344,6 +372,7 @@ def inside_page() -> str:
                 + " | ".join([_cell(view.needs) or "nothing", *map(_cell, (view.cost, view.misleads)), paper])
                 + " |",
                 "",
+                *([f"On the command line: `{view.command}`.", ""] if view.command else []),
                 f"In Python: `{view.module}.{view.function}`.",
                 "",
             ]

@@ -44,6 +44,15 @@ def program(path: Path) -> ModuleType:
     return module
 
 
+def parsed(line: str) -> None:
+    """Raises InputError where a command would not be understood."""
+    words = shlex.split(line)
+    module = importlib.import_module(f"striate.cli.{COMMANDS[words[1]].module}_command")
+    parser = Parser(prog="striate")
+    module.add_arguments(parser)
+    parser.parse_strictly(words[2:])
+
+
 def slug(heading: str) -> str:
     """The anchor of a heading, as GitHub and mkdocs make it."""
     return re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading.replace("`", "").lower()).strip())
@@ -73,6 +82,9 @@ def test_every_view_has_its_row() -> None:
         cells = next(line for line in part.splitlines() if line.startswith("| ") and view.cost in line)
         assert view.misleads in cells
         assert f"`{view.module}.{view.function}`" in part
+        if view.command:
+            assert f"`{view.command}`" in part
+            parsed(view.command)
 
 
 def test_the_page_of_results_is_what_the_records_say() -> None:
@@ -105,13 +117,8 @@ def test_every_page_is_in_the_navigation() -> None:
 def test_every_command_that_is_shown_would_be_understood(page: Path) -> None:
     for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
         for line in block.splitlines():
-            words = shlex.split(line)
-            if words[0] != "striate":
-                continue
-            module = importlib.import_module(f"striate.cli.{COMMANDS[words[1]].module}_command")
-            parser = Parser(prog="striate")
-            module.add_arguments(parser)
-            parser.parse_strictly(words[2:])  # raises InputError for what no command takes
+            if shlex.split(line)[0] == "striate":
+                parsed(line)
 
 
 @pytest.mark.parametrize("name", [name for name in striate.__all__ if name != "__version__"])

@@ -16,12 +16,15 @@ from torch import nn
 import striate
 from striate.actions.look import list_layers
 from striate.actions.look_cells import cut
+from striate.actions.look_films import some_epochs
 from striate.data.samples import TEST
 from striate.data.splits import assign_splits
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.observer import Observer
 from striate.taps.fields import Fields
+from striate.taps.watching import watching
+from striate.views.invariance import invariance
 
 LAYERS = ["features.0", "features.7"]
 
@@ -45,7 +48,8 @@ class Told(Observer):
 @pytest.fixture(scope="module")
 def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> striate.Run:
     out = tmp_path_factory.mktemp("looked") / "run"
-    return striate.train(pictures, out=out, network="small-conv", width=4, epochs=1, threads=1, precision="float32")
+    settings = {"network": "small-conv", "width": 4, "threads": 1, "precision": "float32"}
+    return striate.train(pictures, out=out, epochs=3, keep_epochs=1, **settings)
 
 
 @pytest.fixture(autouse=True)
@@ -190,7 +194,7 @@ def test_a_module_of_ones_own_that_has_no_rectifiers_shows_patches_alone(picture
 
 
 def test_every_layer_is_listed_with_what_a_unit_sees(run: striate.Run) -> None:
-    listed = {one.name: one for one in list_layers(run)}
+    listed = {one.name: one for one in list_layers(striate.load(run))}
     first = listed["features.0.0"]
     assert (first.kind, first.shape[0], first.field) == ("Conv2d", 4, (3, 3))
     assert listed["head"].shape == (3,)
@@ -261,3 +265,150 @@ def test_patches_are_cut_to_the_field_and_keep_their_place_at_the_border() -> No
     far = cut(picture, fields, (2, 2))
     assert (far[:, :2, 0] == picture[3:6, 3:5, 0]).all()
     assert far[..., 3].tolist() == [[255, 255, 0]] * 3
+
+
+def test_steps_and_fields_of_layers_are_those_of_their_units() -> None:
+    """Without padding 24 pixels over 9 cells are 2.67, and units still lie two apart."""
+    net = nn.Sequential(nn.Conv2d(1, 3, 7, stride=2), nn.ReLU(), nn.MaxPool2d(9), nn.Flatten(), nn.Linear(3, 2))
+    spec = InputSpec(channels=1, height=24, width=24, mean=(0.5,), deviation=(0.5,))
+    model = striate.load(network=net, input_spec=spec)
+    listed = {one.name: one for one in list_layers(model)}
+    assert (listed["1"].shape, listed["1"].stride, listed["1"].field) == ((3, 9, 9), (2, 2), (7, 7))
+    assert (listed["2"].stride, listed["2"].field) == (None, (23, 23))  # one cell has no neighbour
+    assert (listed["4"].stride, listed["4"].field) == (None, (23, 23))
+    assert list_layers(model) == tuple(listed.values())  # out of what was kept
+
+
+def test_what_a_layer_makes_of_moved_pictures_stands_in_a_section(run: striate.Run, pictures: Path) -> None:
+    told, again = Told(), Told()
+    found = striate.look(run, layers=LAYERS, units=[0], invariance=True, observer=told)
+    assert found.changes is not None
+    assert [one.change for one in found.changes.found] == ["translation", "scale", "rotation"]
+    names = [found.names[row] for row in found.changes.rows]
+    assert len(names) == 5
+    assert found.changes.labelled
+    model = striate.load(run)
+    prepared = []
+    for name in names:
+        with Image.open(pictures / name) as image:
+            prepared.append(model.prepare(np.asarray(image)[..., None]))
+    classes = [model.class_names.index(name.partition("/")[0]) for name in names]
+    asked = torch.tensor(classes)[:, None]
+    expected = invariance(model.network, model.inputs(torch.stack(prepared)), asked, layers=LAYERS)
+    for one, other in zip(found.changes.found, expected, strict=True):
+        assert one.layers == tuple(LAYERS)
+        assert one.classes.tolist() == classes
+        for part in ("amounts", "distances", "lengths", "probabilities"):
+            assert torch.allclose(getattr(one, part), getattr(other, part), rtol=1e-4, atol=1e-5), part
+    (moved, _, turned) = found.to_json()["invariance"]
+    shares = expected[0].distances[0] / expected[0].lengths[0][:, None]
+    assert moved["distances"][LAYERS[0]] == pytest.approx(shares.mean(dim=0).tolist(), rel=1e-3, abs=1e-5)
+    assert turned["amounts"] == [30.0 * number for number in range(-6, 7)]
+    assert found.page is not None
+    assert found.arrays is not None
+    assert 'id="invariance"' in found.page.read_text()
+    with np.load(found.arrays, allow_pickle=False) as arrays:
+        assert np.array_equal(arrays["invariance/scale/distances"], found.changes.found[1].distances.numpy())
+        assert arrays["invariance/rows"].tolist() == list(found.changes.rows)
+    # The second time nothing is computed.
+    kept = striate.look(run, layers=LAYERS, units=[0], invariance=True, observer=again)
+    assert "moving, scaling, turning" in told.work - again.work
+    assert kept.to_json()["invariance"] == found.to_json()["invariance"]
+
+
+def test_pictures_of_other_classes_are_moved_by_what_is_answered(run: striate.Run, pictures: Path, place: Path) -> None:
+    shutil.copytree(pictures / "dark", place / "others" / "night")
+    shutil.copytree(pictures / "light", place / "others" / "day")
+    found = striate.look(run, data="others", layers=LAYERS, units=[0], invariance=True)
+    assert found.changes is not None
+    assert not found.changes.labelled
+    assert found.page is not None
+    assert "what the network answers" in found.page.read_text()
+
+
+def test_units_are_followed_through_the_kept_epochs(run: striate.Run, pictures: Path) -> None:
+    found = striate.look(run, layers=LAYERS, units=[0, 1, 2, 3], through_training=True)
+    assert found.films is not None
+    assert list(found.films.by_layer) == LAYERS
+    model = striate.load(run)
+    given = []
+    for row in found.films.rows:
+        with Image.open(pictures / found.names[row]) as image:
+            given.append(model.prepare(np.asarray(image)[..., None]))
+    inputs = model.inputs(torch.stack(given))
+    for layer, film in found.films.by_layer.items():
+        assert film.epochs == (1, 2, 3)
+        dead = found.found[layer].units.dead
+        assert film.units == tuple(unit for unit in range(4) if not dead[unit])
+        for number, epoch in enumerate(film.epochs):
+            network = striate.load(run, epoch=epoch).network
+            with torch.no_grad(), watching(network, [layer]) as seen:
+                network(inputs)
+            best = seen[layer].flatten(2).amax(dim=(0, 2))[list(film.units)]
+            assert torch.allclose(film.activations[number], best, rtol=1e-4)
+    told = found.to_json()["through_training"]
+    assert [one["layer"] for one in told] == LAYERS
+    assert told[0]["units"][0]["pictures"][0] in found.names
+    assert found.page is not None
+    assert found.arrays is not None
+    assert 'id="training"' in found.page.read_text()
+    with np.load(found.arrays, allow_pickle=False) as arrays:
+        film = found.films.by_layer[LAYERS[0]]
+        assert np.array_equal(arrays[f"training/{LAYERS[0]}/reconstructions"], film.reconstructions.numpy())
+        rows = np.array(found.films.rows)[film.rows.numpy()]
+        assert np.array_equal(arrays[f"training/{LAYERS[0]}/rows"], rows)
+
+
+def test_of_many_epochs_the_first_and_the_last_are_shown_and_early_ones_closer_together() -> None:
+    assert some_epochs((2, 4, 6)) == (2, 4, 6)
+    chosen = some_epochs(range(1, 65))
+    assert len(chosen) == 8
+    assert (chosen[0], chosen[-1]) == (1, 64)
+    steps = np.diff(chosen)
+    assert (np.diff(steps) >= 0).all()
+    for count in range(1, 30):
+        assert len(some_epochs(range(count))) == len(set(some_epochs(range(count)))) == min(8, count)
+
+
+def test_a_network_of_several_outputs_is_looked_at_by_the_one_that_is_named(pictures: Path) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(1, 3, 5), nn.ReLU(), nn.Flatten())
+            self.head = nn.Linear(3 * 64, 2)
+
+        def forward(self, given: torch.Tensor) -> dict[str, torch.Tensor]:
+            features = self.body(given)
+            return {"features": features, "scores": self.head(features)}
+
+    torch.manual_seed(0)
+    net, spec = Two(), InputSpec(channels=1, height=12, width=12, mean=(0.5,), deviation=(0.5,))
+    with pytest.raises(InputError, match="say which holds the scores"):
+        striate.look(net, data=pictures, input_spec=spec)
+    found = striate.look(net, data=pictures, input_spec=spec, output="scores", invariance=True)
+    assert found.layers[-1].name == "head"
+    assert found.changes is not None
+    assert found.page is not None
+    assert "--output scores" in found.page.read_text()
+    dreamt = striate.dream(net, input_spec=spec, output="scores", class_name=1, steps=2)
+    assert dreamt.names == ("class 1",)
+    with pytest.raises(InputError, match="no output 'score'; did you mean 'scores'"):
+        striate.look(net, data=pictures, input_spec=spec, output="score")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"through_training": True}, "keeps no weights of epochs; train with --keep-epochs 1"),
+        ({"invariance": True, "data": None}, "name some with --data"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_before_any_work(
+    pictures: Path, place: Path, settings: dict[str, bool], says: str
+) -> None:
+    shutil.copytree(pictures, place / "gone")
+    made = striate.train("gone", out="run", network="linear", epochs=1, threads=1, precision="float32")
+    shutil.rmtree("gone")
+    with pytest.raises(InputError, match=says):
+        striate.look(made, **settings)
+    assert not list(place.glob("*.html"))

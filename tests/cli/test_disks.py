@@ -208,3 +208,29 @@ def test_no_home_at_all(finished: Path, place: Path) -> None:
     said = process(*asked, more={"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}, cwd=place)
     assert said.code == 0, said.err
     assert "warning" not in said.err.casefold()
+
+
+@pytest.mark.parametrize(
+    "command", ["look run", "look run --list", "dream run", "explain run pictures/a/0.png", "inspect pictures"]
+)
+def test_a_place_that_is_read_only_is_named_before_the_work(
+    command: str,
+    read_only: ReadOnly,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    there = read_only(finished)
+    before = snapshot(there)
+    with monkeypatch.context() as inside:  # whoever stays there holds the disk
+        inside.chdir(there)
+        said = here(capsys, *command.split())
+    if command.endswith("--list"):
+        assert said.code == 0
+    else:
+        assert "read-only, or no permission" in said.sentence
+        assert "maps:" not in said.err
+        assert "looking" not in said.err
+    assert snapshot(there) == before

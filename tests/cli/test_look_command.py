@@ -39,6 +39,14 @@ def test_look_says_all_of_it_as_json(run: Path, capsys: Capture) -> None:
     assert [one["value"] for one in top] == sorted((one["value"] for one in top), reverse=True)
 
 
+def test_look_shows_what_moving_does_where_it_is_asked_for(run: Path, capsys: Capture) -> None:
+    found = json.loads(here(capsys, "look", "run", "--invariance", "--json").out)
+    assert [one["change"] for one in found["invariance"]] == ["translation", "scale", "rotation"]
+    assert [len(one["probabilities"]) for one in found["invariance"]] == [5, 5, 5]
+    assert "Moved, scaled, turned" in Path("look.html").read_text()
+    assert "striate look run --invariance" in Path("look.html").read_text()
+
+
 def test_look_lists_the_layers(run: Path, place: Path, capsys: Capture) -> None:
     said = here(capsys, "look", "run", "--list")
     assert said.code == 0
@@ -61,6 +69,11 @@ def test_look_lists_the_layers(run: Path, place: Path, capsys: Capture) -> None:
         ("look run --network linear", "'run' is one argument too many"),
         ("look run --out .", "is a folder"),
         ("look run --data pictures --out pictures/look.html", "inside the source"),
+        ("look run --list --units 3", "--list names the layers and does nothing else; leave --units away"),
+        ("look run --output logits", "leave output='logits' out"),
+        ("look run --list --output 0", "leave output=0 out"),
+        ("look run --through-training", "train with --keep-epochs 1"),
+        ("look run --invarience", "did you mean '--invariance'"),
         ("look run --lyer head", "did you mean '--layer'"),
     ],
 )

@@ -11,15 +11,21 @@ import pytest
 from PIL import Image
 from test_pages import HOSTILE, Page, picture
 
+from striate.reports.figures import Series, line_chart
 from striate.reports.gallery import (
     Cell,
+    Change,
     Chapter,
     Drawn,
+    Filmed,
     Gallery,
+    Grown,
+    drawn_film,
     drawn_filters,
     drawn_maps,
     drawn_matrix,
     drawn_strength,
+    drawn_strip,
     gallery_page,
     lazy,
     side_for,
@@ -120,7 +126,15 @@ def gallery(**more: object) -> Gallery:
         "weights": (Drawn(title="head", said="its weights", picture=drawn_matrix(np.ones((2, 2)))),),
         "example": picture(80),
         "example_name": "a.jpg",
-        "layers": ({"layer": "features.layer1", "kind": "Sequential", "shape": "64 x 32 x 32", "stride": "4 x 4"},),
+        "layers": (
+            {
+                "layer": "features.layer1",
+                "kind": "Sequential",
+                "shape": "64 x 32 x 32",
+                "stride": "4 x 4",
+                "sees": "43 x 43",
+            },
+        ),
     }
     return Gallery(**{**values, **more})  # type: ignore[arg-type]
 
@@ -147,11 +161,63 @@ def test_a_page_of_weights_alone() -> None:
     assert "dead" not in text
 
 
+def moved() -> Change:
+    strip = drawn_strip([np.full((6, 8, 1), value, dtype=np.uint8) for value in (10, 90, 200)])
+    lines = [Series(name=name, values=[0.4, 0.0, 0.5], style="run1") for name in ("conv1", "head")]
+    chart = line_chart("How far features move, %", [-25, 0, 25], lines, x_name="moved", as_percent=True, mark=0)
+    assert chart is not None
+    return Change(title="Moved", picture=strip, amounts=("-25 %", "0", "+25 %"), charts=(chart,))
+
+
+def filmed(layer: str = "conv1") -> Filmed:
+    drawn = drawn_film([tile(10), tile(20)], [tile(30), tile(40)], side=12)
+    jumping = Grown(unit=3, picture=drawn, first=0.5, last=4.25, pictures=2, since=9)
+    steady = Grown(unit=7, picture=drawn, first=0.5, last=4.25, pictures=1, since=1)
+    return Filmed(layer=layer, epochs=(1, 9), units=(jumping, steady))
+
+
+def test_pictures_stand_side_by_side_and_a_film_has_a_column_an_epoch() -> None:
+    pixels = opened(moved().picture)
+    assert pixels.shape[:2] == (6 * 14, 3 * 8 * 14 + 2 * GAP)
+    assert [int(pixels[3, 8 * 14 * number + GAP * number + 5, 0]) for number in range(3)] == [10, 90, 200]
+    drawn = opened(filmed().units[0].picture)
+    step = 10 + GAP
+    assert drawn.shape[:2] == (10 + step, 10 + step)
+    assert [int(drawn[row * step, column * step, 0]) for row in (0, 1) for column in (0, 1)] == [10, 20, 30, 40]
+
+
+def test_sections_that_were_asked_for_are_there_and_others_are_not() -> None:
+    html = gallery_page(gallery(changes=(moved(),), changed="2 pictures: a, b", films=(filmed(),)))
+    page = Page(html)
+    for words in (
+        *("Moved, scaled, turned", "How far features move", "-25 %", "+25 %", "2 pictures: a, b."),
+        *("Through training", "After epochs 1, 9", "up to 0.500 after epoch 1, 4.25 after epoch 9"),
+        *("another picture at last", "the same picture throughout"),
+    ):
+        assert words in page.text, words
+    assert {"invariance", "training"} <= page.ids()
+    assert {one.removeprefix("#") for one in re.findall(r'href="(#[^"]+)"', html)} <= page.ids()
+    assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
+    plain = gallery_page(gallery())
+    assert "Through training" not in plain
+    assert "Moved" not in plain
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_are_text(name: str) -> None:
     chapter = Chapter(layer=name, kind=name, units=1, cells=(cell(0, name=name, classes=(name,), strongest=(name,)),))
+    more = {"changes": (moved(),), "films": (filmed(name),)}
     html = gallery_page(
-        gallery(title=name, network=name, looked=name or "x", notes=(name,), chapters=(chapter,), example_name=name)
+        gallery(
+            title=name,
+            network=name,
+            looked=name or "x",
+            notes=(name,),
+            chapters=(chapter,),
+            example_name=name,
+            changed=name,
+            **more,
+        )
     )
     page = Page(html)
     html.encode("utf-8")

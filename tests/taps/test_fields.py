@@ -174,3 +174,18 @@ def test_units_outside_of_the_map_and_networks_of_nan_are_refused() -> None:
 
     with pytest.raises(InputError, match="gives NaN in '0' for a plain picture"):
         receptive_fields(headed(nn.Identity(), Logarithm(), channels=3), ["0"], (3, 8, 8))
+
+
+@pytest.mark.parametrize("size", [(61, 50), (47, 53)])
+def test_lines_that_fill_no_last_step_are_seen_by_no_unit(size: tuple[int, int]) -> None:
+    """As in SqueezeNet: convolutions without padding, pooling that takes what is left."""
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 4, 7, 2), nn.AvgPool2d(3, 2, ceil_mode=True), nn.Conv2d(4, 4, 3, padding=1)]
+    network = headed(*body, nn.AvgPool2d(3, 2, ceil_mode=True), channels=4)
+    shape = (3, *size)
+    names = ["0.0", "0.1", "0.2", "0.3"]
+    fields = receptive_fields(network, names, shape)
+    for name in names:
+        rows, columns = fields[name].rows, fields[name].columns
+        found = [[list(fields[name].at(r, c)) for c in range(len(columns))] for r in range(len(rows))]
+        assert found == by_brute_force(network, name, shape).tolist(), name

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from striate.errors import InputError
-from striate.views.through_training import through_training
+from striate.views.through_training import films, through_training
 
 
 def network(seed: int) -> nn.Sequential:
@@ -95,3 +95,13 @@ def test_bad_input_is_one_sentence() -> None:
     other = nn.Sequential(nn.Conv2d(1, 2, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(InputError, match="rectifiers"):
         through_training([(1, other)], given, [0], layer="0")
+
+
+def test_several_layers_at_once_are_those_of_each_alone() -> None:
+    given, networks = pictures(), [(1, network(1)), (2, network(2))]
+    together = films(networks, given, {"4": [2, 0], "1": [3]})
+    assert list(together) == ["4", "1"]
+    for layer, units in (("4", [2, 0]), ("1", [3])):
+        alone = through_training(networks, given, units, layer=layer)
+        for name in ("activations", "rows", "boxes", "reconstructions"):
+            assert torch.equal(getattr(together[layer], name), getattr(alone, name)), (layer, name)

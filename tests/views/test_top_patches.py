@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from striate.errors import InputError
 from striate.taps.fields import receptive_fields
+from striate.views.deconvnet import reconstructions
 from striate.views.one_pass import Batch
-from striate.views.top_patches import Top, reconstructions, top_patches
+from striate.views.top_patches import Top, top_patches
 
 SIDE = 20
 LAYERS = ("1", "4", "7")

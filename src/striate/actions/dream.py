@@ -5,11 +5,10 @@ Legend: N dreams, C channels, H W pixels.
 
 from __future__ import annotations
 
-import copy
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.actions.kept_epochs import epochs_of, models_of
 from striate.actions.places import new_picture
 from striate.errors import InputError, require, unknown
 from striate.models.run import Run
@@ -113,7 +113,13 @@ def dream(
     if not isinstance(run, Model | torch.nn.Module):
         torch.set_num_threads(usable_cores())
     model = open_subject(
-        run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device=device
+        run,
+        network=network,
+        weights=weights,
+        class_names=class_names,
+        input_spec=input_spec,
+        output=output,
+        device=device,
     )
     indices = _indices(kind, class_name, unit, channel, model.class_names)
     require(
@@ -123,8 +129,8 @@ def dream(
     settings: dict[str, Any] = {"kind": kind, "octaves": octaves, "seed": seed, "output": output}
     if steps is not None:
         settings["steps"] = steps
-    epochs = _kept_epochs(run) if film else ()
-    models = _of_epochs(run, epochs, network, device) if film else iter([model])
+    epochs = epochs_of(run) if film else ()
+    models = (one for _, one in models_of(run, epochs, network, device)) if film else iter([model])
     made: list[Dreams] = []
     for number, one in enumerate(models):
         watch = partial(_watched, observer, number, len(epochs) or 1)
@@ -210,29 +216,6 @@ def _file_name(class_name: object, layer: str | None, unit: object, channel: obj
     parts += [str(one) for one in (class_name, layer) if isinstance(one, str | int)]
     parts += [f"{name}-{value}" for name, value in (("unit", unit), ("channel", channel)) if isinstance(value, int)]
     return re.sub(r"[^\w.-]+", "-", "-".join(["dream", *parts]), flags=re.ASCII)[:80].rstrip("-.")
-
-
-# -- epochs -------------------------------------------------------------------------------------
-
-
-def _kept_epochs(run: object) -> tuple[int, ...]:
-    """The epochs of a film. Raises InputError where there are none."""
-    from striate.models.run import kept_epochs
-
-    if not isinstance(run, Run | str | Path):
-        raise InputError("a film is of the epochs that a run has kept; name the folder of a run")
-    epochs = kept_epochs(str(run))
-    require(bool(epochs), f"{run}: keeps no weights of epochs; train with --keep-epochs 1 to have a film")
-    return epochs
-
-
-def _of_epochs(run: object, epochs: Sequence[int], network: str | nn.Module | None, device: str) -> Iterator[Model]:
-    """The model after each epoch; a module of the user's own stays as it is."""
-    from striate.models.loading import load_model
-
-    own = None if isinstance(network, str) else network
-    for epoch in epochs:
-        yield load_model(str(run), network=copy.deepcopy(own), device=device, epoch=epoch)
 
 
 # -- dreaming -----------------------------------------------------------------------------------

@@ -6,18 +6,16 @@ import itertools
 import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from striate.actions.look_data import Looked, blank_picture, of_run, of_source, shape_of, words
+from striate.actions.kept_epochs import epochs_of, models_of
+from striate.actions.look_data import Looked, blank_picture, of_run, of_source, words
 from striate.actions.look_page import compose
 from striate.actions.look_result import Layer, Look, layer_of
 from striate.actions.places import page_place
 from striate.actions.subject import open_subject
-from striate.errors import InputError, require
+from striate.errors import require
 from striate.machine.files import write_atomically
 from striate.machine.threads import threads_for, usable_cores
 from striate.models.claim import check_outside
@@ -27,15 +25,12 @@ from striate.observer import SILENT, Observer
 if TYPE_CHECKING:
     from torch import nn
 
+    from striate.actions.look_fields import Sight
     from striate.data.samples import Samples
     from striate.models.input_spec import InputSpec
     from striate.models.model import Model
-    from striate.reports.sheets import Sheet
-    from striate.taps.fields import Fields
     from striate.taps.places import Place
-    from striate.views.top_index import Found, Index
 
-UNPOOLED = "no layer of max-pooling was found: the deconvnet shows the weights then, and hardly the picture"
 UNITS = tuple(range(16))  # of each layer, where nobody has said
 
 
@@ -47,6 +42,8 @@ def look(
     data: Any = None,
     labels: str | None = None,
     root: str | None = None,
+    invariance: bool = False,
+    through_training: bool = False,
     network: str | nn.Module | None = None,
     weights: str | Path | None = None,
     class_names: str | Path | Sequence[str] | None = None,
@@ -63,35 +60,63 @@ def look(
     layers: by name; None: one of each size of map and the last vectors. units: those that the page shows of each.
     data: pictures, in any form that `train` takes, or a folder of pictures without labels (`labels`, `root`: as there);
     None: those that the run learned from and chose by. Without any, the page shows weights alone. At most 10,000
-    pictures, evenly spaced, are looked at. output: which of several outputs holds the scores. write: False makes no
-    files. The strongest pictures are kept in the cache folder; the next look at the same finds them there.
+    pictures, evenly spaced, are looked at. invariance: also how much each layer changes as some of the pictures are
+    moved, scaled and turned. through_training: also what the first units of each layer saw after the epochs that the
+    run has kept (`keep_epochs`). output: which of several outputs holds the scores. write: False makes no files. The
+    strongest pictures are kept in the cache folder; the next look at the same finds them there.
 
-    Raises InputError: for what cannot be opened, an unknown layer, units that no layer has, and places that are taken.
+    Raises InputError: for what cannot be opened, an unknown layer, units that no layer has, places that are taken, and
+    for `invariance` without pictures and `through_training` without kept epochs.
     """
     import torch
 
+    from striate.actions.look_films import some_epochs
+    from striate.actions.look_seen import Seen, see
     from striate.taps.multiply_adds import multiply_adds
-    from striate.taps.places import find_places, place_named
-    from striate.views.chapters import chapters
-    from striate.views.top_patches import AT_ONCE
+    from striate.taps.places import find_places
+    from striate.taps.rectifiers import require_rectifiers
+    from striate.views.one_pass import AT_ONCE
 
     files = _files(out, data) if write else None
+    epochs = some_epochs(epochs_of(run)) if through_training else ()
     model = open_subject(
-        run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device=device
+        run,
+        network=network,
+        weights=weights,
+        class_names=class_names,
+        input_spec=input_spec,
+        output=output,
+        device=device,
     )
     torch.set_num_threads(threads_for(AT_ONCE * multiply_adds(model.network, blank_picture(model)), usable_cores()))
     places = find_places(model.network, blank_picture(model), output=output)
-    chosen = [place_named(places, name) for name in dict.fromkeys(layers or chapters(model.network, places))]
+    chosen = _chosen(model, places, layers)
     shown = _shown(chosen, units)
+    if through_training:
+        require_rectifiers(model.network, blank_picture(model), "features through training")
     samples = _samples(run, data, labels, root, observer)
+    require(
+        samples is not None or not (invariance or through_training),
+        "without pictures no change of them can be shown; name some with --data",
+    )
     looked = None if samples is None else Looked(samples, model, observer)
-    seen = _Seen(notes=("no pictures were looked at: name some with --data",))
+    sight = _sight(model, places, output, observer)
+    seen = Seen(notes=("no pictures were looked at: name some with --data",))
     if looked is not None:
-        pooled = any("MaxPool" in place.kind for place in places)
-        seen = _see(looked, chosen, shown, draw_units=write, pooled=pooled, output=output)
-    left_out = next((one.left_out for one in seen.found.values()), ())
+        seen = see(
+            looked,
+            chosen,
+            shown,
+            sight,
+            draw_units=write,
+            pooled=any("MaxPool" in place.kind for place in places),
+            invariance=invariance,
+            networks=((epoch, one.network) for epoch, one in models_of(run, epochs, network, device)),
+            epochs=len(epochs),
+            output=output,
+        )
     names = () if looked is None else looked.samples.names
-    for row, reason in left_out:
+    for row, reason in seen.left_out:
         observer.warn(f"left out: {names[row]}: {reason}")
     result = Look(
         network=_name_of(run, network, model),
@@ -99,24 +124,41 @@ def look(
         arrays=None if files is None else files[1],
         looked="" if looked is None else words(looked.samples),
         pictures=next((one.units.pictures for one in seen.found.values()), 0),
-        layers=tuple(layer_of(place, seen.fields.get(place.name)) for place in chosen),
+        layers=tuple(layer_of(place, sight.fields[place.name], sight.steps[place.name]) for place in chosen),
         found=seen.found,
         names=names,
         class_names=() if looked is None else looked.samples.class_names,
-        left_out=tuple((names[row], reason) for row, reason in left_out),
+        left_out=tuple((names[row], reason) for row, reason in seen.left_out),
         notes=seen.notes,
+        changes=seen.changes,
+        films=seen.films,
     )
     if files is not None:
         page, arrays = compose(
             result,
             model,
             looked,
-            places=places,
+            every=_layers(places, sight),
             shown=shown,
             sheets=seen.sheets,
-            fields=seen.fields,
+            fields=sight.fields,
             reconstructed=seen.reconstructed,
-            command=_command(run, network, weights, class_names, layers, units, data),
+            command=_command(
+                run,
+                {
+                    "network": network,
+                    "weights": weights,
+                    "class-names": class_names,
+                    "layer": layers,
+                    "units": None if units == UNITS else units,
+                    "data": data,
+                    "labels": labels,
+                    "root": root,
+                    "invariance": invariance,
+                    "through-training": through_training,
+                    "output": output,
+                },
+            ),
             output=output,
         )
         write_atomically(files[1], arrays)
@@ -124,30 +166,40 @@ def look(
     return result
 
 
-def list_layers(
-    run: Run | Model | nn.Module | str | Path | None = None,
-    *,
-    network: str | nn.Module | None = None,
-    weights: str | Path | None = None,
-    class_names: str | Path | Sequence[str] | None = None,
-    input_spec: InputSpec | None = None,
-    output: str | int | None = None,
-    device: str = "auto",
-) -> tuple[Layer, ...]:
+def list_layers(model: Model, *, output: str | int | None = None, observer: Observer = SILENT) -> tuple[Layer, ...]:
     """The layers of a network that can be looked at, in order of execution, with what a unit of each sees."""
-    from striate.taps.fields import receptive_fields
     from striate.taps.places import find_places
 
-    model = open_subject(
-        run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device=device
-    )
-    every = find_places(model.network, blank_picture(model), output=output)
-    places = [place for place in every if place.layout != "other"]
-    fields = receptive_fields(model.network, [place.name for place in places], shape_of(model), output=output)
-    return tuple(layer_of(place, fields[place.name]) for place in places)
+    places = find_places(model.network, blank_picture(model), output=output)
+    return _layers(places, _sight(model, places, output, observer))
 
 
 # -- what is looked at --------------------------------------------------------------------------
+
+
+def _layers(places: Sequence[Place], sight: Sight) -> tuple[Layer, ...]:
+    return tuple(
+        layer_of(place, sight.fields[place.name], sight.steps[place.name])
+        for place in places
+        if place.name in sight.fields
+    )
+
+
+def _sight(model: Model, places: Sequence[Place], output: str | int | None, observer: Observer) -> Sight:
+    from striate.actions.look_fields import sight_of
+
+    return sight_of(model, [place for place in places if place.layout != "other"], output, observer)
+
+
+def _chosen(model: Model, places: Sequence[Place], layers: Sequence[str] | None) -> list[Place]:
+    """The places that are meant. Raises InputError for one that there is not, and for one that has no units."""
+    from striate.taps.places import place_named
+    from striate.views.chapters import chapters
+
+    chosen = [place_named(places, name) for name in dict.fromkeys(layers or chapters(model.network, places))]
+    for place in chosen:
+        require(place.layout != "other", f"{place.name} ({place.kind}) gives no maps and no vector: it has no units")
+    return chosen
 
 
 def _samples(run: Any, data: Any, labels: str | None, root: str | None, observer: Observer) -> Samples | None:
@@ -177,104 +229,6 @@ def _shown(places: Sequence[Place], units: Sequence[int] | Literal["all"]) -> di
         f"no layer has unit {min(units, default='')}; {last.name} has units 0 to {last.channels - 1}",
     )
     return shown
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen:
-    """What the pictures told. reconstructed: whether the sheets show the deconvnet beside the patches."""
-
-    found: Mapping[str, Found] = field(default_factory=dict)
-    fields: Mapping[str, Fields] = field(default_factory=dict)
-    sheets: Mapping[str, Mapping[int, Sheet]] = field(default_factory=dict)
-    reconstructed: bool = False
-    notes: tuple[str, ...] = ()
-
-
-def _see(
-    looked: Looked,
-    places: Sequence[Place],
-    shown: Mapping[str, tuple[int, ...]],
-    *,
-    draw_units: bool,
-    pooled: bool,
-    output: str | int | None,
-) -> _Seen:
-    from striate.actions.look_cells import Wanted, draw
-    from striate.reports.gallery import side_for
-    from striate.taps.rectifiers import require_rectifiers
-    from striate.views.top_index import look_through
-
-    model, observer = looked.model, looked.observer
-    index = _index(looked, output)
-    found = look_through(
-        model.network,
-        looked.batches,
-        [place.name for place in places],
-        classes=len(looked.samples.class_names),
-        index=index,
-        left_out=lambda: looked.left_out,
-        output=output,
-        observer=observer,
-    )
-    fields = _fields(model, places, index, output, observer)
-    deconvnet, notes = True, () if pooled else (UNPOOLED,)
-    try:
-        require_rectifiers(model.network, blank_picture(model), "the deconvnet reconstruction")
-    except InputError as error:
-        deconvnet, notes = False, (f"patches alone: {error}",)
-    sheets: dict[str, dict[int, Sheet]] = {}
-    if draw_units:
-        wanted = [
-            Wanted(
-                layer=place.name,
-                units=tuple(unit for unit in shown[place.name] if not found[place.name].units.dead[unit]),
-                top=found[place.name].top,
-                fields=fields[place.name],
-            )
-            for place in places
-        ]
-        side = side_for(sum(map(len, shown.values())))
-        sheets = draw(looked, wanted, side=side, deconvnet=deconvnet, index=index, output=output)
-    return _Seen(found=found, fields=fields, sheets=sheets, reconstructed=deconvnet, notes=notes)
-
-
-def _index(looked: Looked, output: str | int | None) -> Index | None:
-    """Where it is kept; None where nothing is to be kept."""
-    from striate.data.kept import cache_budget
-    from striate.views.top_index import Index, content_of
-
-    if cache_budget() == 0:
-        return None
-    model = looked.model
-    settings = {
-        "input": model.input_spec.to_json(),
-        "device": model.device.partition(":")[0],
-        "precision": model.precision,
-        "output": output,
-    }
-    return Index(content_of(model.network, looked.digest(), settings))
-
-
-def _fields(
-    model: Model, places: Sequence[Place], index: Index | None, output: str | int | None, observer: Observer
-) -> dict[str, Fields]:
-    """The receptive fields of these layers, kept with the index."""
-    from striate.taps.fields import Fields, receptive_fields
-    from striate.views.top_index import keep_arrays, read_arrays
-
-    found: dict[str, Fields] = {}
-    for place in places:
-        kept = None if index is None else read_arrays(index.place(f"{place.name}\nfields"), observer)
-        if kept is not None:
-            rows, columns = (tuple((int(a), int(b)) for a, b in kept[name]) for name in ("rows", "columns"))
-            found[place.name] = Fields(rows, columns)
-    missing = [place.name for place in places if place.name not in found]
-    for name, own in receptive_fields(model.network, missing, shape_of(model), output=output).items():
-        found[name] = own
-        if index is not None:
-            arrays = {"rows": np.array(own.rows, dtype=np.int64), "columns": np.array(own.columns, dtype=np.int64)}
-            keep_arrays(index.place(f"{name}\nfields"), arrays, observer)
-    return found
 
 
 # -- what is written ----------------------------------------------------------------------------
@@ -319,17 +273,17 @@ def _name_of(run: Any, network: Any, model: Model) -> str:
     return network if isinstance(network, str) else type(model.network).__name__
 
 
-def _command(
-    run: Any, network: Any, weights: Any, class_names: Any, layers: Sequence[str] | None, units: Any, data: Any
-) -> str:
-    """What was typed, or would be for the same."""
+def _command(run: Any, given: Mapping[str, Any]) -> str:
+    """What was typed, or would be for the same; what is no text (arrays, a module) is left out. given: by flag."""
     words = ["striate", "look"]
     words += [str(run)] if isinstance(run, Run | str | Path) else []
-    for flag, value in (("network", network), ("weights", weights), ("class-names", class_names), ("data", data)):
-        if isinstance(value, str | Path):
+    for flag, value in given.items():
+        if value is True:
+            words += [f"--{flag}"]
+        elif isinstance(value, str | int | Path) and value is not False:
             words += [f"--{flag}", str(value)]
-    for layer in layers or ():
-        words += ["--layer", layer]
-    if units != UNITS:
-        words += ["--units", units if isinstance(units, str) else ",".join(map(str, units))]
+        elif flag == "units" and value is not None:
+            words += [f"--{flag}", ",".join(map(str, value))]
+        elif flag == "layer":
+            words += [word for layer in value or () for word in (f"--{flag}", layer)]
     return shlex.join(words)

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.actions.look_data import Looked, shape_of
+from striate.actions.look_data import Looked, blank_picture, shape_of
 from striate.observer import Observer
 from striate.reports.sheets import BETWEEN, GAP, QUALITY, Sheet, framed, sheet, signed
 from striate.taps.fields import Fields
+from striate.views.deconvnet import Deconvnet, deconvnet
 from striate.views.top_index import Index, keep_arrays, read_arrays
-from striate.views.top_patches import Top, reconstructions
+from striate.views.top_patches import Top
 
 TOLD_APART = 0.98  # of what a reconstruction is made of, see `reports.sheets.signed`
 BYTES_AT_ONCE = 1 << 28  # of prepared pictures that are in memory at a time
@@ -41,16 +42,17 @@ def draw(
     wanted: Sequence[Wanted],
     *,
     side: int,
-    deconvnet: bool,
+    reconstructed: bool,
     index: Index | None,
     output: str | int | None = None,
 ) -> dict[str, dict[int, Sheet]]:
     """By layer and unit the drawn cell; none for a unit without pictures. side: see `reports.sheets.sheet`.
 
-    deconvnet: with the reconstructions beside the patches. Raises InputError where a picture cannot be read any more.
+    reconstructed: with what the deconvnet makes of the patches beside them. Raises InputError where a picture cannot be
+    read any more.
     """
     observer = looked.observer
-    style = f"{side} {deconvnet} {QUALITY} {GAP} {BETWEEN} {TOLD_APART}"
+    style = f"{side} {reconstructed} {QUALITY} {GAP} {BETWEEN} {TOLD_APART}"
     found = {one.layer: _kept(index, one.layer, style, observer) for one in wanted}
     missing = [
         (one, unit)
@@ -59,11 +61,15 @@ def draw(
         if unit not in found[one.layer] and len(one.top.of(unit)) > 0
     ]
     done = 0
+    ways: dict[str, Deconvnet] = {}
     for part in _parts(looked, missing):
         prepared = looked.prepared([row for one, unit in part for _, row, _ in one.top.of(unit)])
         for one, units in _by_layer(part):
-            drawn = _drawn(looked, one, units, prepared, side=side, deconvnet=deconvnet, output=output)
-            found[one.layer].update(drawn)
+            if reconstructed and one.layer not in ways:
+                blank = blank_picture(looked.model)
+                network = looked.model.network
+                ways[one.layer] = deconvnet(network, blank, one.layer, fields=one.fields, output=output)
+            found[one.layer].update(_drawn(looked, one, units, prepared, side, ways.get(one.layer)))
             done += len(units)
             observer.progress("drawing units", done, len(missing))
     if index is not None:
@@ -79,26 +85,17 @@ def _drawn(
     one: Wanted,
     units: Sequence[int],
     prepared: dict[int, Tensor],
-    *,
     side: int,
-    deconvnet: bool,
-    output: str | int | None,
+    way: Deconvnet | None,
 ) -> dict[int, Sheet]:
     asked = [(unit, row, cell) for unit in units for _, row, cell in one.top.of(unit)]
     patches: dict[int, list[np.ndarray]] = {unit: [] for unit in units}
     for unit, row, cell in asked:
-        patches[unit].append(cut(_pixels(prepared[row]), one.fields, cell))
+        patches[unit].append(cut(as_pixels(prepared[row]), one.fields, cell))
     blocks = {unit: [patches[unit]] for unit in units}
-    if deconvnet:
-        pictures = [prepared[row] for _, row, _ in asked]
-        made = reconstructions(
-            looked.model.network,
-            looked.inputs(torch.stack(pictures)),
-            one.layer,
-            [unit for unit, _, _ in asked],
-            [cell for _, _, cell in asked],
-            output=output,
-        )
+    if way is not None:
+        pictures = looked.inputs(torch.stack([prepared[row] for _, row, _ in asked]))
+        made = way.reconstructions(pictures, [unit for unit, _, _ in asked], [cell for _, _, cell in asked])
         backs: dict[int, list[np.ndarray]] = {unit: [] for unit in units}
         for (unit, _, cell), values in zip(asked, made.permute(0, 2, 3, 1).numpy(), strict=True):
             backs[unit].append(cut(values, one.fields, cell, as_signed=True))
@@ -113,9 +110,15 @@ def cut(picture: np.ndarray, fields: Fields, cell: tuple[int, int], *, as_signed
     A field that the border of the picture cuts off stands at that side of its tile. as_signed: numbers around zero,
     scaled by what is seen of them.
     """
-    top, left, bottom, right = fields.at(*cell)
+    return cut_box(picture, fields.at(*cell), fields.size, as_signed=as_signed)
+
+
+def cut_box(
+    picture: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int], *, as_signed: bool = False
+) -> np.ndarray:
+    """The same of a box (top, left, bottom, right) of a picture, in a tile of `size`."""
+    top, left, bottom, right = box
     seen = picture[top:bottom, left:right]
-    size = fields.size
     corner = (
         size[0] - (bottom - top) if top == 0 and bottom < picture.shape[0] else 0,
         size[1] - (right - left) if left == 0 and right < picture.shape[1] else 0,
@@ -123,7 +126,7 @@ def cut(picture: np.ndarray, fields: Fields, cell: tuple[int, int], *, as_signed
     return framed(signed(seen, TOLD_APART) if as_signed else seen, size, corner)
 
 
-def _pixels(prepared: Tensor) -> np.ndarray:
+def as_pixels(prepared: Tensor) -> np.ndarray:
     """(C, H, W) of any type in [0, 255] -> (H, W, C) `uint8`."""
     values = prepared.permute(1, 2, 0).numpy()
     return values if values.dtype == np.uint8 else np.rint(np.clip(values, 0, 255)).astype(np.uint8)

@@ -94,6 +94,11 @@ class Looked:
         targets = torch.from_numpy(self.samples.targets[rows.numpy()])
         return Batch(self.inputs(_stacked([one for _, one in some])), rows, targets)
 
+    def label(self, row: int) -> str | None:
+        """The class of a picture by its name; None where it has none."""
+        target = int(self.samples.targets[row])
+        return self.samples.class_names[target] if target >= 0 else None
+
     def inputs(self, prepared: Tensor) -> Tensor:
         """(B, C, H, W) prepared pictures -> what the network is given, on its device."""
         return self.model.inputs(prepared.to(self.model.device))

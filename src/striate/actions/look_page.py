@@ -12,21 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.actions.look_changes import drawn_changes
 from striate.actions.look_data import Looked, blank_picture
+from striate.actions.look_films import drawn_films
 from striate.actions.look_result import Layer, Look
+from striate.actions.look_weights import drawn_weights
 from striate.reports import text
-from striate.reports.gallery import (
-    Cell,
-    Chapter,
-    Drawn,
-    Gallery,
-    drawn_filters,
-    drawn_maps,
-    drawn_matrix,
-    drawn_strength,
-    example_picture,
-    gallery_page,
-)
+from striate.reports.gallery import Cell, Change, Chapter, Filmed, Gallery, drawn_maps, example_picture, gallery_page
 from striate.reports.sheets import Sheet
 
 if TYPE_CHECKING:
@@ -34,14 +26,13 @@ if TYPE_CHECKING:
 
     from striate.models.model import Model
     from striate.taps.fields import Fields
-    from striate.taps.places import Place
     from striate.views.filters import Weights
     from striate.views.top_index import Found
     from striate.views.units import Units
 
 MADE_BY = "striate look"
 MOST_NAMED = 3
-LARGEST_MATRIX = 1_000_000  # weights of a linear layer that are worth a picture
+SIDE_OF_FILMS = 64  # pixels of a patch
 
 
 def compose(
@@ -49,7 +40,7 @@ def compose(
     model: Model,
     looked: Looked | None,
     *,
-    places: Sequence[Place],
+    every: Sequence[Layer],
     shown: Mapping[str, tuple[int, ...]],
     sheets: Mapping[str, Mapping[int, Sheet]],
     fields: Mapping[str, Fields],
@@ -57,18 +48,24 @@ def compose(
     command: str,
     output: str | int | None,
 ) -> tuple[str, bytes]:
-    """The page, and the arrays as NPZ. places: all of the network; shown: of each layer, the units of the page."""
+    """The page, and the arrays as NPZ. every: all layers of the network; shown: of each layer, the units
+    of the page; fields: by layer, the receptive fields of its units."""
     from striate.views.filters import filters
 
-    spec = model.input_spec
     weights = filters(model.network, blank_picture(model), output=output)
     chapters: list[Chapter] = []
+    changes: tuple[tuple[Change, ...], str] = ((), "")
+    films: tuple[Filmed, ...] = ()
     example, example_name = None, ""
     if looked is not None:
         row = _first_readable(result, looked)
         (prepared,) = looked.prepared([row]).values()
         example, example_name = example_picture(prepared.permute(1, 2, 0).numpy()), looked.samples.names[row]
         chapters = _chapters(result, model, looked, prepared, shown, sheets, output)
+        if result.changes is not None:
+            changes = drawn_changes(result.changes, looked)
+        if result.films is not None:
+            films = drawn_films(result.films, looked, fields, SIDE_OF_FILMS)
     page = gallery_page(
         Gallery(
             title=result.network,
@@ -79,10 +76,13 @@ def compose(
             notes=result.notes,
             reconstructed=reconstructed,
             chapters=tuple(chapters),
-            weights=tuple(_drawn(one, model.class_names, spec.channels) for one in weights if _worth(one)),
+            weights=drawn_weights(weights, model.class_names, model.input_spec.channels),
+            changes=changes[0],
+            changed=changes[1],
+            films=films,
             example=example,
             example_name=example_name,
-            layers=tuple(_row(place) for place in places if place.layout != "other"),
+            layers=tuple(_row(layer) for layer in every),
         )
     )
     file = io.BytesIO()
@@ -147,7 +147,7 @@ def _cells(
             name=model.class_names[unit] if is_answer else "",
             picture=sheets.get(unit),
             classes=tuple(result.class_names[k] for k in found.units.classes_of(unit, MOST_NAMED)),
-            strongest=tuple(_label(looked, row) for _, row, _ in found.top.of(unit)),
+            strongest=tuple(looked.label(row) or looked.samples.names[row] for _, row, _ in found.top.of(unit)),
             selectivity=selectivity if np.isfinite(selectivity) else None,
             fires=float(found.units.fires[unit]),
             highest=float(found.units.highest[unit]),
@@ -156,18 +156,12 @@ def _cells(
         )
 
 
-def _label(looked: Looked, row: int) -> str:
-    target = int(looked.samples.targets[row])
-    return looked.samples.class_names[target] if target >= 0 else looked.samples.names[row]
-
-
 def _facts(layer: Layer, units: Units) -> Iterator[tuple[str, str]]:
     yield "kind", layer.kind
     yield "shape", _shape_words(layer.shape)
     if layer.stride is not None:
-        yield "a cell every", f"{_by(layer.stride)} pixels"
-    if layer.field is not None:
-        yield "a unit sees", f"{_by(layer.field)} pixels"
+        yield "a unit every", f"{_by(layer.stride)} pixels"
+    yield "a unit sees", f"{_by(layer.field)} pixels"
     yield "units", text.count(len(units.dead))
     yield "dead", text.count(int(units.dead.sum()))
     yield "twins", text.count(int((units.twin >= 0).sum()))
@@ -180,36 +174,22 @@ def _facts(layer: Layer, units: Units) -> Iterator[tuple[str, str]]:
         yield "explained by class, median", text.percent(float(np.median(told)), 0)
 
 
-def _row(place: Place) -> dict[str, str]:
-    stride = "" if place.stride is None else _by(place.stride)
-    return {"layer": place.name, "kind": place.kind, "shape": _shape_words(place.shape), "stride": stride}
+def _row(layer: Layer) -> dict[str, str]:
+    return {
+        "layer": layer.name,
+        "kind": layer.kind,
+        "shape": _shape_words(layer.shape),
+        "stride": "" if layer.stride is None else _by(layer.stride),
+        "sees": _by(layer.field),
+    }
 
 
 def _by(pair: tuple[float, float]) -> str:
-    return " x ".join(f"{length:.3g}" for length in pair)
+    return " x ".join(f"{round(length, 2):g}" for length in pair)
 
 
 def _shape_words(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _worth(one: Weights) -> bool:
-    return one.kind != "matrix" or one.values.numel() <= LARGEST_MATRIX
-
-
-def _drawn(one: Weights, class_names: Sequence[str], channels: int) -> Drawn:
-    values = one.values.numpy()
-    named = list(class_names[:MOST_NAMED]) if len(values) == len(class_names) else []
-    order = f", in the order {', '.join(named)}{', ...' * (len(class_names) > MOST_NAMED)}" if named else ""
-    if one.kind == "matrix":
-        said = f"its weights: {len(values)} outputs from top to bottom{order}, {values.shape[1]} inputs across"
-        return Drawn(title=one.layer, said=said, picture=drawn_matrix(values))
-    if one.kind == "grid" or values.shape[1] not in (1, 3):
-        said = f"where each output looks: the length of its weights on all maps, cell by cell{order}"
-        return Drawn(title=one.layer, said=said, picture=drawn_strength(np.sqrt(np.square(values).sum(axis=1))))
-    what = "filters" if one.kind == "filters" else "templates, one an output"
-    said = f"its {len(values)} {what} on {'grey pictures' if channels == 1 else 'red, green and blue'}{order}"
-    return Drawn(title=one.layer, said=said, picture=drawn_filters(values.transpose(0, 2, 3, 1)))
 
 
 def _arrays(result: Look, weights: Sequence[Weights], fields: Mapping[str, Fields]) -> dict[str, np.ndarray]:
@@ -223,6 +203,8 @@ def _arrays(result: Look, weights: Sequence[Weights], fields: Mapping[str, Field
     }
     for name, found in result.found.items():
         arrays |= {f"{name}/{part}": array for part, array in _of_layer(found, fields[name]).items()}
+    for more in (result.changes, result.films):
+        arrays |= {} if more is None else more.arrays()
     return arrays | {f"weights/{one.layer}": one.values.numpy() for one in weights if one.kind != "matrix"}
 
 

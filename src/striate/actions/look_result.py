@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.actions.look_changes import Changes
+    from striate.actions.look_films import Films
     from striate.taps.fields import Fields
     from striate.taps.places import Place
     from striate.views.top_index import Found
@@ -15,18 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A layer that can be looked at. field: rows and columns of the input that a unit sees at most; None: not asked."""
+    """A layer that can be looked at.
+
+    stride: rows and columns of the input from the field of a unit to those of its neighbours; where every unit sees the
+    whole picture, or they are not evenly spaced, those of the picture for each of the map; None where there is no map
+    of more than one cell. field: rows and columns of the input that a unit sees at most.
+    """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     stride: tuple[float, float] | None
-    field: tuple[int, int] | None = None
+    field: tuple[int, int]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         stride = None if self.stride is None else list(self.stride)
-        return {**self.__dict__, "shape": list(self.shape), "stride": stride, "field": self.field and list(self.field)}
+        return {**self.__dict__, "shape": list(self.shape), "stride": stride, "field": list(self.field)}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +41,8 @@ class Look:
     """What was found: the page and the arrays (None where none were asked for), and each layer's units.
 
     found: by layer, the strongest pictures of its units and what these respond to; empty without pictures. names: of
-    the pictures, by their numbers in `found`. left_out: those that could not be read, with the reason.
+    the pictures, by their numbers in `found`. left_out: those that could not be read, with the reason. changes: what
+    moving, scaling and turning some of the pictures does, and films: units through training, where they were asked for.
     """
 
     network: str
@@ -48,6 +56,8 @@ class Look:
     class_names: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    changes: Changes | None = None
+    films: Films | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: of each layer its counts, and of each unit its strongest pictures and its classes."""
@@ -60,6 +70,8 @@ class Look:
             "left_out": [{"path": name, "reason": reason} for name, reason in self.left_out],
             "notes": list(self.notes),
             "layers": [{**layer.to_json(), "units": self._units(layer.name)} for layer in self.layers],
+            **({} if self.changes is None else {"invariance": self.changes.to_json()}),
+            **({} if self.films is None else {"through_training": self.films.to_json(self.names)}),
         }
 
     def _units(self, layer: str) -> list[dict[str, Any]]:
@@ -83,12 +95,12 @@ class Look:
         ]
 
 
-def layer_of(place: Place, fields: Fields | None) -> Layer:
-    """A place as the result names it."""
+def layer_of(place: Place, fields: Fields, step: tuple[int, int] | None) -> Layer:
+    """A place as the result names it, with the fields of its units and the step between these."""
     return Layer(
         name=place.name,
         kind=place.kind,
         shape=place.shape,
-        stride=place.stride,
-        field=None if fields is None else fields.size,
+        stride=step or (place.stride if place.spatial else None),
+        field=fields.size,
     )

@@ -12,17 +12,27 @@ from striate.machine.files import refused
 LOOKED_THROUGH = 1 << 25  # bytes of a page
 
 
+def require_writable(folder: Path) -> None:
+    """Raise InputError where nothing can be written into this folder: better said before the work than after it."""
+    require(
+        os.access(folder, os.W_OK),
+        f"{folder}: read-only, or no permission to write there; name another place with --out",
+    )
+
+
 def new_picture(out: str | Path | None, *, name: str) -> Path:
     """The file `out` (.png), which must be new, or `<name>.png` in the current folder, with a number where that name is
     taken. Raises InputError where it cannot be one, before any work is done."""
     if out is None:
         numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}.png") for number in itertools.count(1))
+        require_writable(Path())
         return next(place for place in numbered if not os.path.lexists(place))
     place = Path(out)
     try:
         require(not os.path.lexists(place), f"{place} is there already; name another file with --out")
         require(place.suffix.lower() == ".png", f"{place}: the picture is a PNG; give it a name that ends with .png")
         require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
+        require_writable(place.parent)
     except ValueError:
         raise InputError("--out: no file can have a name with a zero byte in it") from None
     return place
@@ -36,10 +46,12 @@ def page_place(out: str | Path | None, *, name: str, command: str, mark: str | N
     """
     if out is None:
         numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}.html") for number in itertools.count(1))
+        require_writable(Path())
         return next(place for place in numbered if not place.exists())
     place = Path(out)
     require(not place.is_dir(), f"{place} is a folder; name a file, such as {place / f'{command}.html'}")
     require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
+    require_writable(place.parent)
     require(
         not place.exists() or _holds(place, mark or f"Made by <code>striate {command}</code>"),
         f"{place} is there and is no page of striate {command}; name another file with --out",
@@ -52,11 +64,13 @@ def new_folder(out: str | Path | None, *, name: str) -> Path:
     taken. It is not made yet. Raises InputError where it cannot be one, before any work is done."""
     if out is None:
         numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}") for number in itertools.count(1))
+        require_writable(Path())
         return next(place for place in numbered if not os.path.lexists(place))
     place = Path(out)
     try:
         if not os.path.lexists(place):
             require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
+            require_writable(place.parent)
             return place
         require(place.is_dir(), f"{place} is there and is no folder; name another with --out")
         held = sorted(entry.name for entry in place.iterdir())
@@ -65,6 +79,7 @@ def new_folder(out: str | Path | None, *, name: str) -> Path:
     except ValueError:
         raise InputError("--out: no folder can have a name with a zero byte in it") from None
     require(not held, f"{place} is there and holds files ({held[0] if held else ''}); name a new folder with --out")
+    require_writable(place)
     return place
 
 

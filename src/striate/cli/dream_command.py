@@ -7,9 +7,10 @@ one, row by row.
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 
 from striate.cli.flags import MOST_DIGITS, Parser, positive
-from striate.cli.subject_flags import add_subject, subject
+from striate.cli.subject_flags import add_output, add_subject, subject
 from striate.cli.text import print_json, table
 from striate.names import on_one_line
 
@@ -35,6 +36,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--octaves", type=positive, metavar="N", help="sizes that it grows through [up to 3; 4]")
     parser.add_argument("--size", type=positive, metavar="N", help="pixels of the longer side [the network's]")
     parser.add_argument("--seed", type=whole, metavar="S", help="number from which everything random is drawn [0]")
+    add_output(parser)
     parser.add_argument("--out", metavar="FILE.png", help="the picture [dream-<what>.png]")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
@@ -51,11 +53,8 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     for name in ("class_name", "unit", "channel"):
         if name in asked and len(asked[name]) == 1:
             asked[name] = asked[name][0]
-    show = display()
-    try:
+    with closing(display()) as show:
         found = dream(**subject(given), **asked, observer=show)
-    finally:
-        show.close()
     told = found.to_json()
     if given.get("json"):
         print_json(told)

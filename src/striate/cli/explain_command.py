@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from striate.cli.flags import Parser
-from striate.cli.subject_flags import add_subject, subject
+from striate.cli.subject_flags import add_output, add_subject, subject
 from striate.cli.text import print_json
 from striate.names import on_one_line
 
@@ -31,7 +32,7 @@ def add_arguments(parser: Parser) -> None:
         "--label", metavar="NAME", help="what the picture is [as the run's source says, if it is one of its pictures]"
     )
     parser.add_argument("--layer", metavar="NAME", help="for maps of a layer [the last that has a map]")
-    parser.add_argument("--output", metavar="NAME", help="the scores of a network that gives several outputs")
+    add_output(parser)
     parser.add_argument("--out", metavar="FOLDER", help="a new folder for all of it [explain-<picture>]")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
@@ -45,23 +46,13 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     as_json, picture = given.pop("json", False), given.pop("picture")
     whose = subject(given, [picture])
     chosen = {name: value for name, value in given.items() if name not in whose}
-    if "output" in chosen:
-        chosen["output"] = _output(chosen["output"])
-    show = display()
-    try:
+    with closing(display()) as show:
         found = explain(whose.pop("run"), picture, observer=show, **whose, **chosen)
-    finally:
-        show.close()
     if as_json:
         print_json(found.to_json())
         return 0
     _show(found)
     return 0
-
-
-def _output(text: str) -> str | int:
-    """A key of a dictionary, or a position in a tuple."""
-    return int(text) if text.isascii() and text.removeprefix("-").isdecimal() else text
 
 
 def _show(found: Explanation) -> None:

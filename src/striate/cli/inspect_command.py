@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from striate.cli.flags import Parser
@@ -36,11 +37,8 @@ def run(arguments: argparse.Namespace, started: float) -> int:
 
     given = dict(vars(arguments))
     as_json = given.pop("json", False)
-    show = display()
-    try:
+    with closing(display()) as show:
         found = inspect(given.pop("source"), observer=show, **given)
-    finally:
-        show.close()
     if as_json:
         print_json(found.to_json())
         return 0

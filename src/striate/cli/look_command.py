@@ -2,16 +2,19 @@
 
 Beside each patch stands what in it counts (the deconvnet of Zeiler and Fergus), where the network's activations are
 rectifiers. Pictures are those that the run learned from, or of --data. What was found is kept for the next look.
+With --invariance the page shows how much each layer changes as pictures are moved, scaled and turned, and with
+--through-training what units saw after the epochs that `striate train --keep-epochs N` has kept.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from striate.cli.flags import Parser
-from striate.cli.subject_flags import add_subject, subject
+from striate.cli.subject_flags import add_output, add_subject, subject
 from striate.cli.text import print_json, table
 from striate.errors import require
 from striate.names import on_one_line
@@ -28,6 +31,13 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--data", metavar="SOURCE", help="pictures to look with [those of the run]")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
     parser.add_argument("--root", metavar="FOLDER", help="folder to which the paths of a table are relative")
+    parser.add_argument(
+        "--invariance", action="store_true", help="also: how much layers change as pictures are moved, scaled, turned"
+    )
+    parser.add_argument(
+        "--through-training", action="store_true", help="also: units after each epoch that the run has kept"
+    )
+    add_output(parser)
     parser.add_argument("--list", action="store_true", help="the layers that can be looked at, and nothing else")
     parser.add_argument("--out", metavar="FILE", help="the page; arrays go beside it, as .npz [look.html]")
     parser.add_argument("--json", action="store_true", help="what was found as JSON")
@@ -36,6 +46,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, started: float) -> int:
     """Look, and say where the page lies."""
     from striate.actions.look import list_layers, look
+    from striate.actions.subject import open_subject
     from striate.cli.live import display
 
     given = dict(vars(arguments))
@@ -43,17 +54,18 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     whose = subject(given)
     given = {name: value for name, value in given.items() if name not in whose}
     if given.pop("list", False):
-        _show_layers(list_layers(**whose), as_json)
+        more = [f"--{name.replace('_', '-')}" for name in given]
+        require(not more, f"--list names the layers and does nothing else; leave {' and '.join(more)} away")
+        with closing(display()) as show:
+            layers = list_layers(open_subject(**whose), output=whose.get("output"), observer=show)
+        _show_layers(layers, as_json)
         return 0
     if "units" in given:
         given["units"] = parse_units(given["units"])
     if "layer" in given:
         given["layers"] = given.pop("layer")
-    show = display()
-    try:
+    with closing(display()) as show:
         found = look(observer=show, **whose, **given)
-    finally:
-        show.close()
     if as_json:
         print_json(found.to_json())
     else:
@@ -101,4 +113,4 @@ def _show(found: Look) -> None:
 
 
 def _by(lengths: Any) -> str:
-    return "" if lengths is None else "x".join(f"{length:g}" for length in lengths)
+    return "" if lengths is None else "x".join(f"{round(length, 2):g}" for length in lengths)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from striate.cli.flags import Parser
+from striate.cli.flags import MOST_DIGITS, Parser
 from striate.errors import require
 
 NETWORK = "--network"
@@ -31,6 +31,18 @@ def add_subject(parser: Parser) -> None:
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
 
 
+def add_output(parser: Parser) -> None:
+    """`--output`, for what looks into a network that gives several."""
+    parser.add_argument(
+        "--output", metavar="NAME", type=output, help="the scores of a network that gives several outputs"
+    )
+
+
+def output(text: str) -> str | int:
+    """A key of a dictionary, or a position in a tuple, for argparse."""
+    return int(text) if text.isascii() and text.removeprefix("-").isdecimal() and len(text) <= MOST_DIGITS else text
+
+
 def subject(given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
     """What was given, as arguments of `actions.subject.open_subject`. others: what else was named, such as pictures.
 
@@ -42,4 +54,5 @@ def subject(given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, A
         both = next((one for one in others if is_run(Path(one))), None)
         require(both is None, f"{both} and {NETWORK} {given['network']}: give the run or the network, not both of them")
     names = ("run", "network", "weights", "class_names")
-    return {**{name: given.get(name) for name in names}, "device": given.get("device", "auto")}
+    chosen = {name: given[name] for name in ("output",) if name in given}
+    return {**{name: given.get(name) for name in names}, "device": given.get("device", "auto"), **chosen}

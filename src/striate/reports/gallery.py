@@ -78,8 +78,43 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one kind of change does to pictures. picture: one of them so changed; amounts: how much, tile by tile."""
+
+    title: str
+    picture: Sheet
+    amounts: tuple[str, ...]
+    charts: tuple[figures.Chart, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """A unit through training. picture: a column an epoch, the strongest patch above what counts in it. first, last:
+    the strongest activations after the first epoch and the last. pictures: how many were the strongest in turn; since:
+    the epoch from which on it was the last of them."""
+
+    unit: int
+    picture: Sheet
+    first: float
+    last: float
+    pictures: int
+    since: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filmed:
+    """Units of a layer through training."""
+
+    layer: str
+    epochs: tuple[int, ...]
+    units: tuple[Grown, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """All that the page shows. looked: what was looked at it with, in words; notes: what a reader should know."""
+    """All that the page shows. looked: what was looked at it with, in words; notes: what a reader should know.
+    changes: the section on pictures that are moved, scaled and turned; changed: which pictures these are. films: the
+    section on units through training."""
 
     title: str
     network: str
@@ -90,6 +125,9 @@ class Gallery:
     reconstructed: bool = False
     chapters: tuple[Chapter, ...] = ()
     weights: tuple[Drawn, ...] = ()
+    changes: tuple[Change, ...] = ()
+    changed: str = ""
+    films: tuple[Filmed, ...] = ()
     example: bytes | None = None  # PNG or JPEG
     example_name: str = ""
     layers: tuple[Mapping[str, str], ...] = field(default_factory=tuple)
@@ -104,6 +142,8 @@ def gallery_page(gallery: Gallery) -> str:
     """The gallery as one HTML document, under 15 MB: units beyond that are left away, and the page says how many."""
     left = PICTURE_BYTES - sum(len(one.picture.data) for one in gallery.weights)
     left -= sum(len(one.maps.data) for one in gallery.chapters if one.maps is not None)
+    left -= sum(len(one.picture.data) for one in gallery.changes)
+    left -= sum(len(one.picture.data) for film in gallery.films for one in film.units)
     shown: list[tuple[Chapter, list[Cell], int]] = []
     for chapter in gallery.chapters:
         cells: list[Cell] = []
@@ -163,6 +203,16 @@ def drawn_maps(values: np.ndarray) -> Sheet:
     tiles = [_whole(unsigned(one[..., None])) for one in values[:MAPS]]
     columns = min(MAP_COLUMNS, len(tiles))
     return sheet([tiles], side=72, columns=columns, rows=-(-len(tiles) // columns))
+
+
+def drawn_strip(pictures: Sequence[np.ndarray]) -> Sheet:
+    """Pictures (H, W, C) of one size, `uint8`, side by side."""
+    return sheet([[_whole(one) for one in pictures]], side=112, columns=len(pictures), rows=1)
+
+
+def drawn_film(patches: Sequence[np.ndarray], backs: Sequence[np.ndarray], side: int) -> Sheet:
+    """Tiles (h, w, 4) of each epoch: the patches in a row, and below them what counts in them."""
+    return sheet([[*patches, *backs]], side=side, columns=len(patches), rows=2)
 
 
 def example_picture(pixels: np.ndarray) -> bytes:

@@ -8,7 +8,7 @@ Legend: E epochs, U units, B pictures, C channels, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from striate.errors import require
 from striate.taps.fields import Fields, receptive_fields
-from striate.taps.places import Place, as_maps
-from striate.taps.rectifiers import rectifying, require_rectifiers
+from striate.taps.places import Place
+from striate.taps.rectifiers import require_rectifiers
 from striate.taps.unchanged import unchanged
 from striate.taps.watching import watching
+from striate.views.deconvnet import Deconvnet
 from striate.views.excitement import find_target
 from striate.views.maps import require_pictures
+from striate.views.one_pass import maps_of
+from striate.views.unit_windows import Windows, found_windows
 
 AT_ONCE = 64
 
@@ -44,6 +47,16 @@ class Film:
     reconstructions: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class _Watched:
+    """Units of one place."""
+
+    place: Place
+    fields: Fields
+    units: tuple[int, ...]
+    windows: Windows | None
+
+
 def through_training(
     networks: Iterable[tuple[int, nn.Module]],
     pictures: Tensor,
@@ -53,78 +66,110 @@ def through_training(
     output: str | int | None = None,
     observe: Callable[[int], None] | None = None,
 ) -> Film:
-    """The film of these units. networks: (epoch, network) in order, one at a time, all of one shape, such as
-    `(epoch, striate.load(run, epoch=epoch).network)`. pictures: (B, C, H, W) as they take them. observe(epoch) after
-    each.
+    """The film of these units of one layer: see `films`."""
+    return films(networks, pictures, {layer: units}, output=output, observe=observe)[layer]
+
+
+def films(
+    networks: Iterable[tuple[int, nn.Module]],
+    pictures: Tensor,
+    units: Mapping[str, Sequence[int]],
+    *,
+    output: str | int | None = None,
+    observe: Callable[[int], None] | None = None,
+) -> dict[str, Film]:
+    """Of each layer the film of these units. networks: (epoch, network) in order, one at a time, all of one shape, such
+    as `(epoch, striate.load(run, epoch=epoch).network)`; each sees all pictures once. pictures: (B, C, H, W) as they
+    take them. observe(epoch) after each.
 
     Raises InputError: no network, an unknown layer or unit, activations that are no rectifiers, for which the deconvnet
     says nothing.
     """
     require_pictures(pictures)
-    epochs, found = [], []
-    where: tuple[Place, Fields] | None = None
+    epochs: list[int] = []
+    found: dict[str, list[tuple[Tensor, Tensor, Tensor, Tensor]]] = {name: [] for name in units}
+    watched: list[_Watched] = []
     for epoch, network in networks:
         with unchanged(network) as bare:
-            if where is None:
-                require_rectifiers(bare, pictures[:1], "features through training")
-                place = find_target(bare, pictures[:1], "unit", units, layer, output).place
-                assert place is not None
-                _, channels, height, width = pictures.shape
-                where = place, receptive_fields(bare, [layer], (channels, height, width), output=output)[layer]
-            found.append(_of_one(bare, pictures, list(units), *where))
+            if not epochs:
+                watched = _watched(bare, pictures, units, output)
+            strongest = _strongest(bare, pictures, watched)
+            for one in watched:
+                found[one.place.name].append(_of_one(bare, pictures, one, *strongest[one.place.name]))
         epochs.append(epoch)
         if observe is not None:
             observe(epoch)
     require(bool(epochs), "there is no epoch to show; train with --keep-epochs 1")
-    activations, rows, boxes, reconstructions = (torch.stack(one) for one in zip(*found, strict=True))
-    return Film(
-        layer=layer,
-        units=tuple(units),
-        epochs=tuple(epochs),
-        activations=activations,
-        rows=rows,
-        boxes=boxes,
-        reconstructions=reconstructions,
-    )
+    made = {}
+    for one in watched:
+        name = one.place.name
+        activations, rows, boxes, reconstructions = (torch.stack(part) for part in zip(*found[name], strict=True))
+        made[name] = Film(
+            layer=name,
+            units=one.units,
+            epochs=tuple(epochs),
+            activations=activations,
+            rows=rows,
+            boxes=boxes,
+            reconstructions=reconstructions,
+        )
+    return made
+
+
+def _watched(
+    network: nn.Module, pictures: Tensor, units: Mapping[str, Sequence[int]], output: str | int | None
+) -> list[_Watched]:
+    """The places of these layers. Raises InputError as `films`."""
+    require_rectifiers(network, pictures[:1], "features through training")
+    places = []
+    for layer, asked in units.items():
+        place = find_target(network, pictures[:1], "unit", asked, layer, output).place
+        assert place is not None
+        places.append(place)
+    _, channels, height, width = pictures.shape
+    fields = receptive_fields(network, list(units), (channels, height, width), output=output)
+    found = []
+    for place in places:
+        own = fields[place.name]
+        windows = found_windows(network, place, own, pictures[:1]) if place.spatial else None
+        found.append(_Watched(place, own, tuple(units[place.name]), windows))
+    return found
 
 
 def _of_one(
-    network: nn.Module, pictures: Tensor, units: list[int], place: Place, fields: Fields
+    network: nn.Module, pictures: Tensor, watched: _Watched, best: Tensor, rows: Tensor, cells: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Activations (U,), rows (U,), boxes (U, 4), reconstructions (U, C, H, W) of one network."""
-    best, rows, cells, across = _strongest(network, pictures, units, place)
-    boxes = [fields.at(int(cell) // across, int(cell) % across) for cell in cells]
-    chosen = pictures[rows].detach().requires_grad_()
-    with torch.enable_grad(), rectifying("deconvolution"), watching(network, [place.name], keep_graph=True) as seen:
-        network(chosen)
-        maps = _maps(place, seen[place.name])[:, units].flatten(2)
-        each = torch.arange(len(units), device=maps.device)
-        (back,) = torch.autograd.grad(maps[each, each, cells.to(maps.device)].sum(), chosen)
+    across = len(watched.fields.columns)
+    at = [(int(cell) // across, int(cell) % across) for cell in cells]
     # What goes back through a deconvnet is the activation itself; it is linear in it.
-    back = back.float().cpu() * best.view(-1, 1, 1, 1)
-    return best, rows, torch.tensor(boxes, dtype=torch.int64), back
+    way = Deconvnet(network, watched.place, watched.windows)
+    made = way.reconstructions(pictures[rows.to(pictures.device)], watched.units, at) * best.view(-1, 1, 1, 1)
+    return best, rows, torch.tensor([watched.fields.at(*cell) for cell in at], dtype=torch.int64), made
 
 
 @torch.no_grad()
 def _strongest(
-    network: nn.Module, pictures: Tensor, units: list[int], place: Place
-) -> tuple[Tensor, Tensor, Tensor, int]:
-    """The strongest activation of each unit (U,), its picture (U,) and its cell of the map (U,), and the cells in a row
-    of that map."""
-    values, cells, across = [], [], 1
-    for some in torch.split(pictures, AT_ONCE):
-        with watching(network, [place.name]) as seen:
+    network: nn.Module, pictures: Tensor, watched: Sequence[_Watched]
+) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """By layer the strongest activation of each unit (U,), its picture (U,) and its cell of the map (U,)."""
+    by_name = {one.place.name: one for one in watched}
+    values: dict[str, list[Tensor]] = {name: [] for name in by_name}
+    cells: dict[str, list[Tensor]] = {name: [] for name in by_name}
+
+    def reading(name: str, given: Tensor) -> Tensor:
+        """(B, U, cells)"""
+        return maps_of(by_name[name].place, given)[:, list(by_name[name].units)].flatten(2)
+
+    with watching(network, list(by_name), reading=reading) as seen:
+        for some in torch.split(pictures, AT_ONCE):
             network(some)
-            maps = _maps(place, seen[place.name])[:, units]
-        strongest, where = maps.flatten(2).max(dim=2)
-        values.append(strongest.float().cpu())
-        cells.append(where.cpu())
-        across = maps.shape[3]
-    all_values, all_cells = torch.cat(values), torch.cat(cells)
-    best, rows = all_values.max(dim=0)
-    return best, rows, all_cells.gather(0, rows[None])[0], across
-
-
-def _maps(place: Place, seen: Tensor) -> Tensor:
-    """(B, C, h, w), a vector as maps of one cell."""
-    return seen[:, :, None, None] if place.layout == "vector" else as_maps(place, seen)
+            for name in by_name:
+                strongest, where = seen[name].max(dim=2)
+                values[name].append(strongest.float().cpu())
+                cells[name].append(where.cpu())
+    found = {}
+    for name in by_name:
+        best, rows = torch.cat(values[name]).max(dim=0)
+        found[name] = best, rows, torch.cat(cells[name]).gather(0, rows[None])[0]
+    return found

@@ -1,12 +1,10 @@
 """What excites a unit most: of many pictures the nine strongest, the patch that it sees of each, and what in it counts.
 
 Zeiler and Fergus 2014 (arXiv:1311.2901), section 2 and figure 2. One pass over the pictures finds them for all units
-of all layers at once. A patch is the exact receptive field at the place of the maximum. Beside it stands what the
-deconvnet makes of that one value: it goes back down through max-pooling's switches, rectifiers that let only positive
-signals pass, and transposed filters, which is the gradient with the deconvolution rule of `taps/rectifiers.py`. It
-needs rectifiers; of other networks there are the patches alone.
+of all layers at once. A patch is the exact receptive field at the place of the maximum; what in it counts is told by
+the deconvnet (`deconvnet.py`), of networks of rectifiers.
 
-Legend: N pictures, U units, T the strongest kept (9), C channels, H W pixels, h w cells of a map.
+Legend: N pictures, U units, T the strongest kept (9), h w cells of a map.
 """
 
 from __future__ import annotations
@@ -18,16 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.errors import InputError, require
-from striate.taps.places import Place, find_places, place_named
-from striate.taps.rectifiers import rectifying, require_rectifiers
-from striate.taps.unchanged import unchanged
-from striate.taps.watching import stopping_at
-from striate.views.maps import require_pictures
-from striate.views.one_pass import Batch, maps_of, one_pass
+from striate.errors import require
+from striate.views.one_pass import Batch, one_pass
 
 COUNT = 9
-AT_ONCE = 16  # reconstructions that are made at a time
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,58 +108,6 @@ def top_patches(
     """
     found = one_pass(network, pictures, layers, lambda place: (Strongest(place.channels, count),), output=output)
     return {name: _only(watched.watchers[0]) for name, watched in found.items()}
-
-
-def reconstructions(
-    network: nn.Module,
-    pictures: Tensor,
-    layer: str,
-    units: Sequence[int] | np.ndarray,
-    cells: Sequence[tuple[int, int]] | np.ndarray,
-    *,
-    output: str | int | None = None,
-) -> Tensor:
-    """What the deconvnet makes of one value each: picture i, unit `units[i]` of `layer`, at `cells[i]` (row, column).
-
-    pictures (N, C, H, W) as the network takes them -> (N, C, H, W) float32 on the CPU, in units of the value for a unit
-    of the input; zero outside the receptive field. Raises InputError for a network with activations that are no
-    rectifiers (its name and theirs are said), for a layer that does not exist, and for units or cells beyond it.
-    """
-    require_pictures(pictures)
-    units, cells = np.asarray(units, dtype=np.int64), np.asarray(cells, dtype=np.int64).reshape(-1, 2)
-    require(
-        len(units) == len(cells) == len(pictures),
-        f"{len(pictures)} pictures need as many units and cells, got {len(units)} and {len(cells)}",
-    )
-    place = place_named(find_places(network, pictures[:1], output=output), layer)
-    _require_inside(place, units, cells)
-    require_rectifiers(network, pictures[:1], "the deconvnet reconstruction")
-    made = []
-    with unchanged(network) as bare:
-        for start in range(0, len(pictures), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            made.append(_back_from(bare, pictures[part], place, units[part], cells[part]))
-    return torch.cat(made)
-
-
-def _back_from(bare: nn.Module, pictures: Tensor, place: Place, units: np.ndarray, cells: np.ndarray) -> Tensor:
-    given = pictures.detach().clone().requires_grad_()
-    with rectifying("deconvolution"), stopping_at(bare, place.name) as run:
-        maps = maps_of(place, run(given))
-        index = (torch.from_numpy(one).to(maps.device) for one in (np.arange(len(units)), units, *cells.T))
-        values = maps[tuple(index)]
-        (gradient,) = torch.autograd.grad(values.sum(), given)
-    return gradient.float().cpu()
-
-
-def _require_inside(place: Place, units: np.ndarray, cells: np.ndarray) -> None:
-    wrong = units[(units < 0) | (units >= place.channels)]
-    if len(wrong):
-        raise InputError(f"{place.name} has units 0 to {place.channels - 1}, not {int(wrong[0])}")
-    height, width = place.shape[1:] if len(place.shape) == 3 else (1, 1)
-    outside = cells[((cells < 0) | (cells >= (height, width))).any(axis=1)]
-    if len(outside):
-        raise InputError(f"{place.name} has {height}x{width} cells, none at {tuple(outside[0].tolist())}")
 
 
 def _only(watcher: object) -> Top:
