@@ -13,7 +13,8 @@ from explained import drawing, explanation, method
 from PIL import Image
 from test_pages import Page
 
-from striate.reports.explanation import draw_square, enlarged, explanation_page, png
+from striate.reports.explanation import draw_square, enlarged, explanation_page, on_page, png
+from striate.reports.figures import thumbnail
 
 
 def pictures(page: Page) -> list[str]:
@@ -90,6 +91,21 @@ def test_a_square_is_drawn_where_it_is() -> None:
     assert grey.shape == (256, 256, 3)
     assert grey[32, 224].tolist() == [200, 200, 200]
     assert not grey[64:].any()
+
+
+def test_a_picture_of_the_page_is_the_file_beside_it_or_a_jpeg_where_that_is_much_smaller() -> None:
+    flat = np.zeros((224, 224, 3), dtype=np.uint8)
+    flat[::2] = 200
+    assert on_page(flat, png(flat)) == png(flat)
+    rough = np.random.default_rng(0).integers(0, 255, (224, 200, 3), dtype=np.uint8)
+    found = on_page(rough, png(rough))
+    assert found == thumbnail(rough, side=448)
+    with Image.open(io.BytesIO(found)) as image:
+        assert (image.format, image.size) == ("JPEG", (200, 224))
+    grey = flat[:, :, :1]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(on_page(grey, png(grey))))), grey[:, :, 0])
+    large = np.random.default_rng(1).integers(0, 255, (300, 600, 3), dtype=np.uint8)
+    assert Image.open(io.BytesIO(on_page(large, png(large)))).size == (448, 224)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import astuple
 
 import pytest
 import torch
@@ -183,6 +184,51 @@ def test_the_areas_are_those_of_deletion_and_insertion() -> None:
     falls = [deletion(network, picture, rival, 2, steps=5, seed=4).area for rival in rivals]
     assert found.random_deletion == pytest.approx(falls, abs=1e-6)
     assert len(found.random_insertion) == 3
+
+
+def test_maps_that_go_through_together_fare_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, picture = linear(16, 3, 32, 32, 4), drawn(17, 3, 32, 32)
+    maps = {"rough": drawn(18, 32, 32), "smooth": random_map(32, 32, 4.0, seed=9, number=0), "flat": torch.ones(32, 32)}
+    alone = {name: fared(network, picture, {name: one}, 1, steps=5)[name] for name, one in maps.items()}
+    # Batches of five: the eight pictures of a map are parted, and meet those of others.
+    monkeypatch.setattr("striate.views.deletion.VALUES_AT_ONCE", 5 * picture.numel())
+    together = fared(network, picture, maps, 1, steps=5)
+    for name, one in together.items():
+        for figures, expected in zip(astuple(one), astuple(alone[name]), strict=True):
+            assert figures == pytest.approx(expected, abs=1e-6)
+
+
+def test_of_one_step_the_ends_alone_count() -> None:
+    network, picture = linear(19, 3, 32, 32, 4), drawn(20, 3, 32, 32)
+    found = fared(network, picture, {"it": drawn(21, 32, 32)}, 3, steps=1)["it"]
+    with torch.no_grad():
+        ends = network(torch.stack([picture, torch.zeros_like(picture)])).softmax(dim=1)[:, 3]
+    assert found.deletion == pytest.approx(float(ends.mean()), abs=1e-6)
+    assert found.random_deletion == pytest.approx([found.deletion] * 2, abs=1e-6)
+
+
+def test_pictures_are_laid_out_as_the_one_that_is_given() -> None:
+    class Layouts(nn.Module):
+        """Notes how the batches of more than one picture are laid out."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.last = linear(22, 3, 32, 32, 4), set[bool]()
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            if len(pictures) > 1:
+                self.last.add(pictures.is_contiguous(memory_format=torch.channels_last))
+            return self.inner(pictures)
+
+    batch, importance = drawn(23, 1, 3, 32, 32), drawn(24, 32, 32)
+    figures = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        network, picture = Layouts(), batch.contiguous(memory_format=layout)[0]
+        figures.append(astuple(fared(network, picture, {"it": importance}, 1)["it"]))
+        assert insertion(network, picture, importance, 1).area > 0
+        assert network.last == {layout == torch.channels_last}
+    for one, other in zip(*figures, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
 
 
 def test_no_rival_is_bad_input() -> None:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.actions.kept_epochs import epochs_of, models_of
+from striate.actions.one_picture import one_picture
 from striate.actions.places import new_picture
-from striate.errors import InputError, require, unknown
+from striate.actions.subject import class_number, open_subject
+from striate.errors import require
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
 
@@ -99,19 +101,12 @@ def dream(
     The picture goes to `out`, a new file; None: `dream-<what>.png` in the current folder, with a number where that name
     is taken. Raises InputError where something of this cannot be used.
     """
-    import torch
-
-    from striate.actions.subject import open_subject
     from striate.machine.files import write_atomically
-    from striate.machine.threads import usable_cores
-    from striate.models.model import Model
 
     kind = _kind(class_name, layer, unit, channel, picture)
     for name, value, most in (("steps", steps, MOST_STEPS), ("size", size, LARGEST), ("octaves", octaves, 64)):
         require(value is None or 1 <= value <= most, f"{name} must be 1 to {most:,}, got {value}")
     place = new_picture(out, name=_file_name(class_name, layer, unit, channel, picture))
-    if not isinstance(run, Model | torch.nn.Module):
-        torch.set_num_threads(usable_cores())
     model = open_subject(
         run,
         network=network,
@@ -188,18 +183,7 @@ def _indices(
         )
         return tuple(range(len(names)))
     wanted = [class_name] if isinstance(class_name, str | int) else list(class_name)
-    return tuple(_class(one, names) for one in wanted)
-
-
-def _class(wanted: str | int, names: Sequence[str]) -> int:
-    """The class of this name, or else of this number. Raises InputError."""
-    if wanted in names:
-        return names.index(str(wanted))
-    number = int(wanted) if isinstance(wanted, int) or (wanted.isascii() and wanted.isdecimal()) else None
-    if number is None:
-        raise unknown("class", str(wanted), names)
-    require(0 <= number < len(names), f"no class {number}; there are {len(names):,}, counted from 0")
-    return number
+    return tuple(class_number(one, names) for one in wanted)
 
 
 def _names(dreams: Dreams, class_names: Sequence[str]) -> tuple[str, ...]:
@@ -265,7 +249,7 @@ def _from_picture(
     from striate.views.excitement import middle_layer
 
     spec = model.input_spec
-    pixels = _read(picture)
+    pixels = one_picture(picture).pixels
     own = (pixels.shape[0], pixels.shape[1])
     wanted = _scaled(own, min(LONGER_SIDE, max(own)) if size is None else size)
     plain = torch.from_numpy(np.array(to_channels(pixels, spec.channels), dtype=np.float32)).permute(2, 0, 1)[None]
@@ -288,22 +272,6 @@ def _from_picture(
         observe=watch,
         **settings,
     )
-
-
-def _read(picture: str | Path | np.ndarray) -> np.ndarray:
-    """(H, W, C), fully decoded. Raises InputError: what is no picture, and a name that stands for several."""
-    from striate.data.reading import load_pixels
-    from striate.data.sources import find_pictures
-    from striate.models.model import pixels_of
-
-    if isinstance(picture, np.ndarray):
-        return pixels_of(picture)
-    samples = find_pictures([picture])
-    require(len(samples) == 1, f"{picture}: {len(samples):,} pictures; name one of them")
-    try:
-        return load_pixels(samples, 0)
-    except InputError as error:
-        raise InputError(f"{samples.names[0]}: {error}") from error
 
 
 def _scaled(size: tuple[int, int], longer: int) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,31 +15,23 @@ import numpy as np
 
 from striate.actions.explanation import OCCLUSION, Details, Explanation, plain_name, write
 from striate.actions.maps import maps_of, methods_of, turned_by_square
+from striate.actions.one_picture import one_picture
 from striate.actions.places import new_folder
-from striate.errors import InputError, require, unknown
+from striate.actions.subject import class_number, open_subject
+from striate.errors import unknown
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from striate.actions.mistake import Near
+    from striate.actions.mistake import Near, RunPictures
     from striate.models.input_spec import InputSpec
     from striate.models.model import Model
     from striate.reports.pages import Neighbour
 
 UNSURE = 0.5  # an answer with less is one of several
 SQUASHED = 1.02  # ratio by which a side is pressed together, from which it is said
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Shown:
-    """The picture that is asked about: its name, its file where it has one, and its content."""
-
-    name: str
-    path: Path | None
-    pixels: np.ndarray
-    checksum: int
 
 
 def explain(
@@ -74,18 +65,9 @@ def explain(
     Everything is written into the folder `out`, which must be new or empty; None: `explain-<picture>` in the current
     folder, with a number where that name is taken. Raises InputError where something of this cannot be used.
     """
-    import torch
-
-    from striate.actions.mistake import RunPictures, reasons_for
-    from striate.actions.subject import open_subject
-    from striate.machine.threads import usable_cores
-    from striate.models.model import Model
-
     methods, by_name = methods_of(method, layer)
     place = new_folder(out, name=_folder_name(picture))
-    shown = _read(picture)
-    if not isinstance(run, Model | torch.nn.Module):
-        torch.set_num_threads(usable_cores())
+    shown = one_picture(picture)
     model = open_subject(
         run,
         network=network,
@@ -96,7 +78,7 @@ def explain(
         device=device,
     )
     folder = Run(Path(run)) if isinstance(run, str | Path) else run if isinstance(run, Run) else None
-    source = None if folder is None else RunPictures(folder, observer)
+    source = None if folder is None else _pictures_of(folder, observer)
     if source is not None:
         source.refuse_inside(place)
     names = model.class_names
@@ -109,7 +91,7 @@ def explain(
     if label is None and source is not None and shown.path is not None:
         said = source.label_of(shown.path)
         label = said if said in names else None  # the source may have other classes by now
-    asked = answer if class_name is None else _class(class_name, names)
+    asked = answer if class_name is None else names[class_number(class_name, names)]
     both: tuple[str, ...] = (answer, label) if label is not None and label != answer else ()
     classes = tuple(dict.fromkeys([asked, *both]))
     maps, left_out = maps_of(
@@ -130,6 +112,8 @@ def explain(
             neighbours, counts = source.drawn(near), source.learned_counts()
         notes += source.notes
     if both:
+        from striate.actions.mistake import reasons_for
+
         shares = dict(zip(names, map(float, probabilities), strict=True))
         reasons = reasons_for(answer, both[1], shares, near, counts)
     if both and turned is not None and turned.answer == both[1]:
@@ -176,26 +160,14 @@ def explain(
     return found
 
 
+def _pictures_of(run: Run, observer: Observer) -> RunPictures:
+    from striate.actions.mistake import RunPictures
+
+    return RunPictures(run, observer)
+
+
 def _folder_name(picture: str | Path | np.ndarray) -> str:
     return "explain-picture" if isinstance(picture, np.ndarray) else f"explain-{plain_name(Path(picture).stem)}"
-
-
-def _read(picture: str | Path | np.ndarray) -> _Shown:
-    """The picture, fully decoded. Raises InputError: what is no picture, and a name that stands for several."""
-    from striate.data.reading import checksum, picture_of
-    from striate.data.sources import find_pictures
-    from striate.models.model import pixels_of
-
-    if isinstance(picture, np.ndarray):
-        pixels = pixels_of(picture)
-        return _Shown(name="an array", path=None, pixels=pixels, checksum=checksum(pixels))
-    samples = find_pictures([picture])
-    require(len(samples) == 1, f"{picture}: {len(samples):,} pictures; one at a time is explained, so name one of them")
-    try:
-        read = picture_of(samples.pictures.load(int(samples.index[0])))
-    except InputError as error:
-        raise InputError(f"{samples.names[0]}: {error}") from error
-    return _Shown(name=samples.names[0], path=Path(picture), pixels=read.pixels, checksum=read.checksum)
 
 
 def _probabilities(model: Model, prepared: Tensor, inputs: Tensor, output: str | int | None) -> np.ndarray:
@@ -211,17 +183,6 @@ def _probabilities(model: Model, prepared: Tensor, inputs: Tensor, output: str |
     with torch.no_grad(), unchanged(model.network) as bare:
         found: np.ndarray = model.task.decode(scores(bare, inputs, output).cpu())[0].numpy()
     return found
-
-
-def _class(wanted: str | int, names: Sequence[str]) -> str:
-    """The class that is meant: its name, or else its number. Raises InputError."""
-    if wanted in names:
-        return str(wanted)
-    number = int(wanted) if isinstance(wanted, int) or (wanted.isascii() and wanted.isdecimal()) else None
-    if number is None:
-        raise unknown("class", str(wanted), names)
-    require(0 <= number < len(names), f"no class {number}; there are {len(names):,}, counted from 0")
-    return names[number]
 
 
 def _notes(names: Sequence[str], probabilities: np.ndarray, answer: str) -> list[str]:

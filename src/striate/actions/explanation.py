@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PAGE, NUMBERS, MAPS, SEEN = "explanation.html", "explanation.json", "maps.npz", "picture.png"
 SQUARE = "smallest-square.png"
 OCCLUSION = "occlusion"
-ON_THE_PAGE = 448  # longest side of a picture on the page; the files beside it are as the network saw it
 WHOLE = 192  # of the whole picture, where the network saw a part of it
 MOST_SHARES = 6  # classes in the list of answers, beside those with a role
 # Where the name of a view is not how a person writes it.
@@ -43,7 +42,10 @@ TITLES = {
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Mapped:
     """What one method said: `values` (K, H, W) float32, larger is more important; the `layer` that it looked at, where
-    it looks at one; the `settings` that it was asked with; how the map of the first class `fared`."""
+    it looks at one; the `settings` that it was asked with; how the map of the first class `fared`.
+
+    seconds: that it took, without what it shares with a method before it.
+    """
 
     method: str
     values: np.ndarray
@@ -173,7 +175,8 @@ def write(found: Explanation) -> None:
     """Make the folder and write everything into it, the page last. Raises InputError where the disk refuses."""
     from striate.reports.explanation import draw_square, enlarged, explanation_page, png
 
-    files: dict[str, bytes] = {SEEN: png(enlarged(found.seen))}
+    seen = enlarged(found.seen)
+    files: dict[str, bytes] = {SEEN: png(seen)}
     told = {SEEN: "what the network saw"}
     methods = {one.method: _method(found, one, files, told) for one in found.maps}
     square = None
@@ -182,7 +185,7 @@ def write(found: Explanation) -> None:
         files[SQUARE], told[SQUARE] = png(square), "the smallest square that turns the answer"
     files[MAPS], told[MAPS] = _arrays(found), "the maps as arrays, for NumPy"
     files[NUMBERS], told[NUMBERS] = json_text(found.to_json()).encode(), "everything else as numbers"
-    page = _page(found, methods, square, told)
+    page = _page(found, methods, seen, square, files, told)
     try:
         found.folder.mkdir(exist_ok=True)
     except OSError as error:
@@ -241,21 +244,25 @@ def _drawn(
     files: dict[str, bytes],
     told: dict[str, str],
 ) -> Drawn:
-    from striate.reports.explanation import Drawn, enlarged, png
-    from striate.reports.figures import thumbnail
+    from striate.reports.explanation import Drawn, enlarged, on_page, png
 
-    over, alone = (enlarged(one) for one in pictures)
-    for name, words, pixels in ((f"{stem}.png", "over the picture", over), (f"{stem}-alone.png", "alone", alone)):
-        files[name], told[name] = png(pixels), f"{whose}, {words}"
-    return Drawn(
-        class_name=class_name, over=thumbnail(over, side=ON_THE_PAGE), alone=thumbnail(alone, side=ON_THE_PAGE)
-    )
+    shown = []
+    for name, words, picture in zip((stem, f"{stem}-alone"), ("over the picture", "alone"), pictures, strict=True):
+        pixels = enlarged(picture)
+        files[f"{name}.png"], told[f"{name}.png"] = png(pixels), f"{whose}, {words}"
+        shown.append(on_page(pixels, files[f"{name}.png"]))
+    return Drawn(class_name=class_name, over=shown[0], alone=shown[1])
 
 
 def _page(
-    found: Explanation, methods: Mapping[str, Method], square: np.ndarray | None, told: Mapping[str, str]
+    found: Explanation,
+    methods: Mapping[str, Method],
+    seen: np.ndarray,
+    square: np.ndarray | None,
+    files: Mapping[str, bytes],
+    told: Mapping[str, str],
 ) -> ExplanationPage:
-    from striate.reports.explanation import ExplanationPage, Side, enlarged
+    from striate.reports.explanation import ExplanationPage, Side, on_page
     from striate.reports.figures import thumbnail
 
     details = found.details
@@ -264,7 +271,7 @@ def _page(
         network=details.network,
         created=details.created,
         command=details.command,
-        seen=thumbnail(enlarged(found.seen), side=ON_THE_PAGE),
+        seen=on_page(seen, files[SEEN]),
         seen_words=details.seen_words,
         whole=None if details.frame is None else thumbnail(details.pixels, side=WHOLE),
         frame=details.frame,
@@ -276,7 +283,7 @@ def _page(
         methods=tuple(one for name, one in methods.items() if name != OCCLUSION),
         left_out=[(title_of(name), reason) for name, reason in found.left_out],
         occlusion=methods.get(OCCLUSION),
-        turning=_turning(found, square),
+        turning=_turning(found, None if square is None else on_page(square, files[SQUARE])),
         reasons=found.reasons,
         sides=tuple(
             Side(class_name=name, role=_role(found, name), neighbours=details.neighbours.get(name, ()))
@@ -310,16 +317,15 @@ def _role(found: Explanation, name: str) -> str:
     return "asked for" if name in found.classes else ""
 
 
-def _turning(found: Explanation, square: np.ndarray | None) -> Turning | None:
-    """The smallest square in words."""
+def _turning(found: Explanation, picture: bytes | None) -> Turning | None:
+    """The smallest square in words, with the picture of it."""
     from striate.reports.explanation import Turning
-    from striate.reports.figures import thumbnail
 
     turned = found.turned
     if turned is None:
         return None
     height, width = found.seen.shape[:2]
-    if turned.box is None or turned.probability is None or square is None:
+    if turned.box is None or turned.probability is None or picture is None:
         return Turning(
             picture=None,
             sentence=f"no square of up to {turned.largest} of the {min(height, width)} pixels of a side turns it: "
@@ -328,7 +334,7 @@ def _turning(found: Explanation, square: np.ndarray | None) -> Turning | None:
     top, left, bottom, right = turned.box
     share = (bottom - top) * (right - left) / (height * width)
     return Turning(
-        picture=thumbnail(square, side=ON_THE_PAGE),
+        picture=picture,
         sentence=f"with a square of {right - left}x{bottom - top} pixels covered, {100 * share:.1f} % of the picture, "
         f"it answers {turned.answer} ({100 * turned.probability:.1f} %) in place of {found.answer} "
         f"({100 * found.probability:.1f} %)",

@@ -64,28 +64,29 @@ def maps_of(
     import torch
 
     from striate.views.fared import fared
+    from striate.views.together import maps_together
 
+    settings = {name: _settings(name, inputs) for name in methods}
+    coming = maps_together(model.network, inputs, classes, settings, layer=layer, output=output)
     found: list[Mapped] = []
     left_out: list[tuple[str, str]] = []
-    for number, name in enumerate(methods):
-        observer.progress("maps", number, len(methods) + 1)
-        settings = _settings(name, inputs, layer)
-        began = time.monotonic()
-        try:
-            maps = VIEWS[name].load()(model.network, inputs, classes, output=output, **settings)
-        except InputError as error:
+    steps = len(methods) + 1
+    observer.progress("maps", 0, steps)
+    began = time.monotonic()
+    for number, (name, maps) in enumerate(coming, start=1):
+        seconds = time.monotonic() - began
+        if isinstance(maps, InputError):
             # A network without rectifiers, say: nothing that the user did wrong, unless they asked for this.
             if by_name or (layer is not None and name in LAYERED):
-                raise
-            left_out.append((name, str(error)))
-            continue
-        values = maps.values[0].numpy()
-        seconds = time.monotonic() - began
-        shown = {key: value for key, value in settings.items() if key != "layer"}
-        found.append(Mapped(method=name, values=values, layer=maps.layer, seconds=seconds, settings=shown))
+                raise maps
+            left_out.append((name, str(maps)))
+        else:
+            values = maps.values[0].numpy()
+            found.append(Mapped(method=name, values=values, layer=maps.layer, seconds=seconds, settings=settings[name]))
+        observer.progress("maps", number, steps)
+        began = time.monotonic()
     if not found:
         raise InputError(f"no map can be made of this network: {left_out[0][1]}")
-    observer.progress("maps", len(methods), len(methods) + 1)
     judged = fared(
         model.network,
         inputs[0],
@@ -94,14 +95,12 @@ def maps_of(
         steps=FARED_STEPS,
         output=output,
     )
-    observer.progress("maps", len(methods) + 1, len(methods) + 1)
+    observer.progress("maps", steps, steps)
     return [replace(one, fared=judged[one.method]) for one in found], left_out
 
 
-def _settings(method: str, inputs: Tensor, layer: str | None) -> dict[str, Any]:
-    """What a method is asked with, beside the picture and the classes."""
-    if method in LAYERED:
-        return {"layer": layer}
+def _settings(method: str, inputs: Tensor) -> dict[str, Any]:
+    """What a method is asked with, beside the picture, the classes and the layer."""
     if method == OCCLUSION:
         # Half of the square, which is a seventh of the shorter side: a quarter as many places as by the view's own.
         return {"stride": max(1, min(inputs.shape[2:]) // 14)}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.errors import InputError, require
+from striate.errors import InputError, require, unknown
 from striate.machine.allocator import answer_with_all
 from striate.models.loading import load_model
 from striate.models.run import Run
@@ -200,3 +200,14 @@ def _task(
         return Classification(names)
     except InputError as error:
         raise InputError(f"{told}: {error}") from error
+
+
+def class_number(wanted: str | int, names: Sequence[str]) -> int:
+    """The class that is meant by its name, or else by its number. Raises InputError where there is none."""
+    if wanted in names:
+        return names.index(str(wanted))
+    number = int(wanted) if isinstance(wanted, int) or (wanted.isascii() and wanted.isdecimal()) else None
+    if number is None:
+        raise unknown("class", str(wanted), names)
+    require(0 <= number < len(names), f"no class {number}; there are {len(names):,}, counted from 0")
+    return number

@@ -8,15 +8,20 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.reports import colours
+from striate.reports import colours, figures
 from striate.reports.pages import Neighbour, environment
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LEAST_SIDE = 256  # smaller pictures are drawn with whole squares for pixels, at least this large
 SQUARE_COLOUR = (255, 255, 255)
+ON_THE_PAGE = 448  # longest side of a picture on the page; the files beside it are as the network saw it
+WORTH = 1.25  # a picture without loss may be so much larger than a JPEG of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,13 +155,25 @@ def enlarged(pixels: np.ndarray) -> np.ndarray:
 
 def png(pixels: np.ndarray) -> bytes:
     """A picture (H, W), (H, W, 1) or (H, W, 3) `uint8` as a PNG file."""
+    file = io.BytesIO()
+    # Level 6, Pillow's own, takes three times as long for a tenth of the size.
+    _image(pixels).save(file, "PNG", compress_level=3)
+    return file.getvalue()
+
+
+def on_page(pixels: np.ndarray, beside: bytes) -> bytes:
+    """A picture for the page, whose file `beside` it is `png(pixels)`: that, or a JPEG where it is much smaller."""
+    if max(pixels.shape[:2]) > ON_THE_PAGE:
+        return figures.thumbnail(pixels, side=ON_THE_PAGE)
+    jpeg = figures.as_jpeg(_image(pixels))
+    return beside if len(beside) <= WORTH * len(jpeg) else jpeg
+
+
+def _image(pixels: np.ndarray) -> Image.Image:
     from PIL import Image
 
     plain = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    file = io.BytesIO()
-    # Level 6, Pillow's own, takes three times as long for a tenth of the size.
-    Image.fromarray(np.ascontiguousarray(plain)).save(file, "PNG", compress_level=3)
-    return file.getvalue()
+    return Image.fromarray(np.ascontiguousarray(plain))
 
 
 def draw_square(pixels: np.ndarray, box: tuple[int, int, int, int], fill: Sequence[int] | np.ndarray) -> np.ndarray:

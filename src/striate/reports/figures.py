@@ -11,12 +11,16 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup, escape
 
 from striate.names import visible
 from striate.reports.text import count, decimal, finite, percent
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 34
@@ -50,9 +54,14 @@ def thumbnail(pixels: np.ndarray, side: int = 160) -> bytes:
     picture.save(png, "PNG", optimize=longer <= TINY)
     if longer <= TINY:
         return png.getvalue()
-    jpeg = io.BytesIO()
-    picture.save(jpeg, "JPEG", quality=82, optimize=True)
-    return min(jpeg.getvalue(), png.getvalue(), key=len)
+    return min(as_jpeg(picture), png.getvalue(), key=len)
+
+
+def as_jpeg(picture: Image.Image) -> bytes:
+    """A picture in grey or in colours as a JPEG file, as pages have it."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=82, optimize=True)
+    return file.getvalue()
 
 
 def image(data: bytes, alt: str) -> Markup:

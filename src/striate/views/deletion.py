@@ -12,7 +12,7 @@ Legend: C channels, H W pixels, S steps, K scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,7 @@ from striate.errors import InputError, require
 from striate.taps.outputs import scores
 from striate.taps.unchanged import unchanged
 from striate.views.blur import blurred
-from striate.views.maps import as_classes
+from striate.views.maps import Output, as_classes, layout_of
 
 Fill = float | Tensor | str  # "blurred"
 
@@ -54,7 +54,7 @@ def deletion(
     *,
     steps: int = 32,
     fill: Fill = 0.0,
-    output: str | int | None = None,
+    output: Output = None,
     seed: int = 0,
 ) -> Curve:
     """The probability while `picture` (C, H, W) loses its pixels, those of the highest `importance` (H, W) first.
@@ -63,9 +63,7 @@ def deletion(
     are normalised), a tensor that fits the picture, or "blurred". Pixels of equal importance are ordered by `seed`.
     A small area is good. Raises InputError where picture, map, class, steps or fill cannot be used.
     """
-    check(picture, importance, steps)
-    filled = _filled(picture, fill)
-    return _curve(network, picture, filled, importance, class_index, steps, output, seed, chosen_by=picture)
+    return _curve(network, picture, importance, class_index, steps, fill, output, seed, inserting=False)
 
 
 def insertion(
@@ -76,34 +74,35 @@ def insertion(
     *,
     steps: int = 32,
     fill: Fill = "blurred",
-    output: str | int | None = None,
+    output: Output = None,
     seed: int = 0,
 ) -> Curve:
     """The probability while `picture` (C, H, W) gets its pixels back, those of the highest `importance` (H, W) first.
 
     fill: what it is before, as in `deletion`; the rest as there. A large area is good. Raises InputError as there.
     """
-    check(picture, importance, steps)
-    filled = _filled(picture, fill)
-    return _curve(network, filled, picture, importance, class_index, steps, output, seed, chosen_by=picture)
+    return _curve(network, picture, importance, class_index, steps, fill, output, seed, inserting=True)
 
 
 def _curve(
     network: nn.Module,
-    before: Tensor,
-    after: Tensor,
+    picture: Tensor,
     importance: Tensor,
     class_index: int | None,
     steps: int,
-    output: str | int | None,
+    fill: Fill,
+    output: Output,
     seed: int,
     *,
-    chosen_by: Tensor,
+    inserting: bool,
 ) -> Curve:
+    check(picture, importance, steps)
+    filled = _filled(picture, fill)
+    before, after = (filled, picture) if inserting else (picture, filled)
     with unchanged(network) as bare, torch.no_grad():
-        wanted = the_class(bare, chosen_by, class_index, output)
+        wanted = the_class(bare, picture, class_index, output)
         shares = fractions(steps)
-        changing = between(before, after, ranks(importance, seed), shares)
+        changing = between(before, after, ranks(importance, ties(importance.numel(), seed)), shares)
         probabilities = probabilities_of(bare, changing, wanted, output)
     return Curve(fractions=shares, probabilities=probabilities, area=area(shares, probabilities))
 
@@ -143,7 +142,8 @@ def _filled(picture: Tensor, fill: Fill) -> Tensor:
 
 def softened(picture: Tensor) -> Tensor:
     """The picture (C, H, W) without its details: what insertion begins with."""
-    return blurred(picture, max(LEAST_BLUR, BLUR * min(picture.shape[1:])))
+    soft = blurred(picture, max(LEAST_BLUR, BLUR * min(picture.shape[1:])))
+    return torch.empty_like(picture).copy_(soft)  # laid out as the picture is, and so is what is made of the two
 
 
 def fractions(steps: int) -> Tensor:
@@ -151,10 +151,14 @@ def fractions(steps: int) -> Tensor:
     return (torch.arange(steps + 1) / steps) ** 2
 
 
-def ranks(importance: Tensor, seed: int) -> Tensor:
-    """(H, W) int64: 0 at the most important pixel. Equal ones are in drawn order, else they would go line by line."""
+def ties(pixels: int, seed: int) -> Tensor:
+    """The drawn order (pixels,) int64 in which pixels of equal importance go, else they would go line by line."""
+    return torch.from_numpy(permutation(seed, 0, pixels, purpose=PURPOSE))
+
+
+def ranks(importance: Tensor, drawn: Tensor) -> Tensor:
+    """(H, W) int64: 0 at the most important pixel. Equal ones are in drawn order (see `ties`)."""
     flat = importance.detach().float().cpu().reshape(-1)
-    drawn = torch.from_numpy(permutation(seed, 0, len(flat), purpose=PURPOSE))
     order = drawn[flat[drawn].argsort(descending=True, stable=True)]
     places = torch.empty_like(order)
     places[order] = torch.arange(len(order))
@@ -168,14 +172,14 @@ def between(before: Tensor, after: Tensor, places: Tensor, shares: Tensor) -> It
         yield torch.where(places < round(share * places.numel()), after, before)
 
 
-def the_class(bare: nn.Module, picture: Tensor, class_index: int | None, output: str | int | None) -> int:
+def the_class(bare: nn.Module, picture: Tensor, class_index: int | None, output: Output) -> int:
     """The class that is meant: the most probable one for None. Raises InputError for one that the network lacks."""
     return int(as_classes(class_index, scores(bare, picture[None], output))[0, 0])
 
 
-def probabilities_of(bare: nn.Module, pictures: Iterator[Tensor], class_index: int, output: str | int | None) -> Tensor:
+def probabilities_of(bare: nn.Module, pictures: Iterable[Tensor], class_index: int, output: Output) -> Tensor:
     """The probability of the class for each picture (C, H, W): (N,) float32 on the CPU. Some pictures at once."""
-    found: list[Tensor] = []
+    found = [torch.zeros(0)]
     waiting: list[Tensor] = []
     for picture in pictures:
         waiting.append(picture)
@@ -187,8 +191,10 @@ def probabilities_of(bare: nn.Module, pictures: Iterator[Tensor], class_index: i
     return torch.cat(found)
 
 
-def _probabilities(bare: nn.Module, pictures: list[Tensor], class_index: int, output: str | int | None) -> Tensor:
-    return scores(bare, torch.stack(pictures), output).softmax(dim=1)[:, class_index].float().cpu()
+def _probabilities(bare: nn.Module, pictures: list[Tensor], class_index: int, output: Output) -> Tensor:
+    # Stacked they would lose the layout that convolutions are fastest in.
+    batch = torch.stack(pictures).contiguous(memory_format=layout_of(pictures[0][None]))
+    return scores(bare, batch, output).softmax(dim=1)[:, class_index].float().cpu()
 
 
 def area(shares: Tensor, probabilities: Tensor) -> float:

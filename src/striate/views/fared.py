@@ -10,7 +10,7 @@ Legend: C channels, H W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from striate.errors import require
 from striate.taps.unchanged import unchanged
 from striate.views import deletion
+from striate.views.maps import Output
 from striate.views.random_maps import NOISE, random_map, smoothness
 
 ROUNDING = 1e-5  # areas that are nearer than this are equal: sums of float32
@@ -82,7 +83,7 @@ def fared(
     *,
     steps: int = 8,
     rivals: int = 2,
-    output: str | int | None = None,
+    output: Output = None,
     seed: int = 0,
 ) -> dict[str, Fared]:
     """How each of `maps`, name -> (H, W), the larger the more important, fared on `picture` (C, H, W).
@@ -99,19 +100,19 @@ def fared(
     with unchanged(network) as bare, torch.no_grad():
         course = _Course(bare, picture, class_index, steps, output, seed)
         random = {
-            level: [
-                course.areas(random_map(height, width, NOISE * 2**level, seed=seed, number=number))
-                for number in range(rivals)
-            ]
+            (level, number): random_map(height, width, NOISE * 2**level, seed=seed, number=number)
             for level in sorted(set(levels.values()))
+            for number in range(rivals)
         }
-        own = {name: course.areas(importance) for name, importance in maps.items()}
+        areas = course.areas([*maps.values(), *random.values()])
+    own = dict(zip(maps, areas, strict=False))
+    against = dict(zip(random, areas[len(maps) :], strict=True))
     return {
         name: Fared(
             deletion=own[name][0],
             insertion=own[name][1],
-            random_deletion=tuple(one[0] for one in random[levels[name]]),
-            random_insertion=tuple(one[1] for one in random[levels[name]]),
+            random_deletion=tuple(against[levels[name], number][0] for number in range(rivals)),
+            random_insertion=tuple(against[levels[name], number][1] for number in range(rivals)),
             constant=bool((importance == importance.flatten()[0]).all()),
         )
         for name, importance in maps.items()
@@ -127,7 +128,7 @@ class _Course:
     """What all maps of a picture run over: the ends of the curves, which are the same for all, are computed once."""
 
     def __init__(
-        self, bare: nn.Module, picture: Tensor, class_index: int | None, steps: int, output: str | int | None, seed: int
+        self, bare: nn.Module, picture: Tensor, class_index: int | None, steps: int, output: Output, seed: int
     ) -> None:
         self.bare, self.picture, self.output, self.seed = bare, picture, output, seed
         self.shares = deletion.fractions(steps)
@@ -136,15 +137,27 @@ class _Course:
         ends = self._probabilities([picture, self.empty, self.soft])
         self.whole, self.nothing, self.vague = ends[0:1], ends[1:2], ends[2:3]
 
-    def areas(self, importance: Tensor) -> tuple[float, float]:
-        """Under the deletion and the insertion curve of a map (H, W)."""
-        places, inner = deletion.ranks(importance, self.seed), self.shares[1:-1]
-        falling = list(deletion.between(self.picture, self.empty, places, inner))
-        rising = list(deletion.between(self.soft, self.picture, places, inner))
-        found = self._probabilities([*falling, *rising])
-        fall = torch.cat([self.whole, found[: len(falling)], self.nothing])
-        rise = torch.cat([self.vague, found[len(falling) :], self.whole])
-        return deletion.area(self.shares, fall), deletion.area(self.shares, rise)
+    def areas(self, maps: Sequence[Tensor]) -> list[tuple[float, float]]:
+        """Under the deletion and the insertion curve of each map (H, W); pictures of all maps go through together."""
+        inner = self.shares[1:-1]
+        found = self._probabilities(self._changed(maps, inner)).reshape(len(maps), 2, len(inner))
+        ends = (self.whole, self.nothing), (self.vague, self.whole)
+        areas = []
+        for curves in found:
+            fall, rise = (
+                deletion.area(self.shares, torch.cat([first, curve, last]))
+                for curve, (first, last) in zip(curves, ends, strict=True)
+            )
+            areas.append((fall, rise))
+        return areas
 
-    def _probabilities(self, pictures: list[Tensor]) -> Tensor:
-        return deletion.probabilities_of(self.bare, iter(pictures), self.class_index, self.output)
+    def _changed(self, maps: Sequence[Tensor], inner: Tensor) -> Iterator[Tensor]:
+        """For each map the pictures of deletion, then those of insertion."""
+        drawn = deletion.ties(self.picture[0].numel(), self.seed)
+        for importance in maps:
+            places = deletion.ranks(importance, drawn)
+            yield from deletion.between(self.picture, self.empty, places, inner)
+            yield from deletion.between(self.soft, self.picture, places, inner)
+
+    def _probabilities(self, pictures: Iterable[Tensor]) -> Tensor:
+        return deletion.probabilities_of(self.bare, pictures, self.class_index, self.output)

@@ -21,7 +21,7 @@ from striate.taps.places import Place, as_maps, default_place, find_places, find
 from striate.taps.unchanged import unchanged
 from striate.taps.watching import watching
 from striate.views.backward import in_parts, pictures_at_once, score_gradients, strongest
-from striate.views.maps import Classes, Maps, as_classes, at_picture_size, require_pictures
+from striate.views.maps import Classes, Maps, Output, as_classes, at_picture_size, require_pictures
 from striate.views.rectified import guided_backpropagation
 
 # (activations (B, D, h, w), gradients of a score there (B, D, h, w)) -> weights of the channels (B, D)
@@ -32,12 +32,7 @@ SHOWN = 8  # places that an error names
 
 
 def grad_cam(
-    network: nn.Module,
-    pictures: Tensor,
-    classes: Classes = None,
-    *,
-    layer: str | None = None,
-    output: str | int | None = None,
+    network: nn.Module, pictures: Tensor, classes: Classes = None, *, layer: str | None = None, output: Output = None
 ) -> Maps:
     """The positive part of the layer's channels summed by weight, which is a channel's mean gradient over the map.
 
@@ -45,16 +40,11 @@ def grad_cam(
     Source: Selvaraju et al. 2017 (arXiv:1610.02391), eq. 1 and 2.
     Raises InputError: as `gradients.gradient`, a layer that is not there or has no spatial map (it says which have).
     """
-    return _class_activation("grad-cam", mean_gradient, network, pictures, classes, layer, output)
+    return class_activations(network, pictures, classes, ("grad-cam",), layer=layer, output=output)["grad-cam"]
 
 
 def grad_cam_plus_plus(
-    network: nn.Module,
-    pictures: Tensor,
-    classes: Classes = None,
-    *,
-    layer: str | None = None,
-    output: str | int | None = None,
+    network: nn.Module, pictures: Tensor, classes: Classes = None, *, layer: str | None = None, output: Output = None
 ) -> Maps:
     """As `grad_cam`, with weights that give each cell with a positive gradient its own share.
 
@@ -62,16 +52,11 @@ def grad_cam_plus_plus(
     a map and overflows. Source: Chattopadhay, Sarkar, Howlader, Balasubramanian 2018 (arXiv:1710.11063), eq. 10 and 19.
     Raises InputError as `grad_cam`.
     """
-    return _class_activation("grad-cam++", shared_gradient, network, pictures, classes, layer, output)
+    return class_activations(network, pictures, classes, ("grad-cam++",), layer=layer, output=output)["grad-cam++"]
 
 
 def guided_grad_cam(
-    network: nn.Module,
-    pictures: Tensor,
-    classes: Classes = None,
-    *,
-    layer: str | None = None,
-    output: str | int | None = None,
+    network: nn.Module, pictures: Tensor, classes: Classes = None, *, layer: str | None = None, output: Output = None
 ) -> Maps:
     """Grad-CAM at the picture's size times guided back-propagation: fine detail, where the evidence lies.
 
@@ -81,6 +66,12 @@ def guided_grad_cam(
     """
     region = grad_cam(network, pictures, classes, layer=layer, output=output)
     detail = guided_backpropagation(network, pictures, region.classes, output=output)
+    return detail_in_region(region, detail)
+
+
+def detail_in_region(region: Maps, detail: Maps) -> Maps:
+    """What `guided_grad_cam` gives, from what `grad_cam` and `guided_backpropagation` have found for the same pictures
+    and classes."""
     assert detail.channels is not None
     channels = detail.channels * region.values[:, :, None]
     return replace(region, method="guided-grad-cam", channels=channels, values=strongest(channels))
@@ -102,17 +93,25 @@ def shared_gradient(activations: Tensor, gradients: Tensor) -> Tensor:
     return (positive / (2 + sums * positive)).sum(dim=(2, 3))
 
 
-def _class_activation(
-    method: str,
-    weigh: Weigh,
+WEIGHTS: dict[str, Weigh] = {"grad-cam": mean_gradient, "grad-cam++": shared_gradient}
+
+
+def class_activations(
     network: nn.Module,
     pictures: Tensor,
-    classes: Classes,
-    layer: str | None,
-    output: str | int | None,
-) -> Maps:
+    classes: Classes = None,
+    kinds: Sequence[str] = tuple(WEIGHTS),
+    *,
+    layer: str | None = None,
+    output: Output = None,
+) -> dict[str, Maps]:
+    """What `grad_cam` and `grad_cam_plus_plus` give, as far as they are among `kinds`, from the same passes.
+
+    Raises InputError as `grad_cam`.
+    """
     require_pictures(pictures)
-    small, meant, given = [], [], []
+    small: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
+    meant, given = [], []
     with unchanged(network) as bare:
         place = None
         if layer is None:
@@ -128,20 +127,25 @@ def _class_activation(
             place = place or _spatial_place(bare, part, found, watched, output)
             chosen = as_classes(asked, scores)
             at = seen[place.name]
-            gradients = list(score_gradients(scores, chosen, at))
+            gradients = [as_maps(place, one) for one in score_gradients(scores, chosen, at)]
             activations = as_maps(place, at.detach())
-            maps = [_weighted(weigh, activations, as_maps(place, one)) for one in gradients]
-            small.append(torch.stack(maps, dim=1).float().cpu())
+            for kind in kinds:
+                maps = [_weighted(WEIGHTS[kind], activations, one) for one in gradients]
+                small[kind].append(torch.stack(maps, dim=1).float().cpu())
             meant.append(chosen.cpu())
             given.append(scores.detach().gather(1, chosen).float().cpu())
-    cells = torch.cat(small)
+    chosen, scores = torch.cat(meant), torch.cat(given)
+    return {kind: _maps(kind, watched, torch.cat(small[kind]), pictures, chosen, scores) for kind in kinds}
+
+
+def _maps(kind: str, layer: str, cells: Tensor, pictures: Tensor, classes: Tensor, scores: Tensor) -> Maps:
     return Maps(
-        method=method,
-        layer=watched,
+        method=kind,
+        layer=layer,
         values=at_picture_size(cells, (pictures.shape[2], pictures.shape[3])),
         small=cells,
-        classes=torch.cat(meant),
-        scores=torch.cat(given),
+        classes=classes,
+        scores=scores,
     )
 
 

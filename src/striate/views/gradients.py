@@ -19,7 +19,7 @@ from striate.errors import InputError, require
 from striate.taps.outputs import scores as scores_of
 from striate.taps.unchanged import unchanged
 from striate.views.backward import gradient_maps, in_parts, input_gradients, pictures_at_once, strongest
-from striate.views.maps import Classes, Maps, as_classes, require_pictures
+from striate.views.maps import Classes, Maps, as_classes, layout_of, require_pictures
 
 PURPOSE = 0x5300746  # of the draws of noise (see `draws.uniforms`)
 
@@ -44,7 +44,11 @@ def input_x_gradient(
     For a network of linear layers and rectifiers without biases the map sums to the score.
     Source: Shrikumar, Greenside, Kundaje 2017 (arXiv:1605.01713), section 2. Raises InputError as `gradient`.
     """
-    found = gradient(network, pictures, classes, output=output)
+    return times_input(gradient(network, pictures, classes, output=output), pictures)
+
+
+def times_input(found: Maps, pictures: Tensor) -> Maps:
+    """What `input_x_gradient` gives, from what `gradient` has found for the same pictures (B, C, H, W)."""
     assert found.channels is not None
     channels = found.channels * pictures.detach().float().cpu()[:, None]
     return replace(found, method="input-x-gradient", channels=channels, values=channels.sum(dim=2))
@@ -166,8 +170,7 @@ def _mean_gradients(
     points(rows, steps) gives some of the points (rows, steps, C, H, W) of some of the pictures. At no time are there
     more graphs than `pictures_at_once`.
     """
-    at_once, count = pictures_at_once(pictures), len(weights)
-    layout = torch.channels_last if _is_channels_last(pictures) else torch.contiguous_format
+    at_once, count, layout = pictures_at_once(pictures), len(weights), layout_of(pictures)
     means, meant, scores = [], [], []
     for rows, asked in in_parts(pictures, classes, at_once // count):
         with torch.no_grad():
@@ -195,8 +198,3 @@ def _mean_gradients(
         scores=torch.cat(scores),
         channels=channels,
     )
-
-
-def _is_channels_last(pictures: Tensor) -> bool:
-    """Whether the caller laid them out so; points on the way are laid out as they are."""
-    return not pictures.is_contiguous() and pictures.is_contiguous(memory_format=torch.channels_last)

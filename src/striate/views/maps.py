@@ -17,6 +17,7 @@ from torch.nn import functional
 from striate.errors import InputError, require
 
 Classes = int | Sequence[int] | Tensor | None
+Output = str | int | None  # which one holds the scores, where a network gives a dictionary or a tuple
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,6 +87,12 @@ def _numbers(classes: int | Sequence[int]) -> Tensor:
 def at_picture_size(small: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps (B, K, h, w) -> (B, K, H, W), bilinear between the middles of the cells."""
     return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
+
+
+def layout_of(pictures: Tensor) -> torch.memory_format:
+    """How the caller laid out (B, C, H, W): channels last, or the plain way. What is made of them is laid out so."""
+    last = not pictures.is_contiguous() and pictures.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def require_pictures(pictures: Tensor) -> None:
