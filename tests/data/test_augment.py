@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from striate.data import augment
 from striate.data.augment import Augmentation, apply, draw, preview
+from striate.data.draws import uniforms
 from striate.data.placement import Placement, reflected
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
@@ -341,3 +343,53 @@ def test_reflections_reach_deeper_than_the_part_that_is_shown():
         error = np.abs(made[index].permute(1, 2, 0).numpy() - oracle(picture, drawn.placement, index, fill=102))
         assert error.mean() < 2
         assert error.max() < 40
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("size", [(32, 32), (36, 27)])
+def test_small_pictures_are_bilinear_samples_of_theirs(channels, dtype, size):
+    """A few hundred of them, so that they are sampled in several parts."""
+    pictures = np.stack([smooth(i % 7, *size, channels) for i in range(240)]).astype(dtype)
+    options = Augmentation(rotation=12.0, scale=1.1, shear=3.0, translation=0.1, flip_horizontal=True)
+    frame, shapes = spec(channels), np.array([pictures.shape[1:]] * len(pictures))
+    drawn = draw(options, 4, 1, np.arange(len(pictures)), shapes, frame, uniform=True)
+    made = apply(pictures, drawn, frame)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    fine = np.linalg.norm(drawn.placement.matrices[:, :2, :2], axis=1).max(axis=1) <= 1.25
+    assert fine.sum() > 30
+    for index in np.flatnonzero(fine):
+        expected = oracle(pictures[index], drawn.placement, index, fill=102, points=1)
+        error = np.abs(made[index].permute(1, 2, 0).numpy() - expected)
+        assert error.max() < (0.5 if dtype == np.uint8 else 0.0) + 2e-3
+
+
+@pytest.mark.parametrize("options", GEOMETRY, ids=lambda options: "+".join(options))
+def test_matrices_are_the_products_of_their_parts(options):
+    frame, rows, (height, width) = spec(height=24, width=40), np.arange(50, 90), (48, 60)
+    strengths = Augmentation(**options)
+    drawn = draw(strengths, 9, 3, rows, np.array([(height, width, 3)] * len(rows)), frame, uniform=True)
+    every = uniforms(9, 3, rows, augment.COLUMNS, purpose=augment.PURPOSE)
+    for index, numbers in enumerate(every):
+        signed = 2 * numbers - 1
+        angle = np.radians(strengths.rotation) * signed[augment.ROTATE]
+        factor = max(strengths.scale, 1.0) ** signed[augment.SCALE]
+        slants = np.tan(np.radians(strengths.shear) * signed[[augment.SHEAR_X, augment.SHEAR_Y]])
+        content = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        content = content @ np.array([[factor, factor * slants[0]], [factor * slants[1], factor]])
+        content = content @ np.diag(np.where(drawn.flips[index], -1.0, 1.0))
+        moved = strengths.translation * signed[[augment.MOVE_X, augment.MOVE_Y]] * [40, 24]
+        reach = 2 * strengths.pad_crop + 1
+        moved += np.floor(numbers[[augment.PAD_X, augment.PAD_Y]] * reach) - strengths.pad_crop
+        if drawn.way == "whole":
+            moved = np.rint(moved)
+        motion = np.eye(3)
+        motion[:2, :2], motion[:2, 2] = content, np.array([20, 12]) + moved - content @ [20, 12]
+        box = np.diag([width / 40, height / 24, 1.0])
+        if strengths.crops:
+            area = width * height * (1 - (1 - numbers[augment.CROP_AREA]) * (1 - strengths.random_resized_crop))
+            aspect = strengths.crop_aspect ** signed[augment.CROP_ASPECT] * width / height
+            across, down = min((area * aspect) ** 0.5, width), min((area / aspect) ** 0.5, height)
+            box = np.diag([across / 40, down / 24, 1.0])
+            box[:2, 2] = numbers[[augment.CROP_X, augment.CROP_Y]] * [width - across, height - down]
+        assert np.allclose(drawn.placement.matrices[index], box @ np.linalg.inv(motion), rtol=0, atol=1e-10)

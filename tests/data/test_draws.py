@@ -64,6 +64,7 @@ def test_equal_however_the_work_is_divided(monkeypatch):
     np.testing.assert_array_equal(uniforms(3, 2, rows[order], 7), whole[order])
     np.testing.assert_array_equal(np.concatenate([uniforms(3, 2, part, 7) for part in np.split(rows, 8)]), whole)
     np.testing.assert_array_equal(uniforms(3, 2, rows, 3), whole[:, :3])
+    np.testing.assert_array_equal(uniforms(3, 2, rows, [5, 0, 3]), whole[:, [5, 0, 3]])
     monkeypatch.setattr(draws, "CHUNK", 10)
     np.testing.assert_array_equal(uniforms(3, 2, rows, 7), whole)
 
@@ -71,6 +72,7 @@ def test_equal_however_the_work_is_divided(monkeypatch):
 def test_empty_requests():
     assert uniforms(0, 0, np.array([], dtype=np.int64), 4).shape == (0, 4)
     assert uniforms(0, 0, np.arange(3), 0).shape == (3, 0)
+    assert uniforms(0, 0, np.arange(3), []).shape == (3, 0)
     assert permutation(0, 0, 0).shape == (0,)
 
 
@@ -122,7 +124,9 @@ def test_every_permutation_is_as_likely():
     assert stats.chisquare(counts).pvalue > 0.001
 
 
-@pytest.mark.parametrize("arguments", [(0, 0, np.zeros((2, 2), dtype=np.int64), 1), (0, 0, np.arange(2), -1)])
+@pytest.mark.parametrize(
+    "arguments", [(0, 0, np.zeros((2, 2), dtype=np.int64), 1), (0, 0, np.arange(2), -1), (0, 0, np.arange(2), [1, -1])]
+)
 def test_a_wrong_call_is_a_defect(arguments):
     with pytest.raises(ValueError, match="must be"):
         uniforms(*arguments)

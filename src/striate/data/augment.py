@@ -207,7 +207,7 @@ def draw(
     their boxes to whole pixels). Each line depends on (seed, epoch, row) and the picture's size alone.
     """
     rows = np.asarray(rows, dtype=np.int64)
-    numbers = uniforms(seed, epoch, rows, COLUMNS, purpose=PURPOSE)
+    numbers = _numbers(augmentation, seed, epoch, rows)
     sizes = np.asarray(shapes, dtype=np.int64).reshape(len(rows), -1)[:, :2]
     small = uniform and len(sizes) > 0 and int(sizes.max()) <= SMALL
     way = "whole"
@@ -215,16 +215,12 @@ def draw(
         way = "warp"
     elif augmentation.crops or augmentation.scales:
         way = "box"
-    # Drawn once for the whole run, then in turn: two epochs show each picture both ways (four, all four ways).
-    flips = uniforms(seed, 0, rows, 2, purpose=FLIP_PURPOSE) < 0.5
-    slower = epoch >> 1 if augmentation.flip_horizontal else epoch
-    flips ^= np.array([epoch & 1, slower & 1], dtype=bool)
-    flips &= np.array([augmentation.flip_horizontal, augmentation.flip_vertical])
+    flips = _flips(augmentation, seed, epoch, rows)
     shifts = _shifts(augmentation, numbers, frame)
     if way == "whole":
         shifts = np.rint(shifts)
     bases, boxes = _bases(augmentation, numbers, sizes, frame)
-    matrices = bases @ _motions(augmentation, numbers, flips, shifts, frame)
+    matrices = _composed(bases, _motions(augmentation, numbers, flips, shifts, frame))
     if way == "box":
         matrices = _snapped(matrices, frame)
     if way != "whole" or frame.fit == "pad":
@@ -258,6 +254,38 @@ def draw(
         mixed=mixed,
         shares=shares,
     )
+
+
+def _numbers(augmentation: Augmentation, seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
+    """(B, COLUMNS), the columns apart from each other in memory; drawn where what is on depends on them, else 0.5."""
+    needed = {
+        (PAD_X, PAD_Y): augmentation.pad_crop > 0,
+        (MOVE_X, MOVE_Y): augmentation.translation > 0,
+        (CROP_AREA, CROP_ASPECT, CROP_X, CROP_Y): augmentation.crops,
+        (ROTATE,): augmentation.rotation > 0,
+        (SCALE,): augmentation.scales,
+        (SHEAR_X, SHEAR_Y): augmentation.shear > 0,
+        (BRIGHT, CONTRAST, SATURATE, HUE): augmentation.colours,
+        (ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_X, ERASE_Y): augmentation.erasing > 0,
+        (MIX_KIND, MIX_SHARE, MIX_X, MIX_Y): augmentation.mixes,
+    }
+    columns = [column for some, wanted in needed.items() if wanted for column in some]
+    numbers = np.full((len(rows), COLUMNS), 0.5, order="F")
+    numbers[:, columns] = uniforms(seed, epoch, rows, columns, purpose=PURPOSE)
+    return numbers
+
+
+def _flips(augmentation: Augmentation, seed: int, epoch: int, rows: np.ndarray) -> np.ndarray:
+    """Whether each picture is mirrored along x and along y, (B, 2) bool."""
+    wanted = np.array([augmentation.flip_horizontal, augmentation.flip_vertical])
+    if not wanted.any():
+        return np.zeros((len(rows), 2), dtype=bool)
+    # Drawn once for the whole run, then in turn: two epochs show each picture both ways (four, all four ways).
+    flips = uniforms(seed, 0, rows, 2, purpose=FLIP_PURPOSE) < 0.5
+    slower = epoch >> 1 if augmentation.flip_horizontal else epoch
+    flips ^= np.array([epoch & 1, slower & 1], dtype=bool)
+    flips &= wanted
+    return flips
 
 
 def _shifts(augmentation: Augmentation, numbers: np.ndarray, frame: Frame) -> np.ndarray:
@@ -302,25 +330,35 @@ def _motions(
     """Output -> output before the motion, (B, 3, 3): the content is flipped, sheared, scaled, turned about
     the centre, then shifted, and this is the inverse of that."""
     signed = 2 * numbers - 1
-    angles = np.radians(augmentation.rotation) * signed[:, ROTATE]
-    factors = np.exp(math.log(max(augmentation.scale, 1.0)) * signed[:, SCALE])
-    slants = np.tan(np.radians(augmentation.shear) * signed[:, [SHEAR_X, SHEAR_Y]])
-    # Both slants at once could fold the picture flat: at 45 degrees each they make one line of it.
-    slants[:, 1] = np.where(slants[:, 0] * slants[:, 1] > 0.5, 0.0, slants[:, 1])
-    turn, shear, flip = (np.zeros((len(numbers), 2, 2)) for _ in range(3))
-    turn[:, 0, 0], turn[:, 0, 1] = np.cos(angles), -np.sin(angles)
-    turn[:, 1, 0], turn[:, 1, 1] = np.sin(angles), np.cos(angles)
-    shear[:, 0, 0] = shear[:, 1, 1] = 1.0
-    shear[:, 0, 1], shear[:, 1, 0] = slants.T
-    flip[:, 0, 0], flip[:, 1, 1] = np.where(flips, -1.0, 1.0).T
-    inverse = np.linalg.inv(turn @ (shear * factors[:, None, None]) @ flip)
-    if not (augmentation.turns or augmentation.scales):
-        inverse = flip  # exactly
+    across, down = np.where(flips, -1.0, 1.0).T
+    inverse = np.zeros((len(numbers), 2, 2))
+    inverse[:, 0, 0], inverse[:, 1, 1] = across, down
+    if augmentation.turns or augmentation.scales:
+        # Written out, entry by entry: of thousands of 2x2 matrices a product or an inverse is mostly calls.
+        angles = np.radians(augmentation.rotation) * signed[:, ROTATE]
+        factors = np.exp(math.log(max(augmentation.scale, 1.0)) * signed[:, SCALE])
+        slant_x, slant_y = np.tan(np.radians(augmentation.shear) * signed[:, [SHEAR_X, SHEAR_Y]]).T
+        # Both slants at once could fold the picture flat: at 45 degrees each they make one line of it.
+        slant_y = np.where(slant_x * slant_y > 0.5, 0.0, slant_y)
+        cosines, sines = np.cos(angles), np.sin(angles)
+        across, down = (flip / (factors * (1 - slant_x * slant_y)) for flip in (across, down))
+        inverse[:, 0, 0], inverse[:, 0, 1] = across * (cosines + slant_x * sines), across * (sines - slant_x * cosines)
+        inverse[:, 1, 0], inverse[:, 1, 1] = down * (-sines - slant_y * cosines), down * (cosines - slant_y * sines)
     centre = np.array([frame.width / 2, frame.height / 2])
+    moved = centre + shifts
     motions = np.zeros((len(numbers), 3, 3))
     motions[:, :2, :2], motions[:, 2, 2] = inverse, 1.0
-    motions[:, :2, 2] = centre - (inverse @ (centre + shifts)[:, :, None])[:, :, 0]
+    motions[:, :2, 2] = centre - (inverse[:, :, 0] * moved[:, 0, None] + inverse[:, :, 1] * moved[:, 1, None])
     return motions
+
+
+def _composed(bases: np.ndarray, motions: np.ndarray) -> np.ndarray:
+    """bases @ motions, (B, 3, 3), of upright boxes: they scale the axes and shift, and do nothing else."""
+    matrices = motions.copy()
+    for axis in range(2):
+        matrices[:, axis] *= bases[:, axis, axis, None]
+        matrices[:, axis, 2] += bases[:, axis, 2]
+    return matrices
 
 
 def _snapped(matrices: np.ndarray, frame: Frame) -> np.ndarray:

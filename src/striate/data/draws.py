@@ -8,6 +8,8 @@ for each part of the key. It is not for secrets. Legend: B rows, count numbers a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 GAMMA = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, made odd: the step of the generator's state
@@ -17,25 +19,26 @@ MASK = 0xFFFFFFFFFFFFFFFF
 CHUNK = 1 << 16  # numbers worked on at once: the temporaries stay in the cache, memory stays bounded
 
 
-def uniforms(seed: int, epoch: int, rows: np.ndarray, count: int, *, purpose: int = 0) -> np.ndarray:
+def uniforms(seed: int, epoch: int, rows: np.ndarray, count: int | Sequence[int], *, purpose: int = 0) -> np.ndarray:
     """Uniform numbers (B, count) float64 in [0, 1), 53 bits each, for rows (B,) int64.
 
     Line b depends on (seed, purpose, epoch, rows[b]) alone, and its first numbers do not depend on
-    `count`. Different `purpose`s give independent numbers for the same rows. Any Python integers
-    are taken, modulo 2^64.
+    `count`. A sequence in the place of `count` names the numbers of each line that are wanted: (B, len(count)).
+    Different `purpose`s give independent numbers for the same rows. Any Python integers are taken, modulo 2^64.
     """
     rows = np.asarray(rows, dtype=np.int64)
     if rows.ndim != 1:
         raise ValueError(f"rows must be one-dimensional, got {rows.ndim} dimensions")
-    if count < 0:
+    numbers = np.arange(count) if isinstance(count, int) else np.asarray(count, dtype=np.int64)
+    if (isinstance(count, int) and count < 0) or (numbers.size and numbers.min() < 0):
         raise ValueError(f"count must be at least 0, got {count}")
-    drawn = np.empty((len(rows), count), dtype=np.float64)
-    if count == 0:
+    drawn = np.empty((len(rows), len(numbers)), dtype=np.float64)
+    if not len(numbers):
         return drawn
     key = np.uint64(_key(seed, epoch, purpose))
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is what is meant
-        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GAMMA)
-        lines = max(1, CHUNK // count)
+        steps = (numbers + 1).astype(np.uint64) * np.uint64(GAMMA)
+        lines = max(1, CHUNK // len(numbers))
         for start in range(0, len(rows), lines):
             some = rows[start : start + lines].astype(np.uint64)
             states = _mixed(key ^ _mixed(some + np.uint64(GAMMA)))

@@ -137,13 +137,12 @@ def _cut(pixels: np.ndarray, spans: Sequence[tuple[int, int]], placement: Placem
 
 def _warp_block(pictures: np.ndarray, placement: Placement, frame: Frame) -> torch.Tensor:
     """Pictures of one size (B, H, W, C), each by its matrix -> (B, C, h, w)."""
-    whole = to_channels(pictures, frame.channels)
-    planes = _to_tensor(whole).permute(0, 3, 1, 2).float().contiguous()
+    whole = _to_tensor(to_channels(pictures, frame.channels)).permute(0, 3, 1, 2)
     matrices = placement.matrices
     # Several points a pixel, averaged, where the output is coarser than the picture.
     steps = np.linalg.norm(matrices[:, :2, :2], axis=1).max(axis=1)
     points = np.where(steps <= FINE_SMALL, 1, np.clip(np.ceil(steps - 1e-9), 2, 16)).astype(np.int64)
-    made = torch.empty((len(matrices), frame.channels, frame.height, frame.width))
+    made = torch.empty((len(matrices), frame.channels, frame.height, frame.width), dtype=whole.dtype)
     for each in np.unique(points):
         alike = np.flatnonzero(points == each)
         step = max(1, POINTS_AT_ONCE // (frame.height * frame.width * int(each) ** 2))
@@ -151,8 +150,9 @@ def _warp_block(pictures: np.ndarray, placement: Placement, frame: Frame) -> tor
             chosen = alike[first : first + step]
             # Most often all are alike: then no picture is copied to be picked.
             some = slice(first, first + step) if len(alike) == len(matrices) else chosen
-            made[some] = _sampled(planes[some], matrices[chosen], int(each), placement, frame)
-    return _as_type(made, whole.dtype).contiguous(memory_format=torch.channels_last)
+            planes = whole[some].float().contiguous()
+            made[some] = _as_type(_sampled(planes, matrices[chosen], int(each), placement, frame), whole.dtype)
+    return made.contiguous(memory_format=torch.channels_last)
 
 
 def _warp_one(pixels: np.ndarray, placement: Placement, index: int, frame: Frame) -> torch.Tensor:
@@ -177,7 +177,7 @@ def _warp_one(pixels: np.ndarray, placement: Placement, index: int, frame: Frame
         corners[axis].max() <= side for axis, side in ((0, pixels.shape[1]), (1, pixels.shape[0]))
     )
     made = _sampled(planes, (onto @ matrix)[None], 1, placement, frame, whole=inside)[0]
-    return _as_type(made, whole.dtype)
+    return _as_type(made, small.dtype)
 
 
 def _needed(corners: np.ndarray, side: int, margin: int) -> tuple[int, int]:
@@ -210,11 +210,10 @@ def _sampled(
     start = torch.from_numpy((matrices[:, :2, 2] * scale - 1).astype(np.float32))
     x = (torch.arange(width, dtype=torch.float32) + 0.5) / points
     y = (torch.arange(height, dtype=torch.float32) + 0.5) / points
-    # One multiplication and addition at a time: the same bits however many pictures there are.
-    grid = torch.empty((len(matrices), height, width, 2))
-    for axis in range(2):
-        across = steps[:, axis, 0, None] * x + start[:, axis, None]
-        grid[..., axis] = across[:, None, :] + (steps[:, axis, 1, None] * y)[:, :, None]
+    # One multiplication and addition at a time: the same bits however many pictures there are. A plane for x and one
+    # for y are written by whole lines, and read by vectors as they are.
+    across = steps[:, :, 0, None] * x + start[:, :, None]
+    grid = (across[:, :, None, :] + (steps[:, :, 1, None] * y)[:, :, :, None]).permute(0, 2, 3, 1)
     # Nothing is outside: the quickest way of reading the edge serves.
     outside = "border" if whole else "reflection" if placement.reflect else "zeros"
     colour = None if outside != "zeros" else torch.from_numpy(fill_of(frame)).view(1, -1, 1, 1)
@@ -230,8 +229,9 @@ def _sampled(
     return functional.avg_pool2d(made, points) if points > 1 else made
 
 
-def _as_type(made: torch.Tensor, kind: np.dtype[np.generic]) -> torch.Tensor:
-    """`float32` in [0, 255], rounded where the pictures were `uint8`."""
-    if kind == np.uint8:
-        return (made + 0.5).clamp_(0, 255).to(torch.uint8)
+def _as_type(made: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """What was sampled (it is written to) limited to [0, 255], rounded where the pictures were `uint8`."""
+    if kind == torch.uint8:
+        made += 0.5  # then cut off: rounded. Averages of levels are levels: nothing is to be limited.
+        return made.to(torch.uint8)
     return made.clamp_(0, 255)

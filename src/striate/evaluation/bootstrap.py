@@ -19,15 +19,18 @@ ROUNDING = 1e-6  # ranks are weighed in `float32`
 
 
 def resamples(n: int, seed: int, count: int = RESAMPLES) -> Iterator[np.ndarray]:
-    """How often each row was drawn, (N, r) `float64` at a time, until `count` columns are out; each sums to N."""
+    """How often each row was drawn, (N, r) `float64` at a time, until `count` columns are out; each sums to N.
+
+    A column lies in one piece in memory.
+    """
     rows = np.arange(n)
     at_once = max(1, CELLS_AT_ONCE // n)
     for start in range(0, count, at_once):
-        block = np.empty((n, min(at_once, count - start)))
-        for column in range(block.shape[1]):
-            drawn = (uniforms(seed, start + column, rows, 1, purpose=PURPOSE)[:, 0] * n).astype(np.int64)
-            block[:, column] = np.bincount(drawn, minlength=n)
-        yield block
+        block = np.empty((min(at_once, count - start), n))
+        for number, line in enumerate(block):
+            drawn = (uniforms(seed, start + number, rows, 1, purpose=PURPOSE)[:, 0] * n).astype(np.int64)
+            line[:] = np.bincount(drawn, minlength=n)
+        yield block.T
 
 
 def percentile_interval(values: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

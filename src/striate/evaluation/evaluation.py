@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from striate.errors import InputError, require
 from striate.evaluation import scores
@@ -146,7 +145,7 @@ def evaluate_classification(
     right = scores.correct(probabilities, targets)
     confusion = scores.confusion_matrix(predictions, targets, num_classes)
     counts, predicted, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-    statistics = _Statistics(probabilities, targets, predictions, right)
+    statistics = _Statistics(probabilities, targets, predictions)
     values = statistics.of(np.ones((n, 1)))
     blocks = [statistics.of(block) for block in resamples(n, seed, resample_count)]
 
@@ -205,38 +204,41 @@ def evaluate_classification(
 class _Statistics:
     """Everything that is resampled, from how often each row counts: sums over rows, then ratios of sums."""
 
-    def __init__(
-        self, probabilities: np.ndarray, targets: np.ndarray, predictions: np.ndarray, right: np.ndarray
-    ) -> None:
+    def __init__(self, probabilities: np.ndarray, targets: np.ndarray, predictions: np.ndarray) -> None:
         n, num_classes = probabilities.shape
         rows = np.arange(n)
-        self.n = n
+        self.n, self.num_classes = n, num_classes
+        self.targets = targets
         self.present = np.bincount(targets, minlength=num_classes) > 0
         self.means = np.stack(
             [scores.log_losses(probabilities, targets), scores.brier_scores(probabilities, targets)]
         )  # (2, N)
-        shape = (num_classes, n)
-        self.of_target = sparse.csr_array((np.ones(n), (targets, rows)), shape)
-        self.of_prediction = sparse.csr_array((np.ones(n), (predictions, rows)), shape)
-        self.of_hit = sparse.csr_array((right.astype(float), (targets, rows)), shape)
-        confidence = probabilities.max(axis=1).astype(np.float64)
-        bins = bin_numbers(confidence)
-        self.confidence = sparse.csr_array((confidence, (bins, rows)), (BINS, n))
-        self.right = sparse.csr_array((right.astype(float), (bins, rows)), (BINS, n))
+        self.confidence = probabilities.max(axis=1).astype(np.float64)
+        self.bins = bin_numbers(self.confidence)
+        # Rows of one target, one prediction and one bin are counted together.
+        kinds, self.kind = np.unique((targets * num_classes + predictions) * BINS + self.bins, return_inverse=True)
+        self.kind_target, self.kind_prediction = np.divmod(kinds // BINS, num_classes)
+        self.kind_bin = kinds % BINS
         self.areas, parts = components(probabilities, targets)
         parts = np.nan_to_num(parts)
-        self.own_parts = sparse.csr_array((parts[rows, targets].astype(float), (targets, rows)), shape)
+        self.own_parts = parts[rows, targets].astype(float)
         parts[rows, targets] = 0
         self.other_parts = parts.T  # (K, N) float32
 
     def of(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """(N, R) -> by name (R, 1), or (R, K) by class."""
-        counts, predicted = self.of_target @ weights, self.of_prediction @ weights  # (K, R)
-        precision, recall, f1 = scores.precision_recall_f1(self.of_hit @ weights, predicted, counts)
+        lines = np.ascontiguousarray(weights.T)  # (R, N)
+        kinds = _sums(lines, self.kind, len(self.kind_bin))
+        right = self.kind_target == self.kind_prediction
+        counts = _gathered(kinds, self.kind_target, self.num_classes)  # (K, R)
+        predicted = _gathered(kinds, self.kind_prediction, self.num_classes)
+        hits = _gathered(kinds[right], self.kind_target[right], self.num_classes)
+        precision, recall, f1 = scores.precision_recall_f1(hits, predicted, counts)
         log_loss, brier = self.means @ weights / self.n
-        ece = expected_error(self.confidence @ weights, self.right @ weights, self.n)
+        said = _sums(lines * self.confidence, self.bins, BINS)
+        ece = expected_error(said, _gathered(kinds[right], self.kind_bin[right], BINS), self.n)
         with np.errstate(invalid="ignore", divide="ignore"):
-            own = self.own_parts @ weights / counts
+            own = _sums(lines * self.own_parts, self.targets, self.num_classes) / counts
             others = (self.other_parts @ weights.astype(np.float32)) / (self.n - counts)
         # Each part's mean is AUROC; together they move by the sum of what each moves.
         area = np.clip(own + others - self.areas[:, None], 0, 1)
@@ -255,6 +257,18 @@ class _Statistics:
         }
         by_class = {"f1_by_class": f1.T, "auroc_by_class": area.T}
         return {name: values[:, None] for name, values in whole.items()} | by_class
+
+
+def _sums(lines: np.ndarray, groups: np.ndarray, number: int) -> np.ndarray:
+    """Lines (R, N), summed over the rows of each of `number` groups (N,): (number, R)."""
+    return np.stack([np.bincount(groups, weights=line, minlength=number) for line in lines], axis=1)
+
+
+def _gathered(sums: np.ndarray, groups: np.ndarray, number: int) -> np.ndarray:
+    """Sums (n, R) of smaller groups as those of larger ones, (n,) in [0, number): (number, R)."""
+    gathered = np.zeros((number, sums.shape[1]))
+    np.add.at(gathered, groups, sums)
+    return gathered
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -80,12 +81,10 @@ class InputSpec:
 
     def normalize(self, prepared: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) in [0, 255], any type -> `float32`, (value / 255 - mean) / deviation."""
-        import torch
-
-        shape = (1, self.channels, 1, 1)
-        deviation = 255 * torch.tensor(self.deviation, device=prepared.device)
-        shift = torch.tensor(self.mean, device=prepared.device) * 255 / deviation
-        return prepared.float() * (1 / deviation).view(shape) - shift.view(shape)
+        factor, shift = _line(tuple(self.mean), tuple(self.deviation), prepared.device)
+        scaled = prepared.float() * factor
+        scaled -= shift
+        return scaled
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `config.json`."""
@@ -101,6 +100,19 @@ class InputSpec:
             return cls(**fields)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the input specification cannot be read: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _line(
+    mean: tuple[float, ...], deviation: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What values are multiplied by, and what is then taken off, (1, C, 1, 1) each: made once, not at every step."""
+    import torch
+
+    with torch.inference_mode(False):  # whoever asks first may be answering, and the next one training
+        levels = 255 * torch.tensor(deviation).view(1, -1, 1, 1)
+        shift = 255 * torch.tensor(mean).view(1, -1, 1, 1) / levels
+        return (1 / levels).to(device), shift.to(device)
 
 
 class Pixels(Protocol):

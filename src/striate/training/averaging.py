@@ -19,19 +19,16 @@ class Averaged:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        pairs = zip(_tensors(self.network), _tensors(network), strict=True)
-        self._pairs = [(mine, theirs) for mine, theirs in pairs if mine.is_floating_point()]
-        self._counts = [
-            (mine, theirs)
-            for mine, theirs in zip(_tensors(self.network), _tensors(network), strict=True)
-            if not mine.is_floating_point()
-        ]
+        pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
+        averaged = [(mine, theirs) for mine, theirs in pairs if mine.is_floating_point()]
+        self._mine, self._theirs = [mine for mine, _ in averaged], [theirs for _, theirs in averaged]
+        self._counts = [(mine, theirs) for mine, theirs in pairs if not mine.is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the weights after `step` (counted from 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_([mine for mine, _ in self._pairs], [theirs for _, theirs in self._pairs], 1 - decay)
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - decay)
         for mine, theirs in self._counts:
             mine.copy_(theirs)
 

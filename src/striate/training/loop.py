@@ -106,6 +106,7 @@ class Loop:
         # From which step on (counted from 1) a batch is done in how many parts.
         self.splits: list[list[int]] = [[int(first), int(parts)] for first, parts in plan.splits]
         self._buffers = Buffers(self.network)
+        self._autocast = autocast(plan.precision, model.device)
         self._saved_step = self._saved_best = -1
         self._read_every = 1 if model.device == "cpu" else STEPS_BETWEEN_READS
         self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
@@ -242,7 +243,7 @@ class Loop:
         device = self.model.device
         inputs = self.model.inputs(part.pictures.to(device, non_blocking=True))
         targets = part.targets.to(device, non_blocking=True)
-        with autocast(self.plan.precision, device):
+        with self._autocast:
             outputs = self._checked(self.forward(inputs), len(inputs))
         losses = self.model.task.loss(outputs.float(), targets)
         if part.weights is None or whole.weights is None:
@@ -282,9 +283,9 @@ class Loop:
     def _checked(self, outputs: object, count: int) -> torch.Tensor:
         """What the network gave for `count` pictures. Raises InputError where it is not what the task needs."""
         wanted = self.model.task.num_outputs
-        got = "x".join(map(str, outputs.shape)) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        if isinstance(outputs, torch.Tensor) and outputs.ndim >= 2 and tuple(outputs.shape[:2]) == (count, wanted):
+        if isinstance(outputs, torch.Tensor) and outputs.ndim >= 2 and outputs.shape[:2] == (count, wanted):
             return outputs
+        got = "x".join(map(str, outputs.shape)) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise InputError(f"the network must give {count}x{wanted} numbers for {count} pictures, it gives {got}")
 
     def _seed_step(self) -> None:

@@ -79,12 +79,13 @@ class Fused:
         return loss
 
     def _state_of(self, weight: Tensor) -> dict[str, Tensor]:
-        if weight not in self._state:
-            self._state[weight] = {
+        state = self._state.get(weight)
+        if state is None:
+            state = self._state[weight] = {
                 name: torch.zeros((), device=weight.device) if name == "step" else torch.zeros_like(weight)
                 for name in self._keeps
             }
-        return self._state[weight]
+        return state
 
     def _weights(self) -> list[Tensor]:
         return [weight for group in self.param_groups for weight in group["params"]]
