@@ -19,9 +19,11 @@ from striate.data.samples import TRAIN, VALIDATION, natural_key
 from striate.data.sources import open_dataset
 from striate.data.store import build_store
 from striate.errors import InputError
+from striate.machine.precision import native_bfloat16
 from striate.models.input_spec import InputSpec
 from striate.models.model import MOST_AT_ONCE, Model
 from striate.models.run import RECIPE, Run, write_model
+from striate.networks import build_network
 from striate.tasks.classification import Classification
 from striate.training.loop import Loop, Validation
 from striate.training.recipe import OptimizerSettings, Recipe, recipe_text
@@ -291,3 +293,31 @@ def test_names_are_in_the_order_given(photos):
     files = sorted((photos / "val" / "cat").iterdir(), key=lambda path: natural_key(path.name), reverse=True)
     answers = model().predict(files)
     assert [one.name.rpartition("/")[2] for one in answers] == [file.name for file in files]
+
+
+def test_answers_are_those_of_the_weights_that_the_network_has_now():
+    asked = model()
+    pictures = torch.randint(0, 256, (5, 3, 12, 14), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    first = asked.answer(pictures)
+    for _ in range(3):
+        for weight in asked.network.parameters():
+            weight.data.mul_(0.8)  # as averaging writes them: without a trace that autograd keeps
+        asked.network[1].running_mean.data.add_(0.3)
+        plain = replace(asked, channels_last=False).answer(pictures)  # by the network itself
+        assert torch.allclose(asked.answer(pictures), plain, rtol=0, atol=1e-6)
+    assert not torch.allclose(first, plain, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet-lite0", "small-resnet", "small-conv", "lenet5"])
+def test_answers_are_the_networks_own(name):
+    """To 1e-5 in float32, whichever way they are computed; what a view shows comes from the plain network."""
+    built = build_network(name, num_outputs=2, channels=3, size=(40, 48), seed=0).network.eval()
+    spec = replace(SPEC, height=40, width=48)
+    pictures = torch.randint(0, 256, (7, 3, 40, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    asked = Model(built, spec, Classification(NAMES))
+    with torch.no_grad():
+        shown = built(asked.inputs(pictures)).softmax(dim=1)
+    assert torch.allclose(asked.answer(pictures), shown, rtol=0, atol=1e-5)
+    assert torch.allclose(asked.answer(pictures[:1]), shown[:1], rtol=0, atol=1e-5)
+    if native_bfloat16("cpu")[0]:
+        assert torch.allclose(asked.answering_in("bfloat16").answer(pictures), shown, rtol=0, atol=0.02)

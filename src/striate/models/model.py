@@ -1,7 +1,8 @@
 """Network + input specification + task: the only way from pictures to answers.
 
 `prepare(pixels)` gives the input of the network's size, `answer(prepared)` runs the network and the task,
-`predict` is both. Validation during training, `evaluate` and `predict` all go through here.
+`predict` is both. Validation during training, `evaluate` and `predict` all go through here. On a processor our own
+networks answer in their fused form (`networks/fused.py`), made anew for each pass, since weights change while training.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from striate.errors import InputError, require
 from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast, pick_precision
 from striate.models.input_spec import InputSpec
+from striate.networks.fused import fused
 from striate.tasks.task import Task
 
 # About how many input values go through a network at once: large enough for full speed, small enough for memory.
@@ -59,7 +61,8 @@ class Model:
     task: Task
     device: str = "cpu"
     precision: str = "float32"
-    # The memory layout that convolutions are fastest in; a network that calls `view` on maps needs the other one.
+    # The memory layout that convolutions are fastest in; a network that calls `view` on maps needs the other one, and
+    # is never fused.
     channels_last: bool = True
 
     def prepare(self, pixels: np.ndarray) -> torch.Tensor:
@@ -98,9 +101,10 @@ class Model:
         outputs = []
         count = self._pictures_at_once()
         try:
+            run = self._quickest(part)
             start = 0
             while start < len(prepared):
-                answered = self._outputs_at_once(prepared[start : start + count], part, alone=count == 1)
+                answered = self._outputs_at_once(prepared[start : start + count], run, alone=count == 1)
                 if answered is None:
                     count = (count + 1) // 2
                     continue
@@ -114,11 +118,19 @@ class Model:
         # Joined outside of inference mode: a plain tensor, which the caller may differentiate through.
         return torch.cat(outputs)
 
-    def _outputs_at_once(self, prepared: torch.Tensor, part: nn.Module, *, alone: bool) -> torch.Tensor | None:
-        """What `part` gives for these pictures; None where they do not fit into memory, unless it is one alone."""
+    def _quickest(self, part: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What `part` is answered by, with the weights that it has now."""
+        if not self.channels_last:
+            return part
+        return fused(part, device=self.device, precision=self.precision) or part
+
+    def _outputs_at_once(
+        self, prepared: torch.Tensor, run: Callable[[torch.Tensor], torch.Tensor], *, alone: bool
+    ) -> torch.Tensor | None:
+        """What `run` gives for these pictures; None where they do not fit into memory, unless it is one alone."""
         try:
             with torch.inference_mode(), autocast(self.precision, self.device):
-                answered: torch.Tensor = part(self.inputs(prepared.to(self.device))).float().cpu()
+                answered: torch.Tensor = run(self.inputs(prepared.to(self.device))).float().cpu()
                 return answered
         except (RuntimeError, MemoryError) as error:
             if alone or not is_out_of_memory(error):
@@ -164,7 +176,7 @@ class Model:
                 prepared.append(self.prepare(pixels_of(picture))[None])
                 continue
             samples = find_pictures([picture])
-            result = prepare_all(samples, np.arange(len(samples)), self.prepare)
+            result = prepare_all(samples, np.arange(len(samples)), self.prepare, checksums=False)
             for row, reason in result.failures:
                 raise InputError(f"{samples.names[row]}: {reason}")
             names.extend(samples.names)

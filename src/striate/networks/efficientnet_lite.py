@@ -52,14 +52,16 @@ class SameConvolution(nn.Conv2d):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Maps (B, C_in, H, W) to (B, C_out, ceil(H / stride), ceil(W / stride))."""
+        padded, padding = self.padded(pictures)
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def padded(self, pictures: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Maps, and the zeros that the convolution is to put on either side of (rows, columns) itself."""
         height = _same_padding(pictures.shape[-2], self.kernel_size[0], self.stride[0])
         width = _same_padding(pictures.shape[-1], self.kernel_size[1], self.stride[1])
         if height[0] == height[1] and width[0] == width[1]:  # symmetric: the convolution pads without a copy
-            padding = (height[0], width[0])
-        else:
-            pictures = functional.pad(pictures, (*width, *height))
-            padding = (0, 0)
-        return functional.conv2d(pictures, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+            return pictures, (height[0], width[0])
+        return functional.pad(pictures, (*width, *height)), (0, 0)
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -139,7 +141,10 @@ class EfficientNetLite0Features(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Features (B, 1280) of normalised pictures (B, channels, H, W)."""
-        maps = self.spatial(pictures)
+        return self.pooled(self.spatial(pictures))
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """The mean, or the mean of two, of feature maps (B, 1280, H, W): (B, 1280)."""
         mean = maps.mean((2, 3))
         if not self.centre:
             return mean

@@ -88,12 +88,16 @@ class WhiteningStem(nn.Module):
         self.convolution = nn.Conv2d(channels, self.num_filters, self.kernel, stride, padding)
 
     def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.convolution(self.padded(x)))
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Pictures (B, C, H, W), made as large as the kernel needs where they are smaller."""
         padding = 2 * int(self.convolution.padding[0])
         rows_missing = self.kernel - padding - x.shape[2]
         columns_missing = self.kernel - padding - x.shape[3]
         if rows_missing > 0 or columns_missing > 0:  # a picture smaller than the kernel
             x = functional.pad(x, (0, max(columns_missing, 0), 0, max(rows_missing, 0)))
-        return functional.relu(self.convolution(x))
+        return x
 
     @torch.no_grad()
     def fit(self, pictures: Tensor) -> None:
