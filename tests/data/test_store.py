@@ -16,6 +16,7 @@ from PIL import Image
 from striate.data.in_order import in_order
 from striate.data.preparing import prepare_all
 from striate.data.reading import checksum, read_pictures, reduced
+from striate.data.resample import to_tensor
 from striate.data.samples import Samples
 from striate.data.store import build_store
 from striate.errors import InputError
@@ -176,6 +177,29 @@ def test_threads_change_nothing() -> None:
     assert np.array_equal(alone.checksums, together.checksums)
     assert alone.failures == together.failures
     assert np.array_equal(alone.checksums, build_store(samples, rows).checksums)
+
+
+def test_a_picture_of_more_than_8_bits_keeps_its_values_wherever_it_stands() -> None:
+    flat, deep = colour(4, 4), colour(4, 4) * np.float32(0.9)
+    for items in ([flat, deep, flat], [deep, flat, flat]):
+        prepared = prepare_all(table(items), range(3), to_tensor).pictures
+        expected = torch.stack([to_tensor(item.astype(np.float32)) for item in items])
+        assert torch.equal(prepared, expected)
+
+
+def test_without_checksums_all_else_is_the_same() -> None:
+    items, _ = mixture()
+    samples, rows = table(items), np.arange(len(items))
+
+    def prepare(pixels: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.resize(pixels, (3, 4, 4)).astype(np.float32))
+
+    with_them, without = (prepare_all(samples, rows, prepare, checksums=wanted) for wanted in (True, False))
+    assert torch.equal(with_them.pictures, without.pictures)
+    assert np.array_equal(with_them.rows, without.rows)
+    assert with_them.failures == without.failures
+    assert with_them.checksums.all()
+    assert not without.checksums.any()
 
 
 def test_equal_pictures_in_different_files_have_equal_checksums() -> None:

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from striate.actions.subject import open_subject
+from striate.data.ahead import ahead
 from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
 from striate.errors import InputError
-from striate.models.model import Model, Prediction
-from striate.models.run import Run
 from striate.observer import SILENT, Observer
 from striate.words import none_can
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from striate.models.model import Model, Prediction
+    from striate.models.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +59,11 @@ def predict(
     samples = find_pictures(wanted, names_from)
     if not len(samples):
         raise InputError(f"no pictures in {', '.join(str(one) for one in wanted[:3])}; name files, folders or globs")
-    model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
-    model = model.answering_in(precision)
-    result = prepare_all(samples, np.arange(len(samples)), model.prepare, observer=observer)
+    # The first pictures are decoded while torch is imported and the weights are read.
+    with ahead(samples) as early:
+        model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
+        model = model.answering_in(precision)
+        result = prepare_all(early, np.arange(len(samples)), model.prepare, observer=observer, checksums=False)
     unreadable = tuple((samples.names[row], reason) for row, reason in result.failures)
     if len(unreadable) == len(samples):
         name, reason = unreadable[0]

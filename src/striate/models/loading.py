@@ -121,8 +121,15 @@ def _load_weights(network: nn.Module, path: Path) -> None:
     for name, tensor in tensors.items():
         sound = tensor.is_floating_point() == own[name].is_floating_point() and not tensor.is_complex()
         require(sound, f"{path}: the weights in {name} are of another kind ({tensor.dtype})")
-        require(bool(tensor.float().isfinite().all()), f"{path}: the weights in {name} hold what is no finite number")
+        require(_is_finite(tensor), f"{path}: the weights in {name} hold what is no finite number")
     network.load_state_dict(tensors)
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all of its numbers are; the smallest and the largest of them tell, in one pass."""
+    import torch
+
+    return tensor.numel() == 0 or bool(torch.stack(torch.aminmax(tensor.float())).isfinite().all())
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
