@@ -69,9 +69,9 @@ def assert_equal(given: Tensor, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_CONVOLUTIONS)
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (3, 70)])
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 66)])
 def test_every_network_of_ours_is_fused_and_equal(name: str, channels: int, size: int) -> None:
-    network, batch = built(name, channels=channels, size=size), pictures(3, channels, size)
+    network, batch = built(name, channels=channels, size=size), pictures(2, channels, size)
     (given,) = given_by(network, batch)
     assert_equal(given, exact(network, batch))
 
@@ -110,13 +110,13 @@ def test_pictures_smaller_than_the_first_kernel(size: int) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "efficientnet-lite0", "small-conv"])
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet-lite0", "small-conv"])
 def test_batches_of_any_size_after_one_another(name: str, precision: str) -> None:
     """Weights are packed for the first batch; those of other sizes are answered with them, too."""
     if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("no bfloat16 in oneDNN on this processor")
-    network, whole = built(name), pictures(13)
-    parts = given_by(network, whole[:5], whole[5:12], whole[12:], whole[:1], precision=precision)
+    network, whole = built(name), pictures(6)
+    parts = given_by(network, whole[:2], whole[2:5], whole[5:], whole[:1], precision=precision)
     expected = exact(network, whole)
     given, scale = torch.cat(parts[:3]), float(expected.abs().max())
     off = float((given - expected).abs().max()) / scale
