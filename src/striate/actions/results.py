@@ -15,10 +15,13 @@ import torch
 
 from striate.actions.job import Job, Material, Trained, fingerprint
 from striate.actions.page import Mistaken, Near, Page, Unsure, compose
+from striate.data.pixel_store import PixelStore
+from striate.data.resample import as_it_is
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.splits import Duplicates, find_equal
 from striate.evaluation.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
+from striate.models.model import Model
 from striate.models.run import (
     CARD,
     HISTORY,
@@ -299,8 +302,7 @@ def _nearest_training(trained: Trained, split: str, wanted: np.ndarray) -> dict[
     elif TRAIN in material.held_back:
         known = _unit(model.outputs(material.held_back[TRAIN][torch.from_numpy(among)], part))
     elif material.store is not None:
-        pictures = torch.stack([model.prepare(material.store.pixels(int(index))) for index in among])
-        known = _unit(model.outputs(pictures, part))
+        known = _unit(model.outputs(_prepared(model, material.store, among), part))
     else:
         return {}
     asked = _unit(model.outputs(material.held_back[split][torch.from_numpy(wanted)], part))
@@ -310,6 +312,13 @@ def _nearest_training(trained: Trained, split: str, wanted: np.ndarray) -> dict[
         int(at): [(int(train_rows[among[k]]), float(distances[i, k])) for k in nearest[i]]
         for i, at in enumerate(wanted)
     }
+
+
+def _prepared(model: Model, store: PixelStore, chosen: np.ndarray) -> torch.Tensor:
+    """Pictures `chosen` (n,) of the store as the network takes them, (n, C, h, w); all at once where they are so."""
+    if store.uniform and as_it_is(tuple(store.shapes[0].tolist()), model.input_spec):
+        return torch.from_numpy(store.block(chosen)).permute(0, 3, 1, 2)
+    return torch.stack([model.prepare(store.pixels(int(index))) for index in chosen])
 
 
 def _unit(features: torch.Tensor) -> np.ndarray:
