@@ -85,3 +85,24 @@ def test_an_answer_needs_torch_and_little_else(tmp_path: Path) -> None:
     names, printed = loaded(program)
     assert set(names) <= {"torch", "PIL", "safetensors"}
     assert "also imported: none" in printed
+
+
+def test_an_explanation_needs_torch_pillow_and_jinja_and_little_else(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from striate.actions.train import train
+
+    pictures = np.random.default_rng(0).integers(0, 255, (24, 16, 16), dtype=np.uint8)
+    run = train((pictures, np.arange(24) % 2), network="small-conv", epochs=1, out=tmp_path / "run")
+    Image.fromarray(pictures[0]).save(tmp_path / "picture.png")
+    command = ["explain", str(run.folder), str(tmp_path / "picture.png"), "--out", str(tmp_path / "why")]
+    names, _ = loaded(f"from striate.cli.main import status\nassert status({command!r}) == 0")
+    assert set(names) <= {"torch", "PIL", "safetensors", "jinja2"}
+
+
+def test_the_end_of_a_process_does_not_go_through_all_objects_once_more() -> None:
+    _, printed = loaded(
+        "import gc\nfrom striate.cli.main import main\ntry:\n    main(['--version'])\nexcept SystemExit as end:\n"
+        "    assert not end.code\nprint(len(gc.get_objects()) < 1000 < gc.get_freeze_count())"
+    )
+    assert printed.splitlines()[-1] == "True"

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.actions.page import Page
-from striate.actions.report import source_of
 from striate.data.preparing import prepare_all
 from striate.data.reading import load_pixels
 from striate.data.samples import TRAIN, UNLABELLED, Samples
@@ -149,6 +147,8 @@ class RunPictures:
 
     def learned_counts(self) -> dict[str, int]:
         """Training pictures by class, as far as the run has noted them."""
+        from striate.actions.page import Page
+
         noted = self.run.metrics.get("page") if (self.run.folder / METRICS).is_file() else None
         if noted is None:
             return {}
@@ -159,6 +159,8 @@ class RunPictures:
     @cached_property
     def samples(self) -> Samples | None:
         """The table of the source; None, and said, where it cannot be had any more."""
+        from striate.actions.report import source_of
+
         if self._named is None:
             self.notes.append("the pictures that the run learned from are not known, so none are shown")
             return None
