@@ -54,7 +54,7 @@ docs: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@test -n "$(NAME)" || { echo "say which: make bench NAME=<a program of benchmarks/>"; exit 2; }
-	@case "$(NAME)" in results|imports|trust_maps) ;; *) test -n "$(STRIATE_PEERS)" || $(MAKE) --no-print-directory $(PEERS_INSTALLED) ;; esac
+	@case "$(NAME)" in results|imports|precision|dreams|trust_maps) ;; *) test -n "$(STRIATE_PEERS)" || $(MAKE) --no-print-directory $(PEERS_INSTALLED) ;; esac
 	$(BIN)/python benchmarks/$(NAME).py
 
 # The libraries that Striate is measured against, in an environment of their own; STRIATE_PEERS names another python.

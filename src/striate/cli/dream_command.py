@@ -32,7 +32,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--film", action="store_true", help="the dream after each epoch that the run has kept, as a moving picture"
     )
-    parser.add_argument("--steps", type=positive, metavar="N", help="steps of gradient ascent [128; on a picture 40]")
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help="steps of gradient ascent [128 to 512; on a picture 40]"
+    )
     parser.add_argument("--octaves", type=positive, metavar="N", help="sizes that it grows through [up to 3; 4]")
     parser.add_argument("--size", type=positive, metavar="N", help="pixels of the longer side [the network's]")
     parser.add_argument("--seed", type=whole, metavar="S", help="number from which everything random is drawn [0]")

@@ -150,7 +150,8 @@ VIEWS: dict[str, View] = {
         command="striate dream RUN --class NAME",
         answers="what would raise this class, unit, channel or layer most",
         needs="",
-        cost="128 passes forward and backward for each dream, most of them at a smaller size",
+        cost="128 passes forward and backward for each dream, most of them at a smaller size; up to 512 where "
+        "pictures have less than 128 pixels a side",
         misleads="a dream is an extreme that no photograph comes near: it shows what raises a unit most, not what does "
         "so in pictures; another seed shows another side",
         paper="Erhan et al. 2009; Simonyan, Vedaldi, Zisserman 2014 (arXiv:1312.6034); "

@@ -51,11 +51,12 @@ def _side(side: int, number: int) -> int:
     return round(side / RATIO ** (number - 1))
 
 
-def wobble(seed: int, step: int, rows: np.ndarray, size: Size) -> Tensor:
+def wobble(seed: int, step: int, rows: np.ndarray, size: Size, share: float = 1.0) -> Tensor:
     """Where each picture is looked at in this step, (N, 2, 3) float32: a small shift, turn and zoom, as the matrix that
-    `functional.affine_grid` takes (places of the picture from places of the view, both from -1 to 1)."""
+    `functional.affine_grid` takes (places of the picture from places of the view, both from -1 to 1). share: how large
+    it is beside the largest; 0 is the picture as it stands."""
     height, width = size
-    draws = 2 * uniforms(seed, step, rows, 4, purpose=PURPOSE) - 1
+    draws = share * (2 * uniforms(seed, step, rows, 4, purpose=PURPOSE) - 1)
     angle, zoom = np.deg2rad(TURN * draws[:, 0]), ZOOM ** draws[:, 1]
     cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
     # A turn is one of pixels, whose sides differ where the picture is not square.
@@ -97,26 +98,35 @@ def gradient_of(raised: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
 
 
 class Adam:
-    """Ascent by the rule of Kingma and Ba 2015, algorithm 1, each number by itself.
+    """Ascent by the rule of Kingma and Ba 2015, algorithm 1, each number by itself; or partly all of a picture alike.
+
+    shared: from 0, each number divided by its own root mean square, as they have it, to 1, all of a picture divided by
+    that of the whole picture; between, by a weighted geometric mean of the two. By itself, a number that is only pushed
+    to and fro by draws moves as fast as one that is always pulled the same way, and the picture fills with what nothing
+    asks for; all alike, only the few strongest would move.
 
     Not torch's: its first step loads a compiler, for a second and a half, and the size of gradients here is any.
     """
 
-    def __init__(self, rate: float) -> None:
-        self.rate, self.steps = rate, 0
+    def __init__(self, rate: float, shared: float = 0.0) -> None:
+        self.rate, self.shared, self.steps = rate, shared, 0
         self.mean: Tensor | None = None
         self.square: Tensor | None = None
 
     def climbed(self, point: Tensor, gradient: Tensor) -> Tensor:
-        """The point one step up, (N, ...); always the same shape."""
+        """The point one step up, (N, ...), a line a picture; always the same shape."""
         if self.mean is None or self.square is None:
             self.mean, self.square = torch.zeros_like(point), torch.zeros_like(point)
         self.steps += 1
         self.mean = 0.9 * self.mean + 0.1 * gradient
         self.square = 0.999 * self.square + 0.001 * gradient.square()
         mean, square = self.mean / (1 - 0.9**self.steps), self.square / (1 - 0.999**self.steps)
+        size = square.sqrt()
+        if self.shared:
+            whole = square.flatten(1).mean(1).sqrt().view(-1, *[1] * (point.ndim - 1))
+            size = size ** (1 - self.shared) * whole**self.shared
         # Where nothing pulls nothing moves: 0 / 0 is no direction.
-        return point + self.rate * torch.where(square > 0, mean / square.sqrt(), 0.0)
+        return point + self.rate * torch.where(size > 0, mean / size, 0.0)
 
 
 def as_kept(pictures: Tensor) -> Tensor:

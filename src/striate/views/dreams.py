@@ -1,7 +1,8 @@
 """Dreams: pictures made for a network, that raise a class's score, a unit, a channel or a layer as far as they can.
 
 Gradient ascent on the waves of a picture (`canvas.py`), from a small picture to a large one (octaves); before each step
-the picture is moved, turned and scaled a little, so that what is found does not hang on single pixels.
+the picture is moved, turned and scaled a little, so that what is found does not hang on single pixels. These movements
+get smaller to the end, for it is the picture as it stands that is kept.
 Sources: Erhan, Bengio, Courville, Vincent 2009, "Visualizing Higher-Layer Features of a Deep Network"; Simonyan,
 Vedaldi, Zisserman 2014 (arXiv:1312.6034), eq. 1, without its L2 term, since waves and sigmoid keep the picture in
 bounds; Olah, Mordvintsev, Schubert 2017, "Feature Visualization". Every draw is made from (seed, step, unit).
@@ -26,8 +27,12 @@ from striate.views.ascent import Adam, Size, as_kept, gradient_of, octave_sizes,
 from striate.views.canvas import enlarged, first_waves, painted
 from striate.views.excitement import Kind, Output, Target, find_target, refusal
 
-STEPS, MOST_OCTAVES = 128, 3
-RATE = 0.05  # on waves whose gain is 0.25 (`lucid`)
+STEPS, MOST_STEPS, MOST_OCTAVES = 128, 512, 3
+RATE = 0.05  # of `Adam`, on waves whose gain is 0.25 (`lucid`)
+# A picture whose shorter side has fewer pixels is small: it takes more steps, partly of a shared size (`Adam`). With
+# nothing shared units of small networks stay lower, by up to a half, and their pictures are full of specks; large
+# pictures would lose detail to flat colours.
+SMALL, SHARED = 128, 0.5
 NOISE_PICTURES, AT_ONCE = 32, 8
 PURPOSE = 0xD8EA_0003
 
@@ -108,7 +113,7 @@ def dream(
     size: Size,
     mean: Sequence[float],
     deviation: Sequence[float],
-    steps: int = STEPS,
+    steps: int | None = None,
     octaves: int | None = None,
     seed: int = 0,
     output: Output = None,
@@ -118,15 +123,17 @@ def dream(
     the channel's map; "channel": the mean of the map; "layer": the mean of the squares of all of it, one picture).
 
     size: (H, W) of the pictures. mean, deviation: (C,) in [0, 1] units, of the input that the network knows. steps: of
-    gradient ascent, shared out evenly among `octaves` (None: 3, fewer for small pictures). The dream of a unit is the
-    same whatever others are asked for with it, but for the last bits. observe(done, steps) after each.
+    gradient ascent (None: `steps_for`), shared out evenly among `octaves` (None: 3, fewer for small pictures). The
+    dream of a unit is the same whatever others are asked for with it, but for the last bits. observe(done, steps) after
+    each.
 
     A network that cannot take the size of a smaller octave is shown it enlarged to the last one. A unit that nothing
     raises yet (its rectifiers are shut) is reached through them by the rule of the deconvnet until it answers.
     Raises InputError: what the network does not have, a size that it cannot take, no steps, too many octaves.
     """
-    require(steps >= 1, f"a dream needs at least 1 step, got {steps}")
     sizes = octave_sizes(size, octaves, MOST_OCTAVES)
+    steps = steps_for(size) if steps is None else steps
+    require(steps >= 1, f"a dream needs at least 1 step, got {steps}")
     with unchanged(network) as bare:
         shown = shown_to(bare, mean, deviation, size)
         target = find_target(bare, shown.blank(size), kind, indices, layer, output)
@@ -151,6 +158,12 @@ def dream(
     )
 
 
+def steps_for(size: Size) -> int:
+    """How many steps a dream of this size takes where nobody says: STEPS; of small pictures more, in inverse proportion
+    to the shorter side, for theirs cost little and their units see few pixels."""
+    return min(MOST_STEPS, max(STEPS, STEPS * SMALL // min(size)))
+
+
 def _in_all(observe: Observe, total: int, before: int, done: int) -> None:
     observe(before + done, total)
 
@@ -171,9 +184,9 @@ def _dreamt(
         if number:
             waves = enlarged(waves, sizes[number - 1], here)
         seen = here if target.any_size and shown.takes(here) else sizes[-1]
-        adam = Adam(RATE)
+        adam = Adam(RATE, SHARED if min(sizes[-1]) < SMALL else 0.0)
         for step in range(steps * number // len(sizes), steps * (number + 1) // len(sizes)):
-            places = wobble(seed, step, rows, here).to(device)
+            places = wobble(seed, step, rows, here, share=1 - step / steps).to(device)
             gradient = gradient_of(partial(raised, here=here, seen=seen, places=places), waves)
             waves = adam.climbed(waves, gradient)
             if observe is not None:
