@@ -176,7 +176,7 @@ def top_patches() -> np.ndarray:
 
 def moved() -> np.ndarray:
     """A photograph moved, scaled and turned, and beside it how far the features of three layers of SqueezeNet move,
-    from a low one (dark) to the last (light)."""
+    a low one (dark), one in the middle, the last (white)."""
     import torch
 
     from striate.views.invariance import changed, invariance, matrix
@@ -395,19 +395,16 @@ def grid(cells: Sequence[np.ndarray], columns: int) -> np.ndarray:
 
 
 def curves(values: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Lines (L, T) from 0 to the largest, on grey, the first darkest."""
+    """Up to three lines (L, T) from 0 to the largest, on grey: dark, orange, white."""
     from PIL import Image, ImageDraw
 
     fine = 4  # drawn larger and reduced, so that lines are smooth
     picture = Image.new("RGB", (fine * width, fine * height), (128, 128, 128))
     draw, margin = ImageDraw.Draw(picture), fine * 8
     across = np.linspace(margin, fine * width - margin, values.shape[1])
-    for number, line in enumerate(values):
+    for line, shade in zip(values, ((25, 25, 25), (255, 165, 60), (255, 255, 255)), strict=False):
         down = fine * height - margin - (fine * height - 2 * margin) * line / max(1e-9, float(values.max()))
-        shade = 40 + number * 215 // max(1, len(values) - 1)
-        draw.line(
-            list(zip(across.tolist(), down.tolist(), strict=True)), fill=(shade,) * 3, width=fine * 2, joint="curve"
-        )
+        draw.line(list(zip(across.tolist(), down.tolist(), strict=True)), fill=shade, width=fine * 2, joint="curve")
     return np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS))
 
 

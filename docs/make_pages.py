@@ -311,7 +311,7 @@ GROUPS = {
 # What the picture of a view shows, where the question that it answers does not tell.
 CAPTIONS = {
     "invariance": "A photograph moved, scaled and turned; beside each row, how far SqueezeNet's features move: those "
-    "of a low layer (dark), of one in the middle, and the scores themselves (light).",
+    "of a low layer (dark), of one in the middle (orange), and the scores themselves (white).",
     "filters": "Above, the first filters of EfficientNet-Lite0; below, those of SqueezeNet.",
     "feature-maps": "The two strongest maps of six layers of SqueezeNet, from the picture upwards.",
     "top-patches": "Three units of SqueezeNet, a row each: the six patches of photographs that excite it most, each "
@@ -372,8 +372,8 @@ def inside_page() -> str:
                 + " | ".join([_cell(view.needs) or "nothing", *map(_cell, (view.cost, view.misleads)), paper])
                 + " |",
                 "",
-                *([f"On the command line: `{view.command}`.", ""] if view.command else []),
-                f"In Python: `{view.module}.{view.function}`.",
+                (f"On the command line: `{view.command}`. " if view.command else "")
+                + f"In Python: `{view.module}.{view.function}`.",
                 "",
             ]
     return "\n".join(lines)

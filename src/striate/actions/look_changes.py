@@ -57,7 +57,7 @@ class Changes:
     found: tuple[Invariance, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain values; distances are shares of the features' own lengths, by layer, on average over the pictures."""
+        """Plain values; distances by layer as `relative` gives them."""
         return [
             {
                 "change": one.change,
@@ -76,13 +76,14 @@ class Changes:
 
 
 def relative(one: Invariance) -> np.ndarray:
-    """(L, T): distances as shares of the features' lengths, the mean over pictures; NaN where a layer gives nothing."""
-    lengths = one.lengths.double().numpy()[:, :, None]
-    distances = one.distances.double().numpy()
-    shares = np.divide(distances, lengths, where=lengths > 0, out=np.full(distances.shape, np.nan))
-    told = np.isfinite(shares)
-    sums = np.where(told, shares, 0).sum(axis=1)
-    return np.where(told.any(axis=1), sums / np.maximum(1, told.sum(axis=1)), np.nan)
+    """(L, T): the mean distance over the pictures as a share of the mean length; NaN where a layer gives nothing.
+
+    Not the mean of the shares: one picture of which a layer sees next to nothing would outweigh all others.
+    """
+    lengths = one.lengths.double().numpy().mean(axis=1)[:, None]
+    distances = one.distances.double().numpy().mean(axis=1)
+    shares: np.ndarray = np.divide(distances, lengths, where=lengths > 0, out=np.full(distances.shape, np.nan))
+    return shares
 
 
 def changes_of(
@@ -162,7 +163,7 @@ def drawn_changes(changes: Changes, looked: Looked) -> tuple[tuple[Change, ...],
     which = "their labels" if changes.labelled else "what the network answers"
     said = (
         f"{counted(len(changes.rows), 'picture')}: {', '.join(names)}; the classes are {which}; distances are shares "
-        "of the length of the features of the picture itself, on average over the pictures"
+        "of the length of the features of the pictures themselves"
     )
     return made, said
 
