@@ -74,3 +74,10 @@ def test_each_contender_reads_its_own_rounds(trust_maps: ModuleType) -> None:
 
     one, other = trust_maps.contender("a", judged), trust_maps.contender("b", judged)
     assert [one.measure()["figure"], other.measure()["figure"], one.measure()["figure"]] == [10.0, 20.0, 11.0]
+
+
+def test_a_lead_needs_no_rival_that_points_at_anything(trust_maps: ModuleType) -> None:
+    hits = {"a": 0.75, trust_maps.RANDOM_PIXELS: 0.25, trust_maps.RANDOM_SOFT: 0.5, trust_maps.EDGES: 0.0}
+    found = trust_maps.with_leads({name: {"hit": hit, "share": 0.5} for name, hit in hits.items()})
+    assert found["a"] == {"hit": 0.75, "share": 0.5, "lead_over_random": 1.25, "lead_over_edges": 1.75}
+    assert found[trust_maps.EDGES]["lead_over_random"] == 0.5
