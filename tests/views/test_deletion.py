@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import InputError
+from striate.networks import build_network
 from striate.views.deletion import deletion, insertion
 from striate.views.fared import fared
 from striate.views.random_maps import random_map, smoothness
@@ -75,6 +76,15 @@ def test_the_curves_are_those_of_a_slow_loop(fill: float | str) -> None:
         pairs = itertools.pairwise(wanted)
         by_hand = sum((a + b) / 2 * (2 * step + 1) / 81 for step, (a, b) in enumerate(pairs))
         assert curve.area == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_the_curve_of_a_network_of_ours_is_that_of_a_slow_loop() -> None:
+    """Such a network answers in its fused form."""
+    network = build_network("small-resnet", num_outputs=5, channels=3, size=16, seed=0).network.eval()
+    picture, importance = drawn(25, 3, 16, 16), drawn(26, 16, 16)
+    curve = deletion(network, picture, importance, 2, steps=6)
+    wanted = slow(network, picture, torch.zeros_like(picture), importance, 2, 6)
+    assert curve.probabilities.tolist() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_map_that_marks_the_one_pixel_that_counts() -> None:

@@ -57,14 +57,19 @@ def scores(network: nn.Module, pictures: Tensor, output: str | int | None = None
     Number formats below float32 are brought to it. Raises InputError where `output` is missing, unknown or not needed,
     and where what the network gives is not one row of scores a picture.
     """
-    given = _picked(bare_network(network)(pictures), output)
+    return scores_in(bare_network(network)(pictures), len(pictures), output)
+
+
+def scores_in(answered: object, count: int, output: str | int | None = None) -> Tensor:
+    """The scores (B, K) in what a network has answered for so many pictures; else as `scores`."""
+    given = _picked(answered, output)
     if not isinstance(given, Tensor) or not given.is_floating_point():
         what = f"a tensor of {given.dtype}" if isinstance(given, Tensor) else f"a {type(given).__name__}"
         raise InputError(f"the network gives {what} where scores are needed: a tensor of numbers, one row a picture")
-    if given.ndim != 2 or len(given) != len(pictures):
+    if given.ndim != 2 or len(given) != count:
         shape = "x".join(map(str, given.shape)) or "no axes"
         raise InputError(
-            f"the network gives a tensor of {shape} for {len(pictures)} pictures; "
+            f"the network gives a tensor of {shape} for {count} pictures; "
             "scores are needed, one row a picture and one column a class"
         )
     return given.float() if given.dtype in (torch.float16, torch.bfloat16) else given

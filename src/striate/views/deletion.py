@@ -12,7 +12,7 @@ Legend: C channels, H W pixels, S steps, K scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from striate.data.draws import permutation
 from striate.errors import InputError, require
-from striate.taps.outputs import scores
+from striate.networks.fused import fused
+from striate.taps.outputs import scores, scores_in
 from striate.taps.unchanged import unchanged
 from striate.views.blur import blurred
 from striate.views.maps import Output, as_classes, layout_of
@@ -179,22 +180,24 @@ def the_class(bare: nn.Module, picture: Tensor, class_index: int | None, output:
 
 def probabilities_of(bare: nn.Module, pictures: Iterable[Tensor], class_index: int, output: Output) -> Tensor:
     """The probability of the class for each picture (C, H, W): (N,) float32 on the CPU. Some pictures at once."""
+    run: Callable[[Tensor], object] | None = None
     found = [torch.zeros(0)]
     waiting: list[Tensor] = []
     for picture in pictures:
+        run = run or fused(bare, device=picture.device.type, precision="float32") or bare
         waiting.append(picture)
         if (len(waiting) + 1) * picture.numel() > VALUES_AT_ONCE:
-            found.append(_probabilities(bare, waiting, class_index, output))
+            found.append(_probabilities(run, waiting, class_index, output))
             waiting = []
-    if waiting:
-        found.append(_probabilities(bare, waiting, class_index, output))
+    if run is not None and waiting:
+        found.append(_probabilities(run, waiting, class_index, output))
     return torch.cat(found)
 
 
-def _probabilities(bare: nn.Module, pictures: list[Tensor], class_index: int, output: Output) -> Tensor:
+def _probabilities(run: Callable[[Tensor], object], pictures: list[Tensor], class_index: int, output: Output) -> Tensor:
     # Stacked they would lose the layout that convolutions are fastest in.
     batch = torch.stack(pictures).contiguous(memory_format=layout_of(pictures[0][None]))
-    return scores(bare, batch, output).softmax(dim=1)[:, class_index].float().cpu()
+    return scores_in(run(batch), len(batch), output).softmax(dim=1)[:, class_index].float().cpu()
 
 
 def area(shares: Tensor, probabilities: Tensor) -> float:
