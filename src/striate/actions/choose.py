@@ -35,8 +35,8 @@ from striate.training.optimizers import set_rate
 from striate.training.recipe import REFERENCE, Recipe
 from striate.training.resolved import Resolved
 
-# Seconds of a run below which measuring costs more than it brings.
-LEAST_RUN = 10.0
+# Seconds of a run below which measuring costs more than it brings: a step of a ResNet-18 is repeated for two seconds.
+LEAST_RUN = 30.0
 # Measuring takes this share of the run, and not more than so many seconds.
 SHARE, MOST_SECONDS = 0.02, 3.0
 # How many times as fast another way must be. More threads gain less in the run than here, where no other thread
@@ -262,8 +262,14 @@ def _measured(
     """The best of what was tried, and how the others compared; nothing where it would not pay, and why."""
     began = time.perf_counter()
     best = steps_of(rule)
-    some, step = _some(best, batch)
-    expected = steps * step * len(batch) / len(some) if seconds is None else seconds
+    few = _part(batch, PROBED)
+    best.seconds(few)  # the first pays for memory, threads and kernels
+    some, step = few, best.seconds(few)
+    expected = _expected(steps, step, batch, some, seconds)
+    # Few pictures take as long each as many do, or longer: a run that is short by them is short.
+    if expected >= LEAST_RUN:
+        some, step = _some(best, batch, few, step)
+        expected = _expected(steps, step, batch, some, seconds)
     if expected < LEAST_RUN:
         return _Measured(None, f"not measured, the run takes about {expected:.1f} s")
     until = began + min(MOST_SECONDS, SHARE * expected)
@@ -304,11 +310,13 @@ def _compiled(best: _Steps, steps_of: Callable[[Choice], _Steps], some: Batch, c
     return _times_as_fast(best, other, some, count, TURN).gain, cost
 
 
-def _some(steps: _Steps, batch: Batch) -> tuple[Batch, float]:
-    """As much of the batch as is measured, and the seconds of a step on it."""
-    few = _part(batch, PROBED)
-    steps.seconds(few)  # the first pays for memory, threads and kernels
-    step = steps.seconds(few)
+def _expected(steps: int, step: float, batch: Batch, some: Batch, seconds: float | None) -> float:
+    """Seconds of the run, by those of a step on some of the batch where they are not known."""
+    return steps * step * len(batch) / len(some) if seconds is None else seconds
+
+
+def _some(steps: _Steps, batch: Batch, few: Batch, step: float) -> tuple[Batch, float]:
+    """As much of the batch as is measured, and the seconds of a step on it; `step`: those of `few`."""
     count = max(len(few), int(len(few) * LONGEST_STEP / step))
     if count >= len(batch) or steps.loop.model.device != "cpu":
         count = len(batch)  # an accelerator is filled by the whole batch alone
