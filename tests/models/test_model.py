@@ -321,3 +321,24 @@ def test_answers_are_the_networks_own(name):
     assert torch.allclose(asked.answer(pictures[:1]), shown[:1], rtol=0, atol=1e-5)
     if native_bfloat16("cpu")[0]:
         assert torch.allclose(asked.answering_in("bfloat16").answer(pictures), shown, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("shape", [(1, 3, 224, 224), (5, 3, 224, 224), (9, 3, 150, 130), (7, 1, 12, 14)])
+def test_inputs_are_the_normalised_pictures_to_the_bit(shape, kind, channels_last):
+    channels = shape[1]
+    spec = InputSpec(
+        channels=channels, height=shape[2], width=shape[3], mean=(0.4,) * channels, deviation=(0.3,) * channels
+    )
+    pictures = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).to(kind)
+    before = pictures.clone()
+    asked = Model(network(channels), spec, Classification(NAMES), channels_last=channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    given = asked.inputs(pictures)
+    assert torch.equal(given, spec.normalize(pictures))
+    assert given.is_contiguous(memory_format=layout)
+    assert torch.equal(pictures, before)
+    wanted = pictures.float().requires_grad_()
+    asked.inputs(wanted).sum().backward()
+    assert wanted.grad is not None

@@ -7,6 +7,7 @@ networks answer in their fused form (`networks/fused.py`), made anew for each pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from striate.tasks.task import Task
 # About how many input values go through a network at once: large enough for full speed, small enough for memory.
 VALUES_AT_ONCE = 6_000_000
 MOST_AT_ONCE = 512
+VALUES_IN_CACHE = 150_000
 
 
 class PreparedLike(Protocol):
@@ -77,10 +79,16 @@ class Model:
 
     def inputs(self, prepared: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) prepared pictures on the model's device -> what its network is given, `float32`."""
-        normalized = self.input_spec.normalize(prepared)
-        return normalized.contiguous(
-            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
-        )
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        small = prepared.numel() <= VALUES_IN_CACHE
+        if small or prepared.requires_grad or prepared.device.type != "cpu":
+            return self.input_spec.normalize(prepared).contiguous(memory_format=layout)
+        given = torch.empty(prepared.shape, memory_format=layout)
+        # A few pictures at a time stay in the processor's cache on their way to another type, scale and layout.
+        step = max(1, VALUES_IN_CACHE // max(1, math.prod(prepared.shape[1:])))
+        for start in range(0, len(prepared), step):
+            given[start : start + step] = self.input_spec.normalize(prepared[start : start + step])
+        return given
 
     def outputs(
         self, prepared: PreparedLike, part: nn.Module, observe: Callable[[int, int], None] | None = None
