@@ -32,7 +32,7 @@ demo: $(INSTALLED)
 	@$(BIN)/python -m striate.cli.demo
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not long"
 
 check: lint types contract
 
@@ -47,7 +47,7 @@ contract: $(INSTALLED)
 	$(BIN)/lint-imports
 
 check-all: check docs $(INSTALLED)
-	OMP_NUM_THREADS=1 STRIATE_FUZZ=10000 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 STRIATE_FUZZ=10000 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 docs: $(INSTALLED)
 	$(BIN)/mkdocs build --strict --quiet

@@ -50,7 +50,7 @@ class Narrow(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         if self.training:
-            torch.ones(1200, 1200) @ torch.ones(1200, 1200)
+            torch.ones(800, 800) @ torch.ones(800, 800)
             if len(pictures) > self.most:
                 raise torch.OutOfMemoryError("out of memory")
             self.seen.add(len(pictures))

@@ -283,10 +283,11 @@ def test_fine_tuning_leaves_a_run_that_fits_together_whether_it_is_kept_or_not(m
 def test_fine_tuning_is_resumed_bit_for_bit_and_not_with_other_pictures(more, tmp_path, monkeypatch):
     monkeypatch.setattr(fine_tuning, "SIGNIFICANT", -1e9)
     source = shutil.copytree(more, tmp_path / "source")
-    whole = striate.train(source, out=tmp_path / "whole", **SETTINGS)
+    computed = {"precision": "float32", "layout": "channels-last"}
+    whole = striate.train(source, out=tmp_path / "whole", **SETTINGS, **computed)
     monkeypatch.setattr("striate.training.loop.CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
-        striate.train(source, out=tmp_path / "run", observer=Stop(2), **SETTINGS)
+        striate.train(source, out=tmp_path / "run", observer=Stop(2), **SETTINGS, **computed)
     assert not (tmp_path / "run" / "model.safetensors").exists()
     before = (tmp_path / "run" / "checkpoints" / "last.safetensors").read_bytes()
     (source / "disc" / "3.png").rename(source / "frame" / "99.png")

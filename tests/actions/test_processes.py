@@ -26,6 +26,7 @@ SETTINGS = {
     "device": "cpu",
     "threads": 1,
     "precision": "float32",
+    "layout": "channels-last",
     "seed": 3,
     "epochs": 3,
 }

@@ -27,8 +27,8 @@ COMMAND = (
     "from striate.cli.main import main; main(sys.argv[2:])"
 )
 ARGUMENTS = ["--network", "lenet5", "--batch-size", "8", "--device", "cpu", "--threads", "1", "--seed", "3"]
-# Of longer runs the number format is chosen by a measurement, which can come out either way for so small a step.
-ARGUMENTS += ["--precision", "float32"]
+# Of longer runs this is chosen by a measurement, which can come out either way for so small a step.
+ARGUMENTS += ["--precision", "float32", "--layout", "channels-last"]
 
 
 class Stop(striate.Observer):
@@ -63,6 +63,7 @@ def train(pictures, out, *, epochs=3, observer=None, **settings):
         "threads": 1,
         "seed": 3,
         "precision": "float32",
+        "layout": "channels-last",
         **settings,
     }
     return striate.train(pictures, out=out, epochs=epochs, observer=observer or striate.Observer(), **settings)

@@ -15,7 +15,15 @@ from striate.training import planning
 from striate.training.planning import FEWEST_EPOCHS
 from striate.training.recipe import Recipe, read_recipe
 
-SETTINGS = {"device": "cpu", "threads": 1, "seed": 2, "batch_size": 16, "precision": "float32"}
+SETTINGS = {
+    "device": "cpu",
+    "threads": 1,
+    "seed": 2,
+    "batch_size": 16,
+    "precision": "float32",
+    # Runs for many minutes are measured, and what comes out may be another layout each time.
+    "layout": "channels-last",
+}
 
 
 class Watch(striate.Observer):

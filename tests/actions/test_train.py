@@ -17,6 +17,7 @@ from striate.errors import InputError
 from striate.training.recipe import Recipe, read_recipe
 
 QUICK = {"epochs": 2, "device": "cpu", "threads": 1, "precision": "float32"}
+LENET = {"network": "lenet5", "seed": 1, "layout": "channels-last", **QUICK}
 
 
 def rows(run) -> list[dict[str, str]]:
@@ -39,7 +40,7 @@ def equal(one, other) -> bool:
 
 @pytest.fixture(scope="module")
 def trained(pictures, tmp_path_factory):
-    return striate.train(pictures, out=tmp_path_factory.mktemp("runs") / "a", network="lenet5", seed=1, **QUICK)
+    return striate.train(pictures, out=tmp_path_factory.mktemp("runs") / "a", **LENET)
 
 
 def test_a_run_holds_its_files_and_its_decisions(trained):
@@ -49,7 +50,7 @@ def test_a_run_holds_its_files_and_its_decisions(trained):
         "predictions.csv", "README.md", "report.html", "checkpoints",
     } <= names  # fmt: skip
     recipe, resolved = read_recipe(trained.folder / "recipe.toml")
-    assert recipe == Recipe(network="lenet5", seed=1, **QUICK)
+    assert recipe == Recipe(**LENET)
     assert resolved["epochs"] == 2
     assert resolved["fingerprint"]
     assert json.loads((trained.folder / "config.json").read_text())["data"]["fingerprint"] == resolved["fingerprint"]
@@ -62,11 +63,11 @@ def test_a_run_holds_its_files_and_its_decisions(trained):
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(trained, pictures, tmp_path):
-    again = striate.train(pictures, out=tmp_path / "again", network="lenet5", seed=1, **QUICK)
+    again = striate.train(pictures, out=tmp_path / "again", **LENET)
     assert equal(trained, again)
     assert without_times(rows(trained)) == without_times(rows(again))
     assert (trained.folder / "predictions.csv").read_bytes() == (again.folder / "predictions.csv").read_bytes()
-    other = striate.train(pictures, out=tmp_path / "other", network="lenet5", seed=2, **QUICK)
+    other = striate.train(pictures, out=tmp_path / "other", **{**LENET, "seed": 2})
     assert not equal(trained, other)
 
 

@@ -17,7 +17,9 @@ from PIL import Image
 from striate.cli.main import status
 from striate.machine.folders import REDIRECTED
 
-QUICK = ("--network", "linear", "--epochs", "1", "--threads", "1", "--precision", "float32")
+# Nothing of how a step is computed is left to a measurement, which can come out either way.
+COMPUTED = ("--threads", "1", "--precision", "float32", "--layout", "channels-last")
+QUICK = ("--network", "linear", "--epochs", "1", *COMPUTED)
 
 
 def write_pictures(folder: Path, classes: Sequence[str] = ("a", "b"), count: int = 6, size: int = 8) -> Path:

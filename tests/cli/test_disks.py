@@ -62,7 +62,8 @@ def test_a_save_that_fails_keeps_the_checkpoints_that_are_there(
     monkeypatch.setattr("striate.training.loop.CHECKPOINT_SECONDS", 0.0)
     full = disk("size=4m")
     write_pictures(place / "pictures", count=20)
-    settings = {"network": "linear", "epochs": 4, "batch_size": 8, "threads": 1, "precision": "float32"}
+    computed = {"threads": 1, "precision": "float32", "layout": "channels-last"}
+    settings = {"network": "linear", "epochs": 4, "batch_size": 8, **computed}
     whole = striate.train(place / "pictures", out=place / "whole", **settings)
 
     class Fuller(striate.Observer):
@@ -158,7 +159,7 @@ sys.addaudithook(watch)
 
 
 def test_no_socket_and_no_write_but_into_the_run_and_the_cache(
-    read_only: ReadOnly, finished: Path, place: Path
+    read_only: ReadOnly, finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = read_only(finished)
     hook, home, cache, note = place / "hook", place / "home", place / "cache", place / "note"
@@ -174,7 +175,7 @@ def test_no_socket_and_no_write_but_into_the_run_and_the_cache(
         "NOTE": str(note),
     }
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TORCH_HOME", "HF_HOME", "MPLCONFIGDIR"):
-        os.environ.pop(name, None)
+        monkeypatch.delenv(name, raising=False)
     pictures = there / "pictures"
     (place / "work").mkdir()
     asked = [

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from listed import table
 from PIL import Image, ImageFilter
 
 from striate.data.decode import decode
 from striate.data.jpeg import LARGE, compressed_checksum, large_frame, read_frame
 from striate.data.preparing import prepare_all
 from striate.data.reading import checksum, picture_of, read_pictures, reduced
-from striate.data.samples import Samples
 from striate.errors import InputError
 
 RNG = np.random.default_rng(3)
@@ -201,28 +201,6 @@ def test_damage_is_told_at_a_reduced_scale_too() -> None:
     for share in (0.05, 0.5, 0.95):
         with pytest.raises(InputError, match="damaged or cut short"):
             decode(data[: int(share * len(data))], at_least=200)
-
-
-class Files:
-    def __init__(self, data: list[bytes]) -> None:
-        self.data = data
-
-    def load(self, index: int) -> bytes:
-        return self.data[index]
-
-
-def table(data: list[bytes]) -> Samples:
-    count = len(data)
-    return Samples(
-        source="a list",
-        how="given",
-        pictures=Files(data),
-        index=np.arange(count),
-        names=tuple(f"{i}.jpg" for i in range(count)),
-        targets=np.zeros(count, dtype=np.int64),
-        class_names=("one",),
-        splits=np.full(count, "train"),
-    )
 
 
 def test_checksums_are_the_same_however_a_picture_is_read() -> None:

@@ -11,45 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from listed import table
 from PIL import Image
 
 from striate.data.in_order import in_order
 from striate.data.preparing import prepare_all
 from striate.data.reading import checksum, read_pictures, reduced
 from striate.data.resample import to_tensor
-from striate.data.samples import Samples
 from striate.data.store import build_store
 from striate.errors import InputError
 from striate.observer import Observer
 
 RNG = np.random.default_rng(5)
-
-
-class Listed:
-    """Pictures out of a list: bytes, arrays, or a reason why there is none."""
-
-    def __init__(self, items: list[bytes | np.ndarray | str]) -> None:
-        self.items = items
-
-    def load(self, index: int) -> bytes | np.ndarray:
-        item = self.items[index]
-        if isinstance(item, str):
-            raise InputError(item)
-        return item
-
-
-def table(items: list[bytes | np.ndarray | str]) -> Samples:
-    count = len(items)
-    return Samples(
-        source="a list",
-        how="given",
-        pictures=Listed(items),
-        index=np.arange(count),
-        names=tuple(f"{i}.png" for i in range(count)),
-        targets=np.zeros(count, dtype=np.int64),
-        class_names=("one",),
-        splits=np.full(count, "train"),
-    )
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -20,7 +20,6 @@ from striate.training.loop import Loop, Validation
 from striate.training.recipe import OptimizerSettings
 from striate.training.resolved import Resolved
 
-torch.set_num_threads(1)
 SPEC = InputSpec(channels=1, height=8, width=8, mean=(0.5,), deviation=(0.25,))
 
 
