@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -13,14 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.machine.threads import wait_briefly
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Where Striate and libraries look for what a person has set or kept.
 PERSONAL = ("STRIATE_CACHE", "STRIATE_CACHE_BUDGET", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 
-# As the command does, before torch is imported: tests run side by side, and threads that spin take each other's cores.
-wait_briefly()
+# Before torch is imported. Commands take all cores for torch, and tests run side by side on the same ones: threads that
+# spin while they wait would take them from those that they wait for. (OMP_THREAD_LIMIT=1 lets oneDNN wait for ever.)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_collection_finish() -> None:
+    """What all tests import stays to the end: the collector need not go through its millions of objects each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

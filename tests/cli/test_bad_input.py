@@ -474,7 +474,12 @@ EXPLAINED = [
     Row("a label of nobody", nothing, EXPLAIN + " --label cat", ("no class 'cat'",)),
     Row("an unknown method", nothing, EXPLAIN + " --method grad-cma", ("no method", "did you mean 'grad-cam'")),
     Row("no method", nothing, EXPLAIN + " --method ,", ("no method ''",)),
-    Row("a network without a map", nothing, EXPLAIN + " --method grad-cam", ("no layer with a map of more than one cell",)),
+    Row(
+        "a network without a map",
+        nothing,
+        EXPLAIN + " --method grad-cam",
+        ("no layer with a map of more than one cell",),
+    ),
     Row("no layer of that name", nothing, EXPLAIN + " --layer laeyr4", ("laeyr4",)),
     Row("a layer for what looks at none", nothing, EXPLAIN + " --method gradient --layer x", ("leave --layer away",)),
     Row("an output where there is one", nothing, EXPLAIN + " --output logits", ("one tensor of scores",)),
