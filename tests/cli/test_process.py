@@ -49,23 +49,13 @@ def test_a_defect_of_ours_is_a_traceback_and_status_1(run: Path) -> None:
     assert done.stdout == b""
 
 
-# The command, but that it writes its first checkpoint at once and not after five seconds of training.
-SAVED_SOON = """
-import sys
-from striate.cli.main import main
-from striate.training import loop
-loop.FIRST_CHECKPOINT_SECONDS = 0.1
-main(sys.argv[1:])
-"""
-
-
-def started_training(place: Path) -> subprocess.Popen[bytes]:
+def started_training(place: Path, *more: str) -> subprocess.Popen[bytes]:
     """A training that would take hours, when its first checkpoint is there."""
     write_pictures(place / "pictures", count=40, size=16)
     # Many steps an epoch: a line for each of thousands of epochs would fill the pipe, which nobody reads meanwhile.
-    asked = ["train", "pictures", "--out", "run", "--network", "linear", "--batch-size", "1", "--epochs", "50000"]
+    command = [*STRIATE, "train", "pictures", "--out", "run", "--network", "linear", "--batch-size", "1"]
     child = subprocess.Popen(
-        [sys.executable, "-c", SAVED_SOON, *asked],
+        [*command, "--epochs", "50000", *more],
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
