@@ -161,6 +161,20 @@ def test_giving_up_leaves_what_was_found(tmp_path: Path) -> None:
     assert list(empty.iterdir()) == []
 
 
+def test_without_a_name_the_next_free_number_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = [claim_folder(None, "some/pictures/") for _ in range(3)]
+    assert [str(run) for run in made] == ["runs/pictures-1", "runs/pictures-2", "runs/pictures-3"]
+    assert made[0].made == (Path("runs/pictures-1"), Path("runs"))
+    for run in reversed(made):
+        run.give_up_if_empty()
+        run.let_go()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "runs").write_text("mine")
+    with pytest.raises(InputError, match="runs: is a file, and runs are kept in a folder of that name; use --out"):
+        claim_folder(None, "some/pictures/")
+
+
 def test_giving_up_keeps_what_was_learned(tmp_path: Path) -> None:
     run = claim_folder(tmp_path / "run", "somewhere")
     run.write("recipe.toml", "x")

@@ -126,7 +126,7 @@ def test_a_step_may_evaluate_its_batch_more_than_once(make_loop):
     """L-BFGS with a line search, dropout on: every evaluation of a step must see the same function."""
     loop = make_loop(batch_size=48, epochs=6, averaging=0.0, augmentation=Augmentation(), channels_last=False)
     optimizer = torch.optim.LBFGS(loop.network.parameters(), lr=0.5, max_iter=8, line_search_fn="strong_wolfe")
-    loop.optimizer = optimizer
+    loop.stepping.optimizer = optimizer
     calls = []
     loop.network.register_forward_hook(lambda *_: calls.append(loop.progress.step))
     history = loop.run().history

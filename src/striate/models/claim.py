@@ -1,4 +1,6 @@
-"""The folder of a new run: a new one, an empty one, or that of a run which is given up; nothing else of the user's."""
+"""Which folder a new run may have: a new one, an empty one, or that of a run which is given up; nothing else of the
+user's. It is made, and written to, by `run.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from striate.errors import InputError
 from striate.machine.files import refused
-from striate.models.run import Run, is_ours, is_unfinished
+from striate.models.run import Run, is_ours, is_unfinished, make_folder
 
 
 def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False) -> Run:
@@ -29,13 +31,12 @@ def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False
             raise InputError(f"{folder}: a link that leads nowhere; name another place with --out")
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: there is a file of that name; name another place with --out")
-        made = tuple(place for place in (folder, *folder.parents) if not place.exists())
-        folder.mkdir(parents=True, exist_ok=True)
+        made = make_folder(folder)
     except OSError as error:
         raise refused(folder, error) from error
     except ValueError:
         raise InputError("--out: no folder can have a name with a zero byte in it") from None
-    run = Run(folder, made).hold()
+    run = made.hold()
     try:
         there = _held_by(folder)
         if there and not is_ours(folder):
@@ -65,7 +66,7 @@ def _held_by(folder: Path) -> list[str]:
 def _prepare(run: Run, there: Sequence[str]) -> None:
     """Make room for a new run, and see that it can be written; on failure all is as it was."""
     try:
-        _check_writable(run.folder)
+        run.check_writable()
         run.sweep()
         if there:
             run.set_aside()
@@ -88,33 +89,20 @@ def check_outside(folder: Path, source: str, what: str) -> None:
 
 
 def _next_free(parent: Path, name: str) -> Run:
-    there = parent.exists()
     for number in itertools.count(1):
         folder = parent / f"{name}-{number}"
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-        except FileExistsError:
+            made = make_folder(folder, only_new=True)
+        except (FileExistsError, NotADirectoryError):
             if parent.is_dir():
                 continue
             raise InputError(f"{parent}: is a file, and runs are kept in a folder of that name; use --out") from None
         except OSError as error:
             raise refused(folder, error) from error
-        return Run(folder, (folder,) if there else (folder, parent)).hold()
+        return made.hold()
     raise AssertionError("counting does not end")
 
 
 def _plain_name(source: str) -> str:
     last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
     return re.sub(r"[^\w.-]+", "-", last, flags=re.ASCII).strip("-.") or "pictures"
-
-
-def _check_writable(folder: Path) -> None:
-    probe = folder / f".striate-{os.getpid()}.part"
-    try:
-        try:
-            probe.write_bytes(b"striate")
-        finally:
-            probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise refused(folder, error) from error

@@ -1,8 +1,9 @@
-"""The run folder: the only writer of it, and the reader of its settings, who trusts nothing in it.
+"""The run folder, and the only writer of it; what lies in it, and how that is read: `run_files.py`.
 
 Every file is written under another name, flushed and renamed. Weights are safetensors (`loading.py` reads them),
-settings JSON and TOML: loading executes nothing. The layout is that of a repository on the Hugging Face Hub. How a new
-folder is found: `claim.py`.
+settings JSON and TOML: loading executes nothing. Where a new folder may be is decided by `claim.py`; it is made here.
+Checkpoints are written by `training/checkpoint.py`, in the same way, in the folder that `Run.checkpoints` hands out: a
+training needs no run to keep them.
 """
 
 from __future__ import annotations
@@ -11,16 +12,48 @@ import contextlib
 import json
 import math
 import os
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.errors import InputError, require
+from striate.errors import InputError
 from striate.machine.files import UNFINISHED, refused, write_atomically
 from striate.machine.holding import Held, hold
+from striate.models.run_files import (
+    BEGUN,
+    BEST,
+    CARD,
+    CHECKPOINTS,
+    CONFIG,
+    FILES,
+    GIVEN_UP,
+    HISTORY,
+    LARGEST_METRICS,
+    LAST,
+    LIBRARY,
+    LOG,
+    METRICS,
+    MODEL,
+    OWN_NETWORK,
+    PREDICTIONS,
+    PREVIOUS,
+    RECIPE,
+    REPORT,
+    SCHEMA,
+    SEEN,
+    epoch_file,
+    is_file,
+    is_ours,
+    is_run,
+    is_unfinished,
+    kept_epochs,
+    own_files,
+    read_config,
+    read_json,
+    read_seen,
+)
 from striate.observer import Observer, epoch_words
 
 if TYPE_CHECKING:
@@ -28,29 +61,40 @@ if TYPE_CHECKING:
 
     from striate.models.model import Model
 
-SCHEMA = 1
-LIBRARY = "striate"
-MODEL, CONFIG, RECIPE, HISTORY, LOG = "model.safetensors", "config.json", "recipe.toml", "history.csv", "log.txt"
-METRICS, PREDICTIONS, CARD, REPORT, CHECKPOINTS = (
-    "metrics.json",
-    "predictions.csv",
-    "README.md",
-    "report.html",
-    "checkpoints",
-)
-FILES = (MODEL, CONFIG, RECIPE, HISTORY, LOG, METRICS, PREDICTIONS, CARD, REPORT)
-BEGUN = (LOG, RECIPE)  # what is there before anything has been learned
-LAST, PREVIOUS, BEST = "last.safetensors", "previous.safetensors", "best.safetensors"
-CHECKPOINT_FILES = (LAST, PREVIOUS, BEST)
-SEEN = "seen.safetensors"  # checksums of the pictures that the run has seen; runs of early versions have none
-# Weights after an epoch, where `keep_epochs` asks for them: as many files as epochs.
-EPOCH = re.compile(r"epoch-(\d{4,})\.safetensors")
-OWN_FILES = (*FILES, SEEN, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
-# What a run had before it was given up with --overwrite; kept until the new one has begun to learn.
-GIVEN_UP = ".given-up"
-LARGEST_CONFIG, LARGEST_METRICS = 16 * 2**20, 64 * 2**20  # bytes
-# A network that the user brought: its weights are ours to load, its code is theirs.
-OWN_NETWORK = "own"
+# A run is taken from here, whatever is asked of it.
+__all__ = [
+    "BEST",
+    "CARD",
+    "CHECKPOINTS",
+    "CONFIG",
+    "HISTORY",
+    "LAST",
+    "LOG",
+    "METRICS",
+    "MODEL",
+    "OWN_NETWORK",
+    "PREDICTIONS",
+    "PREVIOUS",
+    "RECIPE",
+    "REPORT",
+    "SCHEMA",
+    "LogFile",
+    "Run",
+    "epoch_file",
+    "is_file",
+    "is_ours",
+    "is_run",
+    "is_unfinished",
+    "json_text",
+    "kept_epochs",
+    "make_folder",
+    "read_config",
+    "read_json",
+    "read_seen",
+    "without_nan",
+    "write_model",
+    "write_seen",
+]
 
 
 @dataclass(frozen=True)
@@ -136,6 +180,17 @@ class Run:
         if self.held is not None:
             self.held.let_go()
 
+    def check_writable(self) -> None:
+        """Raises InputError where nothing can be written here."""
+        probe = self.folder / f".striate-{os.getpid()}.part"
+        try:
+            try:
+                probe.write_bytes(b"striate")
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise refused(self.folder, error) from error
+
     def sweep(self) -> None:
         """Remove what a kill left half written. For the one who holds the run."""
         try:
@@ -168,7 +223,7 @@ class Run:
             return
         try:
             aside = self.folder / GIVEN_UP
-            learned = [name for name in _own_files(self.folder) if name not in BEGUN and (self.folder / name).exists()]
+            learned = [name for name in own_files(self.folder) if name not in BEGUN and (self.folder / name).exists()]
             if learned or ((self.folder / CHECKPOINTS).exists() and not aside.exists()):
                 return
             for name in BEGUN:
@@ -204,53 +259,20 @@ class LogFile(Observer):
             raise refused(self.path, error) from error
 
 
-def is_run(folder: Path) -> bool:
-    """Whether the folder holds a run, finished or not."""
-    return is_file(folder / RECIPE) or is_file(folder / CONFIG)
+def make_folder(folder: Path, *, only_new: bool = False) -> Run:
+    """The run of this folder, which is made, and those above it that are missing; not held yet.
 
-
-def is_ours(folder: Path) -> bool:
-    """Whether what is there was written by `train`, so surely that its files may be given up."""
-    if all(is_file(folder / name) for name in BEGUN):
-        return True
-    if is_file(folder / CONFIG):
-        with contextlib.suppress(InputError):
-            return read_json(folder / CONFIG, LARGEST_CONFIG).get("library") == LIBRARY
-    aside = folder / GIVEN_UP
-    return aside.is_dir() and not aside.is_symlink() and is_ours(aside)
-
-
-def is_unfinished(name: str) -> bool:
-    """Whether a file of this name was left half written by a kill."""
-    ours = (*(f".{own.rpartition('/')[2]}." for own in OWN_FILES), ".epoch-")
-    return name.endswith(UNFINISHED) and name.startswith(ours)
-
-
-def epoch_file(epoch: int) -> str:
-    """The name, in the folder of checkpoints, of the weights that answered after epoch `epoch`, from 1."""
-    return f"epoch-{epoch:04d}.safetensors"
-
-
-def kept_epochs(folder: str | Path) -> tuple[int, ...]:
-    """The epochs whose weights the run has kept (`keep_epochs`), in order. For `load_model(..., epoch=...)`."""
-    place = Path(folder) / CHECKPOINTS
-    try:
-        names = [entry.name for entry in place.iterdir()] if place.is_dir() else []
-    except OSError as error:
-        raise refused(place, error) from error
-    found = (EPOCH.fullmatch(name) for name in names)
-    return tuple(sorted(int(one[1]) for one in found if one and one[0] == epoch_file(int(one[1]))))
-
-
-def _own_files(folder: Path) -> tuple[str, ...]:
-    """What `train` may have written into this folder."""
-    return (*OWN_FILES, *(f"{CHECKPOINTS}/{epoch_file(epoch)}" for epoch in kept_epochs(folder)))
+    Raises OSError and ValueError as pathlib does; FileExistsError where it is there already, with `only_new`.
+    """
+    made = tuple(place for place in (folder, *folder.parents) if not place.exists())
+    folder.mkdir(parents=True, exist_ok=not only_new)
+    return Run(folder, made)
 
 
 def _move_own(from_folder: Path, to_folder: Path) -> None:
     if not from_folder.is_dir():
         return
-    for name in _own_files(from_folder):
+    for name in own_files(from_folder):
         if (from_folder / name).is_file():
             (to_folder / name).parent.mkdir(parents=True, exist_ok=True)
             (from_folder / name).replace(to_folder / name)
@@ -262,7 +284,7 @@ def _forget_given_up(folder: Path) -> None:
     if not aside.is_dir() or aside.is_symlink():
         return
     try:
-        for name in _own_files(aside):
+        for name in own_files(aside):
             (aside / name).unlink(missing_ok=True)
     except OSError as error:
         raise refused(aside, error) from error
@@ -303,24 +325,6 @@ def write_seen(run: Run, learned: np.ndarray, chosen: np.ndarray) -> None:
     run.write(SEEN, save({"learned": learned.astype("uint64"), "chosen": chosen.astype("uint64")}))
 
 
-def read_seen(folder: str | Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """What `write_seen` wrote; None where the run is of a version that wrote nothing. Raises InputError."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    path = Path(folder) / SEEN
-    if not is_file(path):
-        return None
-    try:
-        found = load_file(path)
-        learned, chosen = found["learned"], found["chosen"]
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    sound = all(one.ndim == 1 and one.dtype == "uint64" for one in (learned, chosen))
-    require(sound, f"{path}: not what striate writes there")
-    return learned, chosen
-
-
 def json_text(values: Mapping[str, Any] | Sequence[Any]) -> str:
     """JSON for people: indented; what is not a number is null; odd file names survive as escapes."""
     return json.dumps(without_nan(values), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
@@ -335,47 +339,3 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(entry) for entry in value]
     return value
-
-
-# -- reading what may be hostile ----------------------------------------------------------------
-
-
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """`config.json` of a run, checked as far as every command needs it. Raises InputError."""
-    folder = Path(folder)
-    if not os.path.isdir(folder):  # noqa: PTH112 - False for any name that cannot be one
-        raise InputError(f"{folder}: there is no such run; striate runs lists those that are here")
-    if not is_file(folder / CONFIG):
-        if is_run(folder):
-            raise InputError(f"{folder}: the run has no model yet; go on with it by 'striate resume {folder}'")
-        raise InputError(f"{folder}: not a run (it has no {CONFIG}); name a folder that striate train wrote")
-    config = read_json(folder / CONFIG, LARGEST_CONFIG)
-    schema = config.get("schema")
-    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise InputError(f"{folder / CONFIG}: not written by striate (no schema number)")
-    if schema > SCHEMA:
-        raise InputError(f"{folder / CONFIG}: written by a later version of striate (schema {schema}); update striate")
-    for part in ("network", "task", "input"):
-        require(isinstance(config.get(part), dict), f"{folder / CONFIG}: '{part}' is missing or no table")
-    network = config["network"]
-    require(isinstance(network.get("name"), str), f"{folder / CONFIG}: the network has no name")
-    require(isinstance(network.get("arguments", {}), dict), f"{folder / CONFIG}: the network's arguments are no table")
-    return config
-
-
-def is_file(path: Path) -> bool:
-    """Whether it is a regular file that can be asked for: False also for names that no file can have."""
-    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for some of them
-
-
-def read_json(path: Path, largest: int) -> dict[str, Any]:
-    """A table of JSON in a file of at most `largest` bytes. Raises InputError."""
-    try:
-        if path.stat().st_size > largest:
-            raise InputError(f"{path}: too large to be what striate writes there")
-        values = json.loads(path.read_bytes().decode("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: not what striate writes there")
-    return values

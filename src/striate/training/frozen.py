@@ -39,6 +39,10 @@ from torch import Tensor, nn
 
 from striate.errors import require
 from striate.networks.feature_normalizer import FeatureNormalizer
+from striate.training.folds import draw_folds, paired_difference
+from striate.training.logistic import Problem, fit_sharpness, row_basis, scores_of, softmax, solve
+
+__all__ = ["Candidate", "FittedHead", "draw_folds", "fit_head", "paired_difference"]
 
 # N rows, D features, R dimensions of the space that the rows span, K classes, F folds
 
@@ -48,8 +52,6 @@ STRENGTHS = (10**-1.5, 1e-2, 10**-2.5, 1e-3, 10**-3.5, 1e-4, 10**-4.5, 1e-5)
 # Where nothing can be held back: the strength and temperature that 2 to 5 pictures a class came to most often.
 FALLBACK_STRENGTH = 1e-3
 FALLBACK_SHARPNESS = 2.0
-# Between the root (0) and the plain feature (large): the lowest sum of cross-validated log losses over five small sets
-# of photographs, street scenes and drawings, 2.106, against 2.113 for the root itself and 2.149 for no root.
 # Multiply-adds that a fit of everything may take: about a minute of two shared processor cores.
 WORK_BOUND = 2e12
 STEPS = 100
@@ -135,8 +137,8 @@ def fit_head(
     normalizer = FeatureNormalizer(features.shape[1]).fit(torch.from_numpy(features), torch.from_numpy(weights))
     with torch.no_grad():
         rows = normalizer(torch.from_numpy(features))
-    basis = _row_basis(rows)
-    problem = _Problem(
+    basis = row_basis(rows)
+    problem = Problem(
         rows=rows if basis is None else rows @ basis,
         targets=torch.from_numpy(targets),
         weights=torch.from_numpy(weights / weights.mean()).float(),
@@ -155,15 +157,15 @@ def fit_head(
         chosen = min(range(len(candidates)), key=lambda index: candidates[index].log_loss)
         strength, sharpness, held_out = candidates[chosen].strength, candidates[chosen].sharpness, scores[chosen]
         for fold in range(plan.folds_searched, plan.folds):  # the other folds with the chosen strength only
-            solution = _solve(problem, held_back != fold, strength, plan.steps, None)
-            held_out[held_back == fold] = _scores(problem, held_back == fold, solution)
+            solution = solve(problem, held_back != fold, strength, plan.steps, None)
+            held_out[held_back == fold] = scores_of(problem, held_back == fold, solution)
         if plan.folds > plan.folds_searched:
-            sharpness = _fit_sharpness(held_out, targets, weights)[0]
-        held_out = _softmax(held_out * sharpness)
+            sharpness = fit_sharpness(held_out, targets, weights)[0]
+        held_out = softmax(held_out * sharpness)
         # Cut short, the last fit must start where a fold ended; otherwise it must not depend on how the folds fell.
         start = solutions[chosen] if plan.steps < STEPS else None
 
-    weight, bias = _solve(problem, np.ones(len(targets), dtype=bool), strength, plan.steps, start)
+    weight, bias = solve(problem, np.ones(len(targets), dtype=bool), strength, plan.steps, start)
     if basis is not None:
         weight = basis @ weight
     known = ~np.isnan(held_out[:, 0])
@@ -184,51 +186,6 @@ def fit_head(
         log_loss=float(np.average(losses[known], weights=weights[known])) if known.any() else math.nan,
         accuracy=float(np.average(right, weights=weights[known])) if known.any() else math.nan,
     )
-
-
-def draw_folds(targets: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
-    """Which fold holds each row back, (N,): 0..F-1, or -1 for a row that is always in training.
-
-    Each class is spread evenly. F is at most the number of groups in the smallest class that has two or more, so that
-    every class stays in training in every fold; a class with a single group is never held back.
-    """
-    targets = np.asarray(targets)
-    groups = np.arange(len(targets)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    # A group belongs to the class of its first row.
-    unique_groups, first_rows = np.unique(groups, return_index=True)
-    group_classes = targets[first_rows]
-    sizes = np.bincount(group_classes)
-    several = sizes[sizes >= 2]
-    if several.size == 0:
-        return np.full(len(targets), -1)
-    folds = min(folds, max(int(several.min()), 2))
-    generator = np.random.default_rng(seed)
-    fold_of_group = np.full(len(unique_groups), -1)
-    dealt = 0  # goes on from class to class, so that the folds are of equal size although classes are small
-    for label in np.flatnonzero(sizes >= 2):
-        members = generator.permutation(np.flatnonzero(group_classes == label))
-        fold_of_group[members] = (dealt + np.arange(len(members))) % folds
-        dealt += len(members)
-    return fold_of_group[np.searchsorted(unique_groups, groups)]
-
-
-def paired_difference(losses: np.ndarray, other_losses: np.ndarray) -> tuple[float, float]:
-    """The mean of `losses - other_losses` over the rows where both are known, and its standard error (inf below 2)."""
-    differences = losses - other_losses
-    differences = differences[~np.isnan(differences)]
-    if len(differences) < 2:
-        return (float(differences.mean()) if len(differences) else 0.0), math.inf
-    return float(differences.mean()), float(differences.std(ddof=1) / math.sqrt(len(differences)))
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """Rows (N, R), targets (N,), weights (N,) with mean 1."""
-
-    rows: Tensor
-    targets: Tensor
-    weights: Tensor
-    num_classes: int
 
 
 @dataclass(frozen=True)
@@ -280,18 +237,8 @@ def _check(
     require(groups is None or len(groups) == len(targets), "groups must be one value a row")
 
 
-def _row_basis(rows: Tensor) -> Tensor | None:
-    """An orthonormal basis (D, R) of the span of the rows (N, D) where that is smaller than D, otherwise None."""
-    if rows.shape[0] >= rows.shape[1]:
-        return None
-    _, lengths, directions = torch.linalg.svd(rows.double(), full_matrices=False)
-    kept = lengths > max(float(lengths[0]) * 1e-7, 1e-12)
-    basis: Tensor = directions[kept].T.float().contiguous()
-    return basis
-
-
 def _cross_validate(
-    problem: _Problem, held_back: np.ndarray, plan: _Plan
+    problem: Problem, held_back: np.ndarray, plan: _Plan
 ) -> tuple[tuple[Candidate, ...], list[np.ndarray], list[tuple[Tensor, Tensor]]]:
     """For each strength its candidate, its out-of-fold scores (N, K) and the last fold's weight and bias."""
     targets, weights = problem.targets.numpy(), problem.weights.numpy().astype(np.float64)
@@ -300,13 +247,13 @@ def _cross_validate(
     for fold in range(plan.folds_searched):
         solution, solutions = None, []  # strong to weak, each starting where the one before ended
         for index, strength in enumerate(plan.strengths):
-            solution = _solve(problem, held_back != fold, strength, plan.steps, solution)
-            scores[index][held_back == fold] = _scores(problem, held_back == fold, solution)
+            solution = solve(problem, held_back != fold, strength, plan.steps, solution)
+            scores[index][held_back == fold] = scores_of(problem, held_back == fold, solution)
             solutions.append(solution)
     candidates = []
     for strength, held_out in zip(plan.strengths, scores, strict=True):
         known = ~np.isnan(held_out[:, 0])
-        sharpness, log_loss = _fit_sharpness(held_out, targets, weights)
+        sharpness, log_loss = fit_sharpness(held_out, targets, weights)
         right = held_out[known].argmax(axis=1) == targets[known]
         candidates.append(
             Candidate(
@@ -317,80 +264,3 @@ def _cross_validate(
             )
         )
     return tuple(candidates), scores, solutions
-
-
-def _scores(problem: _Problem, where: np.ndarray, solution: tuple[Tensor, Tensor]) -> np.ndarray:
-    """Scores (n, K) of the rows where `where` (N,) is true."""
-    weight, bias = solution
-    scores: np.ndarray = (problem.rows[torch.from_numpy(where)] @ weight + bias).double().numpy()
-    return scores
-
-
-def _solve(
-    problem: _Problem, where: np.ndarray, strength: float, steps: int, start: tuple[Tensor, Tensor] | None
-) -> tuple[Tensor, Tensor]:
-    """Weight (R, K) and bias (K,) with the least weighted mean cross-entropy + strength / 2 * |weight|^2."""
-    # SciPy's, because torch's first optimizer imports torch's compiler, which takes longer than most of these fits.
-    from scipy.optimize import minimize
-
-    chosen = torch.from_numpy(where)
-    rows, targets, weights = problem.rows[chosen], problem.targets[chosen], problem.weights[chosen]
-    weights = (weights / weights.sum().clamp_min(1e-12))[:, None]
-    shape = (rows.shape[1] + 1, problem.num_classes)
-    begin = torch.zeros(shape) if start is None else torch.cat([start[0], start[1][None]])
-
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        both = torch.from_numpy(flat.reshape(shape)).float()
-        weight, bias = both[:-1], both[-1]
-        logarithms = (rows @ weight + bias).log_softmax(dim=1)
-        loss = -(weights * logarithms.gather(1, targets[:, None])).sum(dtype=torch.float64)
-        slopes = logarithms.exp_()
-        slopes.scatter_add_(1, targets[:, None], torch.full_like(weights, -1.0))
-        slopes *= weights
-        gradient = torch.cat([rows.T @ slopes + strength * weight, slopes.sum(dim=0)[None]])
-        loss += strength / 2 * weight.square().sum(dtype=torch.float64)
-        return float(loss), gradient.double().numpy().reshape(-1)
-
-    with torch.no_grad():
-        found = minimize(
-            objective,
-            begin.double().numpy().reshape(-1),
-            method="L-BFGS-B",
-            jac=True,
-            options={"maxiter": steps, "maxfun": 2 * steps, "maxcor": 30, "gtol": 1e-5, "ftol": 1e-8},
-        )
-    solution = torch.from_numpy(found.x.reshape(shape)).float()
-    return solution[:-1].clone(), solution[-1].clone()
-
-
-def _fit_sharpness(scores: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """What to multiply the scores (N, K) by (1 / temperature), and the log loss then, with one imagined row.
-
-    The imagined row says that every class is equally likely at each place where a row lies: with n rows each target is
-    n / (n + 1) the right class and 1 / (n + 1) spread over all classes.
-    """
-    from scipy.optimize import minimize_scalar
-
-    known = ~np.isnan(scores[:, 0])
-    scores, targets, weights = scores[known], targets[known], weights[known]
-    weights = weights / max(weights.sum(), 1e-12)
-    spread = 1 / (len(targets) + 1)
-
-    def log_loss(log_sharpness: float) -> float:
-        logarithms = _log_softmax(scores * math.exp(log_sharpness))
-        right = logarithms[np.arange(len(targets)), targets]
-        return float(-(weights @ ((1 - spread) * right + spread * logarithms.mean(axis=1))))
-
-    found = minimize_scalar(log_loss, bounds=(-4.0, 7.0), method="bounded", options={"xatol": 1e-3})
-    return math.exp(found.x), float(found.fun)
-
-
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    logarithms: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logarithms
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    probabilities: np.ndarray = np.exp(_log_softmax(scores))
-    return probabilities

@@ -1,8 +1,8 @@
-"""The loop: batches through the network, loss, gradient, step; validation, checkpoints, observers.
+"""The loop: epochs of steps, validation, what observers hear, and when it ends.
 
-It knows a task only through `tasks/task.py` and a network only as a module. Everything that was decided
-comes in as `Resolved`; everything that changes is in `Progress` and in the weights, and both are in each
-checkpoint, so that a resumed run goes on as if it had never stopped.
+A step is taken by `stepping.py`, checkpoints are kept by `keeping.py`. A task is known only through `tasks/task.py`, a
+network only as a module. Everything that was decided comes in as `Resolved`; everything that changes is in `Progress`
+and in the weights, and both are in each checkpoint, so that a resumed run goes on as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -18,39 +18,32 @@ import numpy as np
 import torch
 
 from striate.data.batches import Batch, Batches
-from striate.errors import InputError
-from striate.machine.compilation import compiled
-from striate.machine.memory import give_back_memory, is_out_of_memory
-from striate.machine.precision import autocast, loss_scaler
 from striate.machine.ranks import ALONE, Ranks, told
-from striate.machine.seeding import seed_draws
 from striate.models.model import Model, PreparedLike
-from striate.models.run import BEST, LAST, PREVIOUS, epoch_file
 from striate.observer import SILENT, Observer
-from striate.training.averaging import Averaged
-from striate.training.checkpoint import (
-    Progress,
-    latest,
-    load_checkpoint,
-    read_tensors,
-    save_checkpoint,
-    write_tensors,
-)
-from striate.training.diverged import after_step, before_step, require_finite
+from striate.training.checkpoint import Progress
+from striate.training.diverged import after_step, require_finite
 from striate.training.history import Row
-from striate.training.memory import Buffers, in_parts, parts_at, put_together, split_further, split_words
-from striate.training.optimizers import build_optimizer, set_rate
+from striate.training.keeping import FIRST_CHECKPOINT_SECONDS, Keeping, keep_epoch, seconds_to_next_checkpoint
+from striate.training.memory import put_together
+from striate.training.optimizers import Optimizer, set_rate
 from striate.training.pace import Pace
-from striate.training.parallel import answered, average_gradients, seed_of_step, share_weights
+from striate.training.parallel import answered, share_weights
+from striate.training.ratios import update_ratios, weights_of
 from striate.training.resolved import Resolved
 from striate.training.schedules import schedule_named
+from striate.training.stepping import Stepping
 
-# Between checkpoints: a kill loses at most a minute, and little of a run that has just begun.
-CHECKPOINT_SECONDS = 30.0
-FIRST_CHECKPOINT_SECONDS = 5.0
-# A checkpoint that takes long is written more rarely, so that it costs a few per cent of the time, up to the limit.
-CHECKPOINT_SHARE = 0.03
-LONGEST_WITHOUT_CHECKPOINT = 50.0
+__all__ = [
+    "CHECKPOINT_SECONDS",
+    "FIRST_CHECKPOINT_SECONDS",
+    "Loop",
+    "Validation",
+    "is_done",
+    "seconds_to_next_checkpoint",
+]
+
+CHECKPOINT_SECONDS = 30.0  # between checkpoints
 # Reading a number from an accelerator waits for it; on the processor it is free.
 STEPS_BETWEEN_READS = 20
 REHEARSED = 64  # pictures that tell what a validation will take, before the first one
@@ -95,23 +88,25 @@ class Loop:
         self.replan, self.on_split, self.ranks = replan, on_split, ranks
         self.keep_epochs = keep_epochs
         self.network = model.network
-        # Steps alone are compiled: answers are computed in batches of many sizes.
-        self.forward = compiled(self.network) if plan.compile else self.network
-        self.optimizer = build_optimizer(self.network, plan.optimizer, plan.learning_rate)
-        self.scaler = loss_scaler(plan.precision, model.device)
-        self.averaged = Averaged(self.network, plan.averaging) if plan.averaging else None
+        self.stepping = Stepping(model, plan, ranks)
+        self.averaged, self.scaler = self.stepping.averaged, self.stepping.scaler
         self.schedule = schedule_named(plan.schedule)
         self.progress = Progress(plans=_first_plans(plan))
         self.best: dict[str, torch.Tensor] | None = None
-        # From which step on (counted from 1) a batch is done in how many parts.
-        self.splits: list[list[int]] = [[int(first), int(parts)] for first, parts in plan.splits]
-        self._buffers = Buffers(self.network)
-        self._autocast = autocast(plan.precision, model.device)
-        self._saved_step = self._saved_best = -1
+        self._keeping = Keeping(self.stepping, CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds)
         self._read_every = 1 if model.device == "cpu" else STEPS_BETWEEN_READS
-        self._checkpoint_seconds = CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds
-        self._next_save = self._started = 0.0
+        self._started = 0.0
         self._pace = self._new_pace()
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What moves the weights."""
+        return self.stepping.optimizer
+
+    @property
+    def splits(self) -> list[list[int]]:
+        """From which step on (counted from 1) a batch is done in how many parts."""
+        return self.stepping.splits
 
     # -- the way through ------------------------------------------------------------------------
 
@@ -123,7 +118,7 @@ class Loop:
         progress = self.progress
         now = time.monotonic()
         self._started = now - progress.seconds
-        self._next_save = now + min(FIRST_CHECKPOINT_SECONDS, self._checkpoint_seconds)
+        self._keeping.begins(now)
         self._pace = self._new_pace()
         self.network.train()
         # It may have been stopped early, and then killed.
@@ -161,7 +156,7 @@ class Loop:
                 )
                 rate = self.plan.learning_rate * self.schedule(self.share_done, self.plan.schedule)
                 set_rate(self.optimizer, rate)
-                before = self._weights() if last else {}
+                before = weights_of(self.network) if last else {}
                 loss = self.step(batch)
                 progress.step += 1
                 progress.step_in_epoch += 1
@@ -174,7 +169,7 @@ class Loop:
                 if last or progress.step % self._read_every == 0:
                     self._read(loss, rate)
                 if last:
-                    return rate, self._update_ratios(before)
+                    return rate, update_ratios(self.network, before)
                 if progress.step >= until:
                     return None
                 self._save_if_due()
@@ -186,111 +181,14 @@ class Loop:
         A batch that does not fit into memory is done in parts, as are those after it. Raises InputError where one
         picture alone does not fit.
         """
-        self._buffers.keep()
-        loss = self._attempt(batch)
-        while loss is None:
-            self._split_further(len(batch))
-            loss = self._attempt(batch)
-        if self.averaged is not None:
-            self.averaged.update(self.progress.step + 1)
-        return loss
+        return self.stepping.step(
+            batch, self.progress.step + 1, checked=self._read_every == 1, on_split=self._tell_of_split
+        )
 
-    def _attempt(self, batch: Batch) -> torch.Tensor | None:
-        """The step, in as many parts as are known to fit; None where they do not, and then all is as it was."""
-        evaluated = 0
-
-        def evaluate() -> torch.Tensor:
-            nonlocal evaluated
-            self._seed_step()
-            self.optimizer.zero_grad(set_to_none=True)
-            parts = in_parts(batch, parts_at(self.splits, self.progress.step + 1))
-            losses = [self._add_gradient(part, batch) for part in parts]
-            loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-            if self.ranks.several:
-                loss = self._over_ranks(loss, batch)
-            if self.plan.clip is not None:
-                if self.scaler is not None:
-                    self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
-                torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
-            evaluated += 1
-            return loss
-
-        try:
-            if self.scaler is None:
-                loss: torch.Tensor = self.optimizer.step(evaluate)
-            else:
-                loss = evaluate()
-                self.scaler.step(self.optimizer)  # type: ignore[arg-type]
-                self.scaler.update()
-            return loss
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if evaluated:
-                # Of a larger batch nothing is left by now: smaller parts would not help.
-                raise InputError(
-                    f"there is no memory left for what {self.plan.optimizer.name} keeps of each weight; "
-                    "take a smaller network, or --optimizer sgd"
-                ) from error
-        # Here the error is gone, and with it everything that its frames held on to.
-        self.optimizer.zero_grad(set_to_none=True)
-        self._buffers.put_back()
-        give_back_memory(self.model.device)
-        return None
-
-    def _add_gradient(self, part: Batch, whole: Batch) -> torch.Tensor:
-        """The share of `part` in the loss of the whole batch, (,), detached; its gradient is added to what is there."""
-        device = self.model.device
-        inputs = self.model.inputs(part.pictures.to(device, non_blocking=True))
-        targets = part.targets.to(device, non_blocking=True)
-        with self._autocast:
-            outputs = self._checked(self.forward(inputs), len(inputs))
-        losses = self.model.task.loss(outputs.float(), targets)
-        if part.weights is None or whole.weights is None:
-            loss = losses.mean() if part is whole else losses.sum() / len(whole)
-        else:
-            weights, all_weights = (one.to(device, non_blocking=True) for one in (part.weights, whole.weights))
-            loss = _weighted(losses, weights, all_weights)
-        if not self.ranks.several:
-            self._require_number(loss, inputs)
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
-
-    def _over_ranks(self, loss: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """The loss of the batch of all ranks, of which `batch` is this one's; its gradient takes the place of ours.
-
-        All of them see the same loss, and stop together where it is no number.
-        """
-        weight = float(len(batch)) if batch.weights is None else batch.weights.sum()
-        loss = average_gradients(self.ranks, self.network.parameters(), loss, weight)
-        self._require_number(loss, self.model.inputs(batch.pictures[:1].to(self.model.device)))
-        return loss
-
-    def _require_number(self, loss: torch.Tensor, inputs: torch.Tensor) -> None:
-        """Before the step, while the weights still show where it came from. Raises Diverged."""
-        if self._read_every == 1 and not math.isfinite(float(loss.detach())):
-            self._seed_step()
-            raise before_step(self.network, self.plan, self.progress.step + 1, inputs)
-
-    def _split_further(self, pictures: int) -> None:
-        """Twice as many parts, from this step on; written down before they take effect."""
-        step = self.progress.step + 1
-        self.splits = split_further(self.splits, step, pictures)
+    def _tell_of_split(self, words: str) -> None:
         if self.on_split is not None:
             self.on_split(self)
-        self.observer.warn(split_words(self.network, step, pictures, self.splits[-1][1]))
-
-    def _checked(self, outputs: object, count: int) -> torch.Tensor:
-        """What the network gave for `count` pictures. Raises InputError where it is not what the task needs."""
-        wanted = self.model.task.num_outputs
-        if isinstance(outputs, torch.Tensor) and outputs.ndim >= 2 and outputs.shape[:2] == (count, wanted):
-            return outputs
-        got = "x".join(map(str, outputs.shape)) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise InputError(f"the network must give {count}x{wanted} numbers for {count} pictures, it gives {got}")
-
-    def _seed_step(self) -> None:
-        # Dropout is drawn from (seed, step, rank), whatever was drawn before.
-        seed_draws(self.model.device, seed_of_step(self.plan.seed, self.progress.step, self.ranks.rank))
+        self.observer.warn(words)
 
     # -- how far --------------------------------------------------------------------------------
 
@@ -373,19 +271,6 @@ class Loop:
         # After each whole `every` epochs, and at the end.
         return end // every - progress.epoch // every + (end % every != 0)
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        named = self.network.named_parameters()
-        return {name: weight.detach().clone() for name, weight in named if weight.ndim > 1 and weight.requires_grad}
-
-    def _update_ratios(self, before: dict[str, torch.Tensor]) -> Row:
-        """Norm of the last update over the norm of the weights, by layer; about 1e-3 is healthy."""
-        now = dict(self.network.named_parameters())
-        return {
-            f"update_ratio:{name.removesuffix('.weight')}": float((now[name].detach() - old).norm())
-            / max(float(old.norm()), 1e-12)
-            for name, old in before.items()
-        }
-
     def answering(self) -> Model:
         """The model with the weights that answer: the averaged ones where averaging is on."""
         return replace(self.model, network=self.averaged.network) if self.averaged is not None else self.model
@@ -448,66 +333,34 @@ class Loop:
     # -- keeping --------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the checkpoints: the best weights first, then where the training stands; the one before is kept.
+        """Write the checkpoints, where they are kept and this is the process that writes.
 
         Raises Diverged rather than overwrite a good checkpoint by weights that are no numbers, and InputError
         where the disk refuses.
         """
-        if self.checkpoints is None or not self.ranks.first:
-            return
-        progress = self.progress
-        require_finite(self.network, self.plan, progress.step)
-        if self.best is not None and self._saved_best != progress.best_epoch:
-            write_tensors(self.checkpoints / BEST, self.best, {"epoch": progress.best_epoch})
-            self._saved_best = progress.best_epoch
-        if self.scaler is not None:
-            progress.scaler = self.scaler.state_dict()
-        average = self.averaged.network if self.averaged is not None else None
-        # The same step once more replaces itself: the previous one stays an earlier one.
-        keep = None if self._saved_step == progress.step else self.checkpoints / PREVIOUS
-        save_checkpoint(self.checkpoints / LAST, progress, self.network, average, self.optimizer, keep=keep)
-        self._saved_step = progress.step
+        if self.checkpoints is not None and self.ranks.first:
+            self._keeping.save(self.checkpoints, self.progress, self.best)
 
     def _keep_epoch(self) -> None:
         """Write the weights that would answer now, where they are to be kept."""
         epoch = self.progress.epoch
         wanted = self.keep_epochs is not None and epoch % self.keep_epochs == 0
         if wanted and self.checkpoints is not None and self.ranks.first:
-            weights = self.answering().network.state_dict()
-            write_tensors(self.checkpoints / epoch_file(epoch), weights, {"epoch": epoch})
+            keep_epoch(self.checkpoints, epoch, self.answering().network.state_dict())
 
     def _save_if_due(self) -> None:
         began = time.monotonic()
-        if self.checkpoints is None or began < self._next_save:
+        if self.checkpoints is None or not self._keeping.is_due(began):
             return
         self.save()
         now = time.monotonic()
-        self._next_save = now + seconds_to_next_checkpoint(now - began, self._checkpoint_seconds)
+        self._keeping.took(now - began, now)
 
     def restore(self) -> None:
-        """Go back to the last checkpoint. Raises InputError where there is none that fits.
-
-        Plans that the recipe made after the checkpoint are followed, not made anew. Where the recipe's first plan
-        is another than the checkpoint's, the run was asked to go further: then the recipe's plans hold, and
-        validation may improve again.
-        """
+        """Go back to the last checkpoint, by what the recipe has planned since. Raises InputError where there is none
+        that fits."""
         assert self.checkpoints is not None
-        average = self.averaged.network if self.averaged is not None else None
-        plans = self.progress.plans
-        path = latest(self.checkpoints) or self.checkpoints / LAST
-        self.progress = load_checkpoint(path, self.network, average, self.optimizer)
-        self._saved_step = self.progress.step
-        if self.scaler is not None:
-            self.scaler.load_state_dict(self.progress.scaler)
-        if self.progress.plans[0] != plans[0]:
-            self.progress.plans = plans
-            self.progress.epochs_without_better = 0
-        else:
-            newest = self.progress.plans[-1][0]
-            self.progress.plans += [plan for plan in plans if plan[0] > newest]
-        if self.progress.best_epoch >= 0:
-            self.best, _ = read_tensors(self.checkpoints / BEST)
-            self._saved_best = self.progress.best_epoch
+        self.progress, self.best = self._keeping.restore(self.checkpoints, self.progress.plans)
 
     def _keep_best(self) -> None:
         if self.best is not None:
@@ -515,12 +368,6 @@ class Loop:
         elif self.averaged is not None:
             self.network.load_state_dict(self.averaged.network.state_dict())
         self.network.eval()
-
-
-def seconds_to_next_checkpoint(cost: float, wanted: float) -> float:
-    """`wanted`, or longer where writing one took `cost` seconds, so that it is CHECKPOINT_SHARE of the time; at most
-    LONGEST_WITHOUT_CHECKPOINT. 0 where `wanted` is 0: after every step."""
-    return max(wanted, min(cost / CHECKPOINT_SHARE, LONGEST_WITHOUT_CHECKPOINT)) if wanted > 0 else 0.0
 
 
 def is_done(progress: Progress, plan: Resolved) -> bool:
@@ -533,8 +380,3 @@ def is_done(progress: Progress, plan: Resolved) -> bool:
 
 def _first_plans(plan: Resolved) -> list[list[float]]:
     return [[float(value) for value in entry] for entry in plan.plans] or [[0, 0.0, plan.steps]]
-
-
-def _weighted(losses: torch.Tensor, weights: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    """The share of losses (b,) in the weighted mean over a batch of weights `whole` (B,), (,); 0 where none counts."""
-    return (losses * weights).sum() / whole.sum().clamp_min(torch.finfo(whole.dtype).tiny)
