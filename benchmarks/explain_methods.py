@@ -25,24 +25,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = options(__doc__, rounds=3, minutes=5).parse_args(arguments)
     count, last = 1 if given.quick else 5, "--channels-last"
     calls, times = ("--calls", count), "attribution_times"
+
+    def in_both_layouts(method: str, by_hand: tuple[str, str]) -> list[Contender]:
+        return [
+            Contender(name="striate", way=STRIATE, measure=own("attributing", method, last, *calls)),
+            Contender(name="striate, plain layout", way=STRIATE, measure=own("attributing", method, *calls)),
+            Contender(name=by_hand[0], way=BARE, measure=own("attributing", method, "--by-hand", *calls)),
+            Contender(name=by_hand[1], way=BARE, measure=own("attributing", method, "--by-hand", last, *calls)),
+            Contender(name="captum", way=ORDINARY, measure=peer(times, method, count)),
+            Contender(name="captum, best", way=BEST, measure=peer(times, method, count, "best")),
+        ]
+
     grad_cam = [
-        Contender(name="striate", way=STRIATE, measure=own("attributing", CAM, last, *calls)),
-        Contender(name="striate, plain layout", way=STRIATE, measure=own("attributing", CAM, *calls)),
-        Contender(name=LEAST[0], way=BARE, measure=own("attributing", CAM, "--by-hand", *calls)),
-        Contender(name=LEAST[1], way=BARE, measure=own("attributing", CAM, "--by-hand", last, *calls)),
-        Contender(name="captum", way=ORDINARY, measure=peer(times, CAM, count)),
-        Contender(name="captum, best", way=BEST, measure=peer(times, CAM, count, "best")),
+        *in_both_layouts(CAM, LEAST),
         Contender(name="pytorch-grad-cam", way=ORDINARY, measure=peer(times, "pytorch-grad-cam", count)),
         Contender(name="forward and backward pass", way=BARE, measure=peer(times, "full", count)),
     ]
-    line = [
-        Contender(name="striate", way=STRIATE, measure=own("attributing", LINE, last, *calls)),
-        Contender(name="striate, plain layout", way=STRIATE, measure=own("attributing", LINE, *calls)),
-        Contender(name=LOOP[0], way=BARE, measure=own("attributing", LINE, "--by-hand", *calls)),
-        Contender(name=LOOP[1], way=BARE, measure=own("attributing", LINE, "--by-hand", last, *calls)),
-        Contender(name="captum", way=ORDINARY, measure=peer(times, LINE, count)),
-        Contender(name="captum, best", way=BEST, measure=peer(times, LINE, count, "best")),
-    ]
+    line = in_both_layouts(LINE, LOOP)
     goals = {
         "explain_grad_cam": Goal(
             words="≤ 1.1x the least work", figure="call", contender="striate", against=LEAST, at_most=1.1

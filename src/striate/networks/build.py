@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from striate.errors import InputError, did_you_mean, require, unknown
 from striate.networks import NETWORKS, network_names
-from striate.networks.built import BuiltNetwork, InputDefaults
+from striate.networks.built import Asked, BuiltNetwork, InputDefaults
 from striate.networks.heads import find_head
 from striate.networks.imagenet_names import imagenet_names
 from striate.networks.sketch import sketching
@@ -63,21 +63,11 @@ class Found(Protocol):
         """What `arguments` may hold."""
         ...
 
-    def build(
-        self, *, num_outputs: int, channels: int, size: tuple[int, int], arguments: Mapping[str, Any]
-    ) -> nn.Module:
+    def build(self, asked: Asked) -> nn.Module:
         """With random weights."""
         ...
 
-    def published(
-        self,
-        *,
-        num_outputs: int,
-        channels: int,
-        size: tuple[int, int],
-        arguments: Mapping[str, Any],
-        cache: Path | None,
-    ) -> tuple[nn.Module, list[str]]:
+    def published(self, asked: Asked, cache: Path | None) -> tuple[nn.Module, list[str]]:
         """With its makers' weights, and sentences for the log."""
         ...
 
@@ -111,25 +101,15 @@ class OwnNetwork:
         given = ("num_outputs", "channels", "size")
         return [name for name in inspect.signature(NETWORKS[self.name].load()).parameters if name not in given]
 
-    def build(
-        self, *, num_outputs: int, channels: int, size: tuple[int, int], arguments: Mapping[str, Any]
-    ) -> nn.Module:
+    def build(self, asked: Asked) -> nn.Module:
         """With random weights."""
         factory = NETWORKS[self.name].load()
-        settings = {"num_outputs": num_outputs, "channels": channels, **arguments}
+        settings = {"num_outputs": asked.num_outputs, "channels": asked.channels, **asked.arguments}
         if "size" in inspect.signature(factory).parameters:
-            settings["size"] = size
+            settings["size"] = asked.size
         return factory(**settings)
 
-    def published(
-        self,
-        *,
-        num_outputs: int,
-        channels: int,
-        size: tuple[int, int],
-        arguments: Mapping[str, Any],
-        cache: Path | None,
-    ) -> tuple[nn.Module, list[str]]:
+    def published(self, asked: Asked, cache: Path | None) -> tuple[nn.Module, list[str]]:
         """As the row of the table says; InputError where it says nothing."""
         row = NETWORKS[self.name]
         if row.published is None:
@@ -137,7 +117,7 @@ class OwnNetwork:
                 f"there are no published weights of {self.name}; leave --pretrained away, or use efficientnet-lite0"
             )
         # They are for colours; the first convolution is fitted to grey afterwards.
-        network = self.build(num_outputs=num_outputs, channels=3, size=size, arguments=arguments)
+        network = self.build(replace(asked, channels=3))
         notes: list[str] = row.function(row.published)(network, self.name, cache)
         return network, notes
 
@@ -187,8 +167,8 @@ def build(
     cache: Path | None,
 ) -> BuiltNetwork:
     """As `striate.networks.build_network` says."""
-    asked = (size, size) if isinstance(size, int) else (size[0], size[1])
-    for side in asked:
+    sides = (size, size) if isinstance(size, int) else (size[0], size[1])
+    for side in sides:
         require(1 <= side <= LARGEST_SIDE, f"picture size must be 1 to {LARGEST_SIDE} pixels, got {side}")
     require(1 <= num_outputs <= MOST_OUTPUTS, f"outputs must be 1 to {MOST_OUTPUTS}, got {num_outputs}")
     require(channels in (1, 3), f"channels must be 1 or 3, got {channels}")
@@ -196,86 +176,80 @@ def build(
         not (pretrained and weights is not None), "give --pretrained or --weights FILE, not both: one set of weights"
     )
     found = find(name)
+    asked = Asked(num_outputs=num_outputs, channels=channels, size=sides, arguments=arguments)
     state = None if weights is None else read_weights(Path(weights))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        _check_arguments(found, num_outputs, channels, asked, arguments)
+        _check_arguments(found, asked)
         with_weights = pretrained or state is not None
         if with_weights and isinstance(found, OwnNetwork):
-            taken = asked  # ours take every size, so that none has to be built to find out
+            taken = sides  # ours take every size, so that none has to be built to find out
         else:
-            network, notes, taken = _of_random_weights(found, num_outputs, channels, asked, arguments)
+            network, notes, taken = _of_random_weights(found, asked)
         if with_weights:
             torch.manual_seed(seed)
+            at = replace(asked, size=taken)
             if state is None:
-                first = channels if found.takes_channels else 3
-                network, notes = found.published(
-                    num_outputs=num_outputs, channels=first, size=taken, arguments=arguments, cache=cache
-                )
+                network, notes = found.published(_of_its_channels(found, at), cache)
             else:
-                network, notes = _from_state(found, num_outputs, channels, taken, arguments, state, str(weights))
+                network, notes = _from_state(found, at, state, str(weights))
             notes += _fit(found, network, channels, taken, has_weights=True)
             try_once(found, network, channels, taken, num_outputs)
     own = found.own_input()
     defaults = None
     if (pretrained or weights is not None) and own is not None:
         defaults = replace(own.for_channels(channels), size=taken)
-    elif taken != asked:
+    elif taken != sides:
         defaults = InputDefaults(size=taken)
-    if taken != asked:
+    if taken != sides:
         notes.append(
-            f"{name} cannot take pictures of {_times(asked)} pixels; they are brought to {_times(taken)} for it"
+            f"{name} cannot take pictures of {_times(sides)} pixels; they are brought to {_times(taken)} for it"
         )
     return BuiltNetwork(network=network, notes=tuple(notes), size=taken, input_defaults=defaults)
 
 
-def _of_random_weights(
-    found: Found, num_outputs: int, channels: int, asked: tuple[int, int], arguments: Mapping[str, Any]
-) -> tuple[nn.Module, list[str], tuple[int, int]]:
+def _of_its_channels(found: Found, asked: Asked) -> Asked:
+    """The same for the three channels of colours, where it is built for no others."""
+    return asked if found.takes_channels else replace(asked, channels=3)
+
+
+def _of_random_weights(found: Found, asked: Asked) -> tuple[nn.Module, list[str], tuple[int, int]]:
     """Built for the size asked for, or the nearest one that the network can take."""
     own = found.own_input()
     # Vision transformers cut pictures into whole patches; Inception needs 75 pixels.
-    sizes = [asked, *(_rounded_up(asked, step) for step in (16, 32, 48)), *([own.size] if own is not None else [])]
+    larger = (_rounded_up(asked.size, step) for step in (16, 32, 48))
+    sizes = [asked.size, *larger, *([own.size] if own is not None else [])]
     reason: Exception | None = None
     for size in dict.fromkeys(sizes):
         try:
-            first = channels if found.takes_channels else 3
-            network = found.build(num_outputs=num_outputs, channels=first, size=size, arguments=arguments)
-            notes = _fit(found, network, channels, size, has_weights=False)
-            try_once(found, network, channels, size, num_outputs)
+            network = found.build(_of_its_channels(found, replace(asked, size=size)))
+            notes = _fit(found, network, asked.channels, size, has_weights=False)
+            try_once(found, network, asked.channels, size, asked.num_outputs)
         except IMPOSSIBLE as error:
-            if isinstance(found, OwnNetwork) and not arguments:
+            if isinstance(found, OwnNetwork) and not asked.arguments:
                 raise  # ours take every size: this is a defect
             reason = reason or error
         else:
             return network, notes, size
     why = (str(reason).splitlines() or [type(reason).__name__])[0]
-    given = f" with {dict(arguments)}" if arguments else ""
+    given = f" with {dict(asked.arguments)}" if asked.arguments else ""
     raise InputError(
-        f"{found.name}{given} cannot take pictures of {_times(asked)} pixels with {channels} channels: {why}"
+        f"{found.name}{given} cannot take pictures of {_times(asked.size)} pixels with {asked.channels} channels: {why}"
     ) from reason
 
 
-def _from_state(
-    found: Found,
-    num_outputs: int,
-    channels: int,
-    size: tuple[int, int],
-    arguments: Mapping[str, Any],
-    state: dict[str, Tensor],
-    origin: str,
-) -> tuple[nn.Module, list[str]]:
+def _from_state(found: Found, asked: Asked, state: dict[str, Tensor], origin: str) -> tuple[nn.Module, list[str]]:
     """Built with as many input channels as the file's weights have, then loaded."""
     first = 3
-    probe = found.build(num_outputs=num_outputs, channels=channels, size=size, arguments=arguments)
+    probe = found.build(asked)
     stem = first_convolution(probe)
     state = found.adapted(probe, state)
     if stem is not None:
         in_file = state.get(f"{stem[0]}.weight")
         first = in_file.shape[1] if in_file is not None and in_file.dim() == 4 else stem[1].in_channels
     # Without a convolution there is nothing to fit: the file must have been made for these channels.
-    first = first if stem is not None and first in (1, 3) else channels
-    network = found.build(num_outputs=num_outputs, channels=first, size=size, arguments=arguments)
+    first = first if stem is not None and first in (1, 3) else asked.channels
+    network = found.build(replace(asked, channels=first))
     fit_channels(network, first, has_weights=False)
     head = find_head(network).name
     notes = load_into(network, state, head, origin, AUXILIARY)
@@ -322,10 +296,9 @@ def _check_outputs(outputs: object, shape: tuple[int, int]) -> None:
         raise ValueError(f"it gives outputs of {_times(outputs.shape)} where {_times(shape)} are needed")
 
 
-def _check_arguments(
-    found: Found, num_outputs: int, channels: int, size: tuple[int, int], arguments: Mapping[str, Any]
-) -> None:
+def _check_arguments(found: Found, asked: Asked) -> None:
     """Known names, and not more weights than any machine holds: counted without making them."""
+    arguments = asked.arguments
     if not arguments and found.name not in ("linear", "mlp"):
         return
     if arguments:
@@ -337,8 +310,7 @@ def _check_arguments(
                 raise InputError(f"network {found.name} has no argument '{argument}'{hint or listed}")
     try:
         with sketching():
-            first = channels if found.takes_channels else 3
-            shapes = found.build(num_outputs=num_outputs, channels=first, size=size, arguments=arguments)
+            shapes = found.build(_of_its_channels(found, asked))
     except NotImplementedError:  # initial weights that need values
         return
     except IMPOSSIBLE as error:
@@ -347,7 +319,7 @@ def _check_arguments(
     count = sum(weight.numel() for weight in shapes.parameters())
     require(
         count <= MOST_WEIGHTS,
-        f"network {found.name} would have {count:,} weights for pictures of {_times(size)} pixels; "
+        f"network {found.name} would have {count:,} weights for pictures of {_times(asked.size)} pixels; "
         "use smaller pictures or a smaller network",
     )
 

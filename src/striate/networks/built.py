@@ -1,15 +1,29 @@
-"""What `build_network` gives back: the network, what was done to it, and the input that it was made for.
+"""What a network is built for, and what `build_network` gives back: the network, what was done to it, its input.
 
 Imports no torch, so that the table of networks can be read without it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a network is built for: pictures of so many channels and of `size` (rows, columns), and so many outputs.
+
+    `arguments` are its class's own.
+    """
+
+    num_outputs: int
+    channels: int
+    size: tuple[int, int]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

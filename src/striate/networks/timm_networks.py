@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ import timm
 from torch import Tensor, nn
 
 from striate.errors import InputError
-from striate.networks.built import InputDefaults
+from striate.networks.built import Asked, InputDefaults
 from striate.networks.imagenet_names import NUMBER, imagenet_names
 
 
@@ -65,45 +64,33 @@ class TimmNetwork:
         own = inspect.signature(type(plain).__init__).parameters
         return [name for name in own if name not in ("self", "num_classes", "in_chans", "img_size", "cfg")]
 
-    def build(
-        self, *, num_outputs: int, channels: int, size: tuple[int, int], arguments: Mapping[str, Any]
-    ) -> nn.Module:
+    def build(self, asked: Asked) -> nn.Module:
         """With random weights. Raises ValueError, AssertionError or RuntimeError where the size is impossible."""
-        return self._create(num_outputs, channels, size, arguments)
+        return self._create(asked)
 
-    def published(
-        self,
-        *,
-        num_outputs: int,
-        channels: int,
-        size: tuple[int, int],
-        arguments: Mapping[str, Any],
-        cache: Path | None,
-    ) -> tuple[nn.Module, list[str]]:
+    def published(self, asked: Asked, cache: Path | None) -> tuple[nn.Module, list[str]]:
         """The same with its default published weights, fetched over the network; and sentences for the log."""
         settings = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
         if settings is None or not settings.has_weights:
             raise InputError(f"timm has no published weights for {self.name}; without --pretrained it can be trained")
-        where = {"pretrained": True} | ({} if cache is None else {"cache_dir": str(cache)})
+        where: dict[str, Any] = {"pretrained": True} | ({} if cache is None else {"cache_dir": str(cache)})
         try:
-            network = self._create(num_outputs, channels, size, {**arguments, **where})
+            network = self._create(asked, **where)
         except (OSError, RuntimeError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"the weights of timm's {self.name} could not be fetched ({reason}); "
                 "give a file with --weights, or use efficientnet-lite0, whose weights are here"
             ) from error
-        return network, [f"{self.name} starts from timm's weights, with a fresh head of {num_outputs} outputs"]
+        return network, [f"{self.name} starts from timm's weights, with a fresh head of {asked.num_outputs} outputs"]
 
     def adapted(self, network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights from a file, as they are."""
         return state
 
-    def _create(
-        self, num_outputs: int, channels: int, size: tuple[int, int], arguments: Mapping[str, Any]
-    ) -> nn.Module:
-        settings = dict(arguments)
+    def _create(self, asked: Asked, **where: Any) -> nn.Module:
+        settings = {**asked.arguments, **where}
         own = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
-        if own is not None and own.fixed_input_size and size != tuple(own.input_size[1:]):
-            settings["img_size"] = size
-        return timm.create_model(self.name, num_classes=num_outputs, in_chans=channels, **settings)
+        if own is not None and own.fixed_input_size and asked.size != tuple(own.input_size[1:]):
+            settings["img_size"] = asked.size
+        return timm.create_model(self.name, num_classes=asked.num_outputs, in_chans=asked.channels, **settings)

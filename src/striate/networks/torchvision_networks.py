@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from striate.errors import InputError
-from striate.networks.built import InputDefaults
+from striate.networks.built import Asked, InputDefaults
 from striate.networks.heads import find_head
 from striate.networks.imagenet_names import imagenet_names
 from striate.networks.weights import AUXILIARY, load_into
@@ -84,28 +83,18 @@ class TorchvisionNetwork:
         own = inspect.signature(type(plain).__init__).parameters
         return [name for name in own if name not in ("self", "num_classes", *SET_BY_US)]
 
-    def build(
-        self, *, num_outputs: int, channels: int, size: tuple[int, int], arguments: Mapping[str, Any]
-    ) -> nn.Module:
+    def build(self, asked: Asked) -> nn.Module:
         """With random weights, for three channels. Raises ValueError where the size is impossible."""
-        settings = self._fixed() | dict(arguments)
-        if self.name.startswith("vit_") and size != (224, 224):
-            if size[0] != size[1]:
+        settings = self._fixed() | dict(asked.arguments)
+        if self.name.startswith("vit_") and asked.size != (224, 224):
+            if asked.size[0] != asked.size[1]:
                 raise ValueError("it takes squares only")
-            settings["image_size"] = size[0]
-        return cast(nn.Module, models.get_model(self.name, num_classes=num_outputs, **settings))
+            settings["image_size"] = asked.size[0]
+        return cast(nn.Module, models.get_model(self.name, num_classes=asked.num_outputs, **settings))
 
-    def published(
-        self,
-        *,
-        num_outputs: int,
-        channels: int,
-        size: tuple[int, int],
-        arguments: Mapping[str, Any],
-        cache: Path | None,
-    ) -> tuple[nn.Module, list[str]]:
+    def published(self, asked: Asked, cache: Path | None) -> tuple[nn.Module, list[str]]:
         """The same with its best published weights, fetched over the network; and sentences for the log."""
-        network = self.build(num_outputs=num_outputs, channels=channels, size=size, arguments=arguments)
+        network = self.build(asked)
         state, best = published_state(self.name, cache)
         head = find_head(network).name
         notes = load_into(network, self.adapted(network, state), head, f"torchvision's {best}", AUXILIARY)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from striate.errors import InputError, require
 from striate.networks.build import IMPOSSIBLE, Found, find, try_once
-from striate.networks.built import InputDefaults
+from striate.networks.built import Asked, InputDefaults
 from striate.networks.heads import find_head
 from striate.networks.sketch import sketching
 from striate.networks.stems import first_convolution, fit_channels
@@ -103,7 +103,7 @@ def _published(
     found: Found, name: str, outputs: int, size: tuple[int, int], cache: Path | None
 ) -> tuple[nn.Module, list[str]]:
     try:
-        return found.published(num_outputs=outputs, channels=3, size=size, arguments={}, cache=cache)
+        return found.published(Asked(num_outputs=outputs, channels=3, size=size), cache)
     except IMPOSSIBLE as error:
         raise _impossible(name, size, error) from error
 
@@ -115,7 +115,7 @@ def _made(found: Found, name: str, outputs: int, size: tuple[int, int], channels
     """
     try:
         first = channels if found.takes_channels else 3
-        network = found.build(num_outputs=outputs, channels=first, size=size, arguments={})
+        network = found.build(Asked(num_outputs=outputs, channels=first, size=size))
     except IMPOSSIBLE as error:
         raise _impossible(name, size, error) from error
     fit_channels(network, channels, has_weights=False)
@@ -138,7 +138,7 @@ def _told_by(
     """The last layer of the network whose weights these are, its outputs, and the channels of its input."""
     try:
         with sketching():
-            sketch = found.build(num_outputs=SOME_CLASSES, channels=channels or 3, size=size, arguments={})
+            sketch = found.build(Asked(num_outputs=SOME_CLASSES, channels=channels or 3, size=size))
     except IMPOSSIBLE:  # its making needs values, or the size cannot be, which is then said
         sketch = _made(found, name, SOME_CLASSES, size, channels or 3)
     state = found.adapted(sketch, state)

@@ -215,15 +215,7 @@ def environment() -> jinja2.Environment:
         # Every name passes here before it is escaped, so that none can hold what UTF-8 cannot.
         finalize=lambda value: visible(value) if type(value) is str else value,
     )
-    environment.filters.update(
-        percent=text.percent,
-        count=text.count,
-        decimal=text.decimal,
-        duration=text.duration,
-        setting=text.setting,
-        flat=text.flat,
-        clip=text.clip,
-        sentence=text.sentence,
-    )
+    words = (text.percent, text.count, text.decimal, text.duration, text.setting, text.flat, text.clip, text.sentence)
+    environment.filters.update({one.__name__: one for one in words})
     environment.globals.update(image=figures.image, style=Markup((folder / "style.css").read_text(encoding="utf-8")))
     return environment
