@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data import augment
+from striate.data import drawing
 from striate.data.augment import Augmentation, apply, draw, preview
 from striate.data.draws import uniforms
 from striate.data.placement import Placement, reflected
 from striate.errors import InputError
+from striate.machine.beside import Beside
 from striate.models.input_spec import InputSpec
 
 GEOMETRY: list[dict[str, Any]] = [
@@ -29,6 +30,7 @@ GEOMETRY: list[dict[str, Any]] = [
     {"random_resized_crop": 0.5, "scale": 1.2, "flip_horizontal": True},
 ]
 FITS = ["squash", "crop", "pad"]
+BESIDE = [None, Beside("cpu")]  # as on the processor, and as on an accelerator
 
 
 def spec(channels: int = 3, height: int = 32, width: int = 32, fit: str = "squash", **more: Any) -> InputSpec:
@@ -88,12 +90,13 @@ def oracle(pixels: np.ndarray, placement: Placement, index: int, fill: float, po
     ("sizes", "uniform"),
     [([(32, 32)] * 4, True), ([(40, 52)] * 4, True), ([(90, 130), (150, 100), (70, 70)], False)],
 )
-def test_pictures_follow_a_supersampled_warp(options, fit, sizes, uniform):
+@pytest.mark.parametrize("beside", BESIDE, ids=["one by one", "at once"])
+def test_pictures_follow_a_supersampled_warp(options, fit, sizes, uniform, beside):
     pictures = [smooth(i, *size) for i, size in enumerate(sizes)]
     frame = spec(fit=fit)
     shapes = np.array([picture.shape for picture in pictures])
     drawn = draw(Augmentation(**options), 3, 1, np.arange(len(pictures)), shapes, frame, uniform=uniform)
-    made = apply(np.stack(pictures) if uniform else pictures, drawn, frame)
+    made = apply(np.stack(pictures) if uniform else pictures, drawn, frame, beside)
     assert made.dtype == torch.uint8
     assert made.shape == (len(pictures), 3, 32, 32)
     assert made.is_contiguous(memory_format=torch.channels_last)
@@ -193,13 +196,14 @@ def test_shifts_and_flips_at_the_own_size_are_exact():
 
 
 @pytest.mark.parametrize("options", [{"random_resized_crop": 0.9}, {"random_resized_crop": 0.9, "rotation": 5.0}])
-def test_what_is_finer_than_the_output_does_not_alias(options):
+@pytest.mark.parametrize("beside", BESIDE, ids=["one by one", "at once"])
+def test_what_is_finer_than_the_output_does_not_alias(options, beside):
     # Stripes of 1.25 a pixel of the output: above the Nyquist limit of 0.5, they may not come back as slow waves.
     y, x = np.mgrid[0:400, 0:400]
     grating = (127.5 + 127.5 * np.cos(2 * np.pi * 0.3125 * (x + 0.3 * y)))[..., None].astype(np.uint8)
     frame = spec(1, 96, 96)
     drawn = draw(Augmentation(**options), 0, 0, np.arange(3), np.array([(400, 400, 1)] * 3), frame)
-    made = apply([grating] * 3, drawn, frame).float()
+    made = apply([grating] * 3, drawn, frame, beside).float()
     assert float(made.std()) < 0.25 * grating.std()
     plain = torch.nn.functional.interpolate(torch.from_numpy(grating).float()[None, ..., 0][None], size=96)
     assert float(plain.std()) > 0.9 * grating.std()  # the test sees aliasing where there is some
@@ -332,13 +336,14 @@ def test_preview_shows_what_training_will_see():
     assert (shown[:, 2] == apply(np.stack(pictures), drawn, frame).permute(0, 2, 3, 1).numpy()).all()
 
 
-def test_reflections_reach_deeper_than_the_part_that_is_shown():
+@pytest.mark.parametrize("beside", BESIDE, ids=["one by one", "at once"])
+def test_reflections_reach_deeper_than_the_part_that_is_shown(beside):
     # Small boxes pushed over the edge: most of what is seen is the picture's reflection.
     pictures = [smooth(i, 160, 200) for i in range(24)]
     frame = spec()
     options = Augmentation(random_resized_crop=0.1, rotation=8.0, translation=0.9)
     drawn = draw(options, 2, 0, np.arange(24), np.array([(160, 200, 3)] * 24), frame)
-    made = apply(pictures, drawn, frame)
+    made = apply(pictures, drawn, frame, beside)
     for index, picture in enumerate(pictures):
         error = np.abs(made[index].permute(1, 2, 0).numpy() - oracle(picture, drawn.placement, index, fill=102))
         assert error.mean() < 2
@@ -369,27 +374,27 @@ def test_matrices_are_the_products_of_their_parts(options):
     frame, rows, (height, width) = spec(height=24, width=40), np.arange(50, 90), (48, 60)
     strengths = Augmentation(**options)
     drawn = draw(strengths, 9, 3, rows, np.array([(height, width, 3)] * len(rows)), frame, uniform=True)
-    every = uniforms(9, 3, rows, augment.COLUMNS, purpose=augment.PURPOSE)
+    every = uniforms(9, 3, rows, drawing.COLUMNS, purpose=drawing.PURPOSE)
     for index, numbers in enumerate(every):
         signed = 2 * numbers - 1
-        angle = np.radians(strengths.rotation) * signed[augment.ROTATE]
-        factor = max(strengths.scale, 1.0) ** signed[augment.SCALE]
-        slants = np.tan(np.radians(strengths.shear) * signed[[augment.SHEAR_X, augment.SHEAR_Y]])
+        angle = np.radians(strengths.rotation) * signed[drawing.ROTATE]
+        factor = max(strengths.scale, 1.0) ** signed[drawing.SCALE]
+        slants = np.tan(np.radians(strengths.shear) * signed[[drawing.SHEAR_X, drawing.SHEAR_Y]])
         content = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         content = content @ np.array([[factor, factor * slants[0]], [factor * slants[1], factor]])
         content = content @ np.diag(np.where(drawn.flips[index], -1.0, 1.0))
-        moved = strengths.translation * signed[[augment.MOVE_X, augment.MOVE_Y]] * [40, 24]
+        moved = strengths.translation * signed[[drawing.MOVE_X, drawing.MOVE_Y]] * [40, 24]
         reach = 2 * strengths.pad_crop + 1
-        moved += np.floor(numbers[[augment.PAD_X, augment.PAD_Y]] * reach) - strengths.pad_crop
+        moved += np.floor(numbers[[drawing.PAD_X, drawing.PAD_Y]] * reach) - strengths.pad_crop
         if drawn.way == "whole":
             moved = np.rint(moved)
         motion = np.eye(3)
         motion[:2, :2], motion[:2, 2] = content, np.array([20, 12]) + moved - content @ [20, 12]
         box = np.diag([width / 40, height / 24, 1.0])
         if strengths.crops:
-            area = width * height * (1 - (1 - numbers[augment.CROP_AREA]) * (1 - strengths.random_resized_crop))
-            aspect = strengths.crop_aspect ** signed[augment.CROP_ASPECT] * width / height
+            area = width * height * (1 - (1 - numbers[drawing.CROP_AREA]) * (1 - strengths.random_resized_crop))
+            aspect = strengths.crop_aspect ** signed[drawing.CROP_ASPECT] * width / height
             across, down = min((area * aspect) ** 0.5, width), min((area / aspect) ** 0.5, height)
             box = np.diag([across / 40, down / 24, 1.0])
-            box[:2, 2] = numbers[[augment.CROP_X, augment.CROP_Y]] * [width - across, height - down]
+            box[:2, 2] = numbers[[drawing.CROP_X, drawing.CROP_Y]] * [width - across, height - down]
         assert np.allclose(drawn.placement.matrices[index], box @ np.linalg.inv(motion), rtol=0, atol=1e-10)

@@ -69,7 +69,7 @@ def test_operations_compose_and_are_limited_once():
     pictures = batch().float()
     # Twice as bright and then half the contrast: nothing is cut off in between.
     changed = change(pictures, np.full(6, 2.0), np.full(6, 0.5), None, None)
-    means = torch.from_numpy(mean_luma(pictures)).float().view(-1, 1, 1, 1)
+    means = mean_luma(pictures).float().view(-1, 1, 1, 1)
     assert torch.allclose(changed, (pictures + means).clamp(0, 255), atol=0.05)
     assert changed.min() >= 0
     assert changed.max() <= 255
@@ -79,7 +79,7 @@ def test_mean_luma_is_exact():
     pictures = batch()
     weights = np.array([19595, 38470, 7471]) / 65536
     expected = (pictures.double().numpy() * weights[None, :, None, None]).sum(1).mean((1, 2))
-    assert np.allclose(mean_luma(pictures.float(), torch.uint8), expected, rtol=0, atol=1e-9)
+    assert np.allclose(mean_luma(pictures.float(), torch.uint8).numpy(), expected, rtol=0, atol=1e-9)
 
 
 def test_mixup_and_cutmix_are_what_they_say():

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kept_pictures import Classes
 from shards import CLASSES, encoded, picture, tar_of, write_shards
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
@@ -27,17 +28,6 @@ from striate.models.input_spec import InputSpec
 
 FRAME = InputSpec(channels=1, height=12, width=12, mean=(0.4,), deviation=(0.2,))
 VARIED = Augmentation(rotation=20.0, scale=1.2, flip_horizontal=True, contrast=0.4, erasing=0.5)
-
-
-class Classes:
-    """One-hot targets; the class of a row is row % 5."""
-
-    def targets(self, rows, placement):
-        assert placement is None or len(placement) == len(rows)
-        return torch.eye(5)[torch.from_numpy(rows % 5)]
-
-    def mix(self, targets, partners, share):
-        return share[:, None] * targets + (1 - share)[:, None] * targets[partners]
 
 
 def streamed(samples, rows=None, buffer=30, threads=2, **options) -> Streamed:

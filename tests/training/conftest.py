@@ -97,6 +97,7 @@ def make_loop() -> Callable[..., Loop]:
         task: dict[str, Any] | None = None,
         augmentation: Augmentation | None = None,
         loop: dict[str, Any] | None = None,
+        made_on: str | None = None,
         **plan: Any,
     ) -> Loop:
         resolved = replace(PLAN, **plan)
@@ -111,6 +112,7 @@ def make_loop() -> Callable[..., Loop]:
             augmentation=Augmentation(pad_crop=1, rotation=10.0) if augmentation is None else augmentation,
             weights=weights,
             ahead=ahead,
+            device=made_on,
         )
         module = tiny_network() if network is None else network
         module.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)

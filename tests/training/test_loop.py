@@ -164,6 +164,19 @@ def test_neither_the_thread_nor_watching_nor_checkpoints_change_a_bit(make_loop,
     assert equal(weights_of(plain), weights_of(watched))
 
 
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_batches_that_are_made_as_on_a_gpu_train_the_same_network(make_loop, device):
+    """Whole pixels are moved, so every bit is the same, wherever it is done."""
+    options = Augmentation(pad_crop=2, flip_horizontal=True, erasing=0.3, cutmix=1.0)
+    plain, there = make_loop(augmentation=options), make_loop(augmentation=options, made_on=device)
+    assert without_times(plain.run().history) == without_times(there.run().history)
+    assert equal(weights_of(plain), weights_of(there))
+    turned = Augmentation(rotation=10.0, random_resized_crop=0.5)
+    plain, there = make_loop(augmentation=turned), make_loop(augmentation=turned, made_on=device)
+    losses = [[row["loss"] for row in loop.run().history] for loop in (plain, there)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
 def test_the_callers_own_random_numbers_are_left_alone(make_loop):
     loop = make_loop(epochs=1)
     torch.manual_seed(123)

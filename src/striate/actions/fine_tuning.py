@@ -16,6 +16,7 @@ from striate.actions.job import Job, Machine, Material
 from striate.data.augment import Augmentation
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION
+from striate.machine.beside import made_on
 from striate.machine.ranks import gathered, told
 from striate.models.model import Model
 from striate.models.run import RECIPE
@@ -131,6 +132,7 @@ def fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material) 
         augmentation=Augmentation(**resolved.augment),
         weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
         ahead=frozen.device != "cpu",
+        device=made_on(frozen.device),
         rank=job.ranks.rank,
         ranks=job.ranks.count,
     )

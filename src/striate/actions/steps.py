@@ -33,6 +33,7 @@ from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.store import STORE_SHARE, StoreResult, build_store
 from striate.data.streaming import Streamed, buffer_for, first_pictures
 from striate.errors import require
+from striate.machine.beside import made_on
 from striate.machine.ranks import first_here, told
 from striate.machine.threads import available_memory
 from striate.models.input_spec import InputSpec
@@ -157,6 +158,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             # On a processor a step has all cores: a thread beside it makes both wait (LeNet-5 on digits, two cores:
             # 8.2 to 9.4 ms a step with it, 5.8 without; ResNet-18 at 128 pixels: no difference).
             ahead=machine.device != "cpu" or streamed is not None,
+            device=made_on(machine.device),
             rank=job.ranks.rank,
             ranks=job.ranks.count,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +19,7 @@ import numpy as np
 
 from striate.data.augment import Augmentation, apply, draw
 from striate.data.draws import permutation
+from striate.data.pixel_store import Pixels
 from striate.data.placement import Placement
 from striate.data.resample import Frame
 from striate.data.streaming import Streamed
@@ -27,6 +28,8 @@ from striate.machine.threads import work_beside
 
 if TYPE_CHECKING:
     import torch
+
+    from striate.machine.beside import Beside
 
 PURPOSE = 1  # of the draws of the order (see `draws.uniforms`)
 AHEAD = 2  # batches that may be ready
@@ -44,21 +47,11 @@ class Batch:
     weights: torch.Tensor | None  # (B,) float32, how much each counts in the loss
     # Of streamed pictures, those that belong here and could not be read: row of the source's table -> reason.
     unread: Mapping[int, str] = field(default_factory=dict)
+    # Of what is made on an accelerator: when it is done.
+    event: torch.cuda.Event | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-class Pixels(Protocol):
-    """Decoded pictures; `PixelStore` is one."""
-
-    @property
-    def uniform(self) -> bool: ...
-    @property
-    def shapes(self) -> np.ndarray: ...
-    def __len__(self) -> int: ...
-    def pixels(self, index: int, /) -> np.ndarray: ...
-    def block(self, indices: np.ndarray, /) -> np.ndarray: ...
 
 
 class Targets(Protocol):
@@ -76,6 +69,10 @@ class Batches:
     where it is not whole and there is a whole one (`drop_last`). Of each batch of `batch_size`, rank
     `rank` of `ranks` gets its own slice; slices differ in length by one at most. With `ahead`, one thread makes up to
     two batches in advance: for steps on an accelerator, and for pictures that are read meanwhile.
+
+    With `device`, "cpu" or a CUDA device, draws and matrices are made as ever, but pixels are copied there as they are
+    and varied there, all of a batch at once, and batches lie there. None: by the processor, picture by picture. The two
+    agree within a level of 255 or two (see `warp_at_once.py`).
 
     Mixing: the partner of a picture is the next one in the order of the epoch (the first, for the last).
     The order is random, so the pairs are; and a batch needs but one picture more, wherever it is cut.
@@ -100,6 +97,7 @@ class Batches:
         weights: np.ndarray | None = None,
         drop_last: bool = True,
         ahead: bool = True,
+        device: str | None = None,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -125,6 +123,11 @@ class Batches:
             if values is not None and len(values) != count:
                 raise ValueError(f"{count} pictures, but {len(values)} {name}")
         whole, rest = divmod(count, batch_size)
+        self._beside = None
+        if device is not None:
+            from striate.machine.beside import Beside
+
+            self._beside = Beside(device)
         # Slices of a rest differ in length by one at most, and none is empty.
         self.steps_per_epoch = whole + (rest >= ranks and not (drop_last and whole))
 
@@ -133,7 +136,8 @@ class Batches:
         end (`contextlib.closing`): the thread ends with it. What fails in the thread is raised here.
         """
         made = self._made(epoch, start)
-        return _ahead(made) if self.ahead else made
+        coming = _ahead(made) if self.ahead else made
+        return coming if self._beside is None else _arrived(coming)
 
     def _made(self, epoch: int, start: int) -> Generator[Batch, None, None]:
         if isinstance(self.pictures, Streamed):
@@ -155,7 +159,8 @@ class Batches:
 
     def _steps_together(self, pictures: Pixels) -> int:
         """Of how many steps the pictures are made at once: of small ones, making a batch is mostly calls."""
-        if not pictures.uniform or self.augmentation.mixes:
+        # On a device sums may depend on how many are made at once: there it is the same from whichever step on.
+        if not pictures.uniform or self.augmentation.mixes or self._beside is not None:
             return 1
         values = max(1, self.frame.height * self.frame.width * self.frame.channels * self.batch_size // self.ranks)
         return max(1, VALUES_TOGETHER // max(values, int(np.prod(pictures.shapes[0])) * self.batch_size // self.ranks))
@@ -208,23 +213,42 @@ class Batches:
 
         from striate.data.mixing import mix
 
-        mixes = self.augmentation.mixes
+        mixes, beside = self.augmentation.mixes, self._beside
         rows = self.rows[chosen]
         drawn = draw(self.augmentation, self.seed, epoch, rows, shapes, self.frame, uniform=uniform)
-        pictures = apply(pixels, drawn, self.frame)
+        with nullcontext() if beside is None else beside.working():
+            pictures = apply(pixels, drawn, self.frame, beside)
+            if drawn.shares is not None and drawn.mixed is not None:
+                pictures = mix(pictures, np.arange(1, count + 1), drawn.mixed[:count], drawn.shares[:count])
         targets = self.task.targets(rows, drawn.placement)
         weights = None if self.weights is None else torch.from_numpy(self.weights[chosen])
-        if mixes and drawn.shares is not None and drawn.mixed is not None:
-            partners = np.arange(1, count + 1)
-            shares = drawn.shares[:count]
-            pictures = mix(pictures, partners, drawn.mixed[:count], shares)
+        if mixes and drawn.shares is not None:
             # The task mixes as many as it is given: the picture that is only a partner stays itself.
-            share = torch.from_numpy(np.append(shares, 1.0).astype(np.float32))
-            partner = torch.from_numpy(np.append(partners, count))
+            share = torch.from_numpy(np.append(drawn.shares[:count], 1.0).astype(np.float32))
+            partner = torch.from_numpy(np.append(np.arange(1, count + 1), count))
             targets = self.task.mix(targets, partner, share)[:count]
             if weights is not None:
                 weights = (share * weights + (1 - share) * weights[partner])[:count]
-        return Batch(pictures=pictures, targets=targets, rows=rows[:count], weights=weights)
+        made = Batch(pictures=pictures, targets=targets, rows=rows[:count], weights=weights)
+        return made if beside is None else _sent(made, beside)
+
+
+def _sent(batch: Batch, beside: Beside) -> Batch:
+    """The batch, whose pictures are on the device, with the rest of it there."""
+    with beside.working():
+        targets = beside.sent(batch.targets)
+        weights = None if batch.weights is None else beside.sent(batch.weights)
+        return replace(batch, targets=targets, weights=weights, event=beside.event())
+
+
+def _arrived(batches: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
+    """The same batches, each when the stream of this thread may read it."""
+    from striate.machine.beside import wait_for
+
+    with closing(batches):
+        for batch in batches:
+            wait_for(batch.event, [one for one in (batch.pictures, batch.targets, batch.weights) if one is not None])
+            yield batch
 
 
 def _cut(batch: Batch, lengths: Sequence[int]) -> Iterator[Batch]:

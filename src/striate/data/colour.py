@@ -17,6 +17,7 @@ WEIGHTS = np.array(LUMA) / 65536
 # FCC NTSC: I and Q from the differences R - Y and B - Y (as in Python's colorsys, with Y of BT.601).
 FROM_DIFFERENCES = np.array([[0.74, -0.27], [0.48, 0.41]])
 VALUES_AT_ONCE = 1 << 16  # worked on at once, so that the planes stay in the cache
+VALUES_AT_ONCE_ACCELERATOR = 1 << 25  # there, calls cost more than memory
 
 
 def change(
@@ -26,32 +27,35 @@ def change(
     saturation: np.ndarray | None,
     hue: np.ndarray | None,
 ) -> torch.Tensor:
-    """(B, C, h, w) `uint8`, or `float32` in [0, 255] -> new ones of the same type and memory format.
+    """(B, C, h, w) `uint8`, or `float32` in [0, 255], on any device -> new ones of the same type and memory format.
 
     `brightness`, `contrast` and `saturation` are factors (B,), `hue` turns (B,); None leaves it.
     """
     count, channels = pictures.shape[:2]
+    device = pictures.device
     one = np.ones(count)
     bright, contrasted = (one if factor is None else factor for factor in (brightness, contrast))
-    gains = torch.from_numpy((bright * contrasted).astype(np.float32)).view(-1, 1, 1, 1)
+    gains = torch.from_numpy((bright * contrasted).astype(np.float32)).to(device).view(-1, 1, 1, 1)
+    moved = torch.from_numpy(bright).to(device), torch.from_numpy(1 - contrasted).to(device)
     maps = None
     if channels == 3 and not (saturation is None and hue is None):
         turned = _hue_maps(np.zeros(count) if hue is None else hue)
         composed = turned @ _saturation_maps(one if saturation is None else saturation)
-        maps = torch.from_numpy((composed * (bright * contrasted)[:, None, None]).astype(np.float32))
+        maps = torch.from_numpy((composed * (bright * contrasted)[:, None, None]).astype(np.float32)).to(device)
     elif brightness is None and contrast is None:
         return pictures
     changed = torch.empty_like(pictures)
-    step = max(1, VALUES_AT_ONCE // max(1, pictures[:1].numel()))
+    values_at_once = VALUES_AT_ONCE if device.type == "cpu" else VALUES_AT_ONCE_ACCELERATOR
+    step = max(1, values_at_once // max(1, pictures[:1].numel()))
     for start in range(0, count, step):
         some = slice(start, start + step)
         # Planes where channels are mixed, else the order that is there: reordering costs more than the sums.
         values = (pictures[some] if maps is None else pictures[some].contiguous()).float()
-        offsets = np.zeros(len(values))
+        offsets = torch.zeros(len(values), dtype=torch.float64, device=device)
         if contrast is not None:
-            offsets = bright[some] * mean_luma(values, pictures.dtype) * (1 - contrasted[some])
+            offsets = moved[0][some] * mean_luma(values, pictures.dtype) * moved[1][some]
         values = values * gains[some] if maps is None else _mapped(values, maps[some])
-        values += torch.from_numpy(offsets.astype(np.float32)).view(-1, 1, 1, 1)
+        values += offsets.float().view(-1, 1, 1, 1)
         if pictures.dtype == torch.uint8:
             values += 0.5  # then cut off: rounded
         changed[some] = values.clamp_(0, 255).to(pictures.dtype)
@@ -70,7 +74,7 @@ def _mapped(planes: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     return made
 
 
-def mean_luma(pictures: torch.Tensor, kind: torch.dtype = torch.float32) -> np.ndarray:
+def mean_luma(pictures: torch.Tensor, kind: torch.dtype = torch.float32) -> torch.Tensor:
     """The mean of the luma of each picture (B, C, h, w), `float32` in [0, 255]: (B,) float64.
 
     Whole numbers are added (those of `uint8` pictures; 1/256 for those of other `kind`s): in float64
@@ -78,11 +82,12 @@ def mean_luma(pictures: torch.Tensor, kind: torch.dtype = torch.float32) -> np.n
     """
     unit = 1 if kind == torch.uint8 else 256
     whole = pictures if unit == 1 else (pictures * unit).round()
-    sums = whole.sum(dim=(2, 3), dtype=torch.float64).numpy()
+    sums = whole.sum(dim=(2, 3), dtype=torch.float64)
     means = sums / (unit * pictures.shape[2] * pictures.shape[3])
     if means.shape[1] == 1:
-        return np.asarray(means[:, 0])
-    return np.asarray(means[:, 0] * WEIGHTS[0] + means[:, 1] * WEIGHTS[1] + means[:, 2] * WEIGHTS[2])
+        return means[:, 0]
+    red, green, blue = (float(weight) for weight in WEIGHTS)
+    return means[:, 0] * red + means[:, 1] * green + means[:, 2] * blue
 
 
 def _saturation_maps(factors: np.ndarray) -> np.ndarray:
@@ -107,9 +112,9 @@ def _hue_maps(turns: np.ndarray) -> np.ndarray:
 
 
 def erase(pictures: torch.Tensor, boxes: np.ndarray, frame: Frame) -> torch.Tensor:
-    """(B, C, h, w) with the boxes (B, 4) (left, top, right, bottom) filled with the mean: new pictures."""
+    """(B, C, h, w) on any device, the boxes (B, 4) (left, top, right, bottom) filled with the mean: new pictures."""
     erased = pictures.clone(memory_format=torch.preserve_format)
-    colour = torch.from_numpy(fill_of(frame)).to(pictures.dtype).view(-1, 1, 1)
+    colour = torch.from_numpy(fill_of(frame)).to(pictures.device, pictures.dtype).view(-1, 1, 1)
     for index in np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])):
         left, top, right, bottom = (int(side) for side in boxes[index])
         erased[index, :, top:bottom, left:right] = colour

@@ -5,7 +5,21 @@ Legend: n pictures, B batch, H W pixels, C channels (1 grey, 3 colour; values in
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
+
+
+class Pixels(Protocol):
+    """Decoded pictures; `PixelStore` is one."""
+
+    @property
+    def uniform(self) -> bool: ...
+    @property
+    def shapes(self) -> np.ndarray: ...
+    def __len__(self) -> int: ...
+    def pixels(self, index: int, /) -> np.ndarray: ...
+    def block(self, indices: np.ndarray, /) -> np.ndarray: ...
 
 
 class PixelStore:

@@ -9,10 +9,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.data.pixel_store import Pixels
 from striate.data.resample import bring, to_channels
 from striate.errors import InputError, require
 
@@ -113,18 +114,6 @@ def _line(
         levels = 255 * torch.tensor(deviation).view(1, -1, 1, 1)
         shift = 255 * torch.tensor(mean).view(1, -1, 1, 1) / levels
         return (1 / levels).to(device), shift.to(device)
-
-
-class Pixels(Protocol):
-    """Decoded pictures; `data.pixel_store.PixelStore` is one."""
-
-    @property
-    def uniform(self) -> bool: ...
-    @property
-    def shapes(self) -> np.ndarray: ...
-    def __len__(self) -> int: ...
-    def pixels(self, index: int, /) -> np.ndarray: ...
-    def block(self, indices: np.ndarray, /) -> np.ndarray: ...
 
 
 def pixel_statistics(pictures: Pixels, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
