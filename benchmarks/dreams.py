@@ -113,12 +113,15 @@ def measured(model: Model, steps: int | None = None) -> dict[str, Any]:
     """The least and the median of the deviations, and for each unit what `striate dream` tells of it, with `highest`,
     in deviations too, for those below the goal."""
     import torch
+    from torch import nn
 
     from striate.taps.places import find_places
 
     spec = model.input_spec
     blank = torch.zeros(1, spec.channels, spec.height, spec.width)
-    places = [place for place in find_places(model.network, blank) if place.kind in ("Conv2d", "Linear")]
+    # By what they are, not by the name of their class: padding as TensorFlow's has one of its own.
+    weighted = {name for name, module in model.network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    places = [place for place in find_places(model.network, blank) if place.name in weighted]
     below = places[:-1]  # the last one gives the scores, which are dreamt of as classes
     seconds, units = 0.0, []
     asked: list[dict[str, Any]] = [{"class_name": drawn(len(model.class_names))}]
