@@ -45,8 +45,10 @@ def use_allocator(name: str) -> bool:
 
 
 def give_back() -> None:
-    """Give freed memory back to the system, for others than malloc (such as oneDNN for its code), and keep none of it from
-    here on: where memory has run out, what is kept in one size is what another lacks."""
+    """Give freed memory back to the system, for others than malloc such as oneDNN, and keep none of it from here on.
+
+    Where memory has run out, what is kept in one size is what another lacks.
+    """
     library = _glibc()
     if library is not None:
         use_allocator(PLAIN)
