@@ -191,6 +191,16 @@ def test_one_set_of_weights_at_a_time(tmp_path: Path, state: dict[str, torch.Ten
         build(tmp_path / "a.pth", pretrained=True)
 
 
+def test_a_zip_file_that_says_it_goes_on_in_another_is_refused(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    torch.save(state, tmp_path / "a.pth")
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    content[content.rindex(b"PK\x06\x07") + 16] = 2  # the number of files that it is said to consist of
+    content[content.rindex(b"PK\x05\x06") + 4] = 2
+    (tmp_path / "a.pth").write_bytes(bytes(content))
+    with pytest.raises(InputError, match="damaged"):
+        read_weights(tmp_path / "a.pth")
+
+
 SMALL = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.zeros(2)}
 
 

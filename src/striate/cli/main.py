@@ -7,7 +7,6 @@ Exit status: 0 done, 1 a defect of ours (with its traceback), 2 a mistake of the
 from __future__ import annotations
 
 import errno
-import gc
 import importlib
 import os
 import sys
@@ -61,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from striate.machine.threads import wait_briefly
 
     wait_briefly()
-    code = status(sys.argv[1:] if arguments is None else list(arguments))
-    gc.freeze()  # else the end of the process goes through all objects once more: a quarter second for those of torch
-    sys.exit(code)
+    sys.exit(status(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def status(arguments: Sequence[str]) -> int:

@@ -169,9 +169,10 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 def _check_zip_sizes(path: Path) -> None:
     """PyTorch stores its zip members as they are; packed ones could unfold to any size."""
-    if not zipfile.is_zipfile(path):
-        return
     try:
+        # This raises, too: for what says that it goes on in another file.
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
