@@ -154,7 +154,7 @@ def top_patches() -> np.ndarray:
     from striate.views.top_patches import top_patches
 
     model = models()[1]
-    layer, units = "features.7.expand3x3_activation", (20, 57, 131)
+    layer, units = "features.7.expand3x3_activation", (20, 57, 113)
     photographs = [shown_to(model, pixels) for pixels, _ in caltech("train")]
     inputs = torch.cat([one.inputs for one in photographs])
     top = top_patches(model.network, inputs, layers=[layer], count=6)[layer]
