@@ -16,7 +16,7 @@ import striate
 from striate.data.reading import checksum, load_pixels
 from striate.data.sources import open_dataset
 from striate.errors import InputError
-from striate.models.run import read_seen
+from striate.models.run_files import read_seen
 from striate.tasks.classification import Classification
 from striate.views.gradients import gradient
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from striate.data.augment import Augmentation, apply, draw
+from striate.data.augment import apply
+from striate.data.augmentation import Augmentation
+from striate.data.drawing import draw
 from striate.data.mixing import mix
 from striate.models.input_spec import InputSpec
 

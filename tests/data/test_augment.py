@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from striate.data import drawing
-from striate.data.augment import Augmentation, apply, draw, preview
+from striate.data.augment import apply, preview
+from striate.data.augmentation import Augmentation
+from striate.data.drawing import draw
 from striate.data.draws import uniforms
 from striate.data.placement import Placement, reflected
 from striate.errors import InputError

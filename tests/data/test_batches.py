@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kept_pictures import Classes, Kept
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batch, Batches
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec

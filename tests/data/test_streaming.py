@@ -15,7 +15,7 @@ from PIL import Image
 
 from kept_pictures import Classes
 from shards import CLASSES, encoded, picture, tar_of, write_shards
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.data.reading import decoded
 from striate.data.samples import Samples

@@ -15,8 +15,10 @@ import torch
 from torch.nn import functional
 
 from kept_pictures import Classes, Kept
-from striate.data.augment import Augmentation, apply, draw
+from striate.data.augment import apply
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batch, Batches
+from striate.data.drawing import draw
 from striate.data.packing import ROOM, packed
 from striate.data.warp_at_once import LONGEST, Lines, filters
 from striate.machine.beside import Beside, made_on

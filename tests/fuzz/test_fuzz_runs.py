@@ -19,7 +19,7 @@ from striate.actions.runs import runs
 from striate.actions.train import train
 from striate.errors import InputError
 from striate.models.loading import load_model
-from striate.models.run import read_config
+from striate.models.run_files import read_config
 from striate.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from striate.training.recipe import read_recipe, read_source
 from striate.training.resolved import Resolved

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 import striate
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.data.decode import decode
 from striate.data.preparing import prepare_all
@@ -22,7 +22,8 @@ from striate.errors import InputError
 from striate.machine.precision import native_bfloat16
 from striate.models.input_spec import InputSpec
 from striate.models.model import MOST_AT_ONCE, Model
-from striate.models.run import RECIPE, Run, write_model
+from striate.models.run import Run, write_model
+from striate.models.run_files import RECIPE
 from striate.networks import build_network
 from striate.tasks.classification import Classification
 from striate.training.loop import Loop, Validation

@@ -15,7 +15,8 @@ from striate.models.claim import claim_folder
 from striate.models.input_spec import InputSpec
 from striate.models.loading import load_model
 from striate.models.model import Model
-from striate.models.run import Run, epoch_file, json_text, kept_epochs, read_config, write_model
+from striate.models.run import Run, json_text, write_model
+from striate.models.run_files import epoch_file, kept_epochs, read_config
 from striate.networks import build_network
 from striate.tasks.classification import Classification
 

@@ -70,3 +70,15 @@ def test_answers_are_those_of_the_modules_and_others_see_six_maps() -> None:
     assert pooled_channels(made((28, 28), 1, torch.channels_last).eval()) == [6, 16]
     with torch.no_grad():
         assert pooled_channels(made((28, 28), 1, torch.channels_last)) == [6, 16]
+
+
+@pytest.mark.parametrize("layer", ["0", "3"])
+def test_who_watches_a_convolution_sees_it_in_a_step_too(layer: str) -> None:
+    network, seen = made((28, 28), 1, torch.channels_last), []
+    handle = network.get_submodule(f"features.{layer}").register_forward_hook(
+        lambda _, __, given: seen.append(given.shape)
+    )
+    network(pictures_of((28, 28), 1))
+    assert seen == [{"0": (8, 6, 28, 28), "3": (8, 16, 10, 10)}[layer]]
+    handle.remove()
+    assert pooled_channels(network) == [8, 16]

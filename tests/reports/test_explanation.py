@@ -14,7 +14,7 @@ from PIL import Image
 from test_pages import Page
 
 from striate.reports.explanation import draw_square, enlarged, explanation_page, on_page, png
-from striate.reports.figures import thumbnail
+from striate.reports.thumbnails import thumbnail
 
 
 def pictures(page: Page) -> list[str]:

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from striate.reports import confusion, text
-from striate.reports.figures import Bin, Chart, Series, decades, image, line_chart, reliability_chart, thumbnail, ticks
+from striate.reports.drawing import Chart
+from striate.reports.lines import Series, decades, line_chart, ticks
+from striate.reports.reliability import Bin, reliability_chart
+from striate.reports.thumbnails import image, thumbnail
 
 
 def opened(data: bytes) -> Image.Image:

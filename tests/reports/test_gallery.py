@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from test_pages import HOSTILE, Page, picture
 
-from striate.reports.figures import Series, line_chart
 from striate.reports.gallery import (
     Cell,
     Change,
@@ -30,6 +29,7 @@ from striate.reports.gallery import (
     lazy,
     side_for,
 )
+from striate.reports.lines import Series, line_chart
 from striate.reports.sheets import BETWEEN, GAP, Sheet, framed, sheet, signed, unsigned
 
 

@@ -22,7 +22,6 @@ from striate.data.survey import Thumbnail, survey
 from striate.evaluation.evaluation import evaluate_classification
 from striate.reports.digest import reliability
 from striate.reports.explanation import Drawn, Share, Side, Turning, explanation_page
-from striate.reports.figures import thumbnail
 from striate.reports.pages import (
     Answer,
     Augmented,
@@ -32,6 +31,7 @@ from striate.reports.pages import (
     inspect_page,
     training_report,
 )
+from striate.reports.thumbnails import thumbnail
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 HOSTILE = (

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model

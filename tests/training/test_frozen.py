@@ -13,11 +13,8 @@ from striate.errors import InputError
 from striate.networks.efficientnet_lite import EfficientNetLite0Features
 from striate.networks.feature_normalizer import FeatureNormalizer, unit_root
 from striate.training import frozen
-from striate.training.frozen import (
-    draw_folds,
-    fit_head,
-    paired_difference,
-)
+from striate.training.folds import draw_folds, paired_difference
+from striate.training.frozen import fit_head
 
 
 def clouds(

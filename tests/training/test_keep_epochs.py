@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from safetensors.torch import load_file
 
-from striate.models.run import epoch_file, kept_epochs
+from striate.models.run_files import epoch_file, kept_epochs
 from striate.observer import Observer
 
 

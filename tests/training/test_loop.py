@@ -11,18 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.observer import Observer
 from striate.training.checkpoint import read_progress, read_tensors
 from striate.training.diverged import Diverged
 from striate.training.history import history_text
-from striate.training.loop import (
-    CHECKPOINT_SECONDS,
-    FIRST_CHECKPOINT_SECONDS,
-    seconds_to_next_checkpoint,
-)
+from striate.training.keeping import FIRST_CHECKPOINT_SECONDS, seconds_to_next_checkpoint
+from striate.training.loop import CHECKPOINT_SECONDS
 from striate.training.recipe import OptimizerSettings
 
 TIMES = ("seconds",)

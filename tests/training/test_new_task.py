@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.data.placement import Placement
 from striate.models.input_spec import InputSpec

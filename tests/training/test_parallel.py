@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.errors import InputError
 from striate.machine.ranks import ALONE, Ranks, told

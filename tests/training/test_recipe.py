@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data.augment import RANGES, Augmentation
+from striate.data.augmentation import RANGES, Augmentation
 from striate.errors import InputError
 from striate.training.optimizers import OPTIMIZERS
 from striate.training.recipe import (

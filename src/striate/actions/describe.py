@@ -9,7 +9,7 @@ from typing import Any
 
 from striate.errors import require
 from striate.models.loading import load_model
-from striate.models.run import is_run, read_config
+from striate.models.run_files import is_run, read_config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from striate.data.sources import open_dataset
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.models.model import Model
-from striate.models.run import METRICS, Run, read_seen
+from striate.models.run import Run
+from striate.models.run_files import METRICS, read_seen
 from striate.observer import SILENT, Observer
 from striate.words import counted
 

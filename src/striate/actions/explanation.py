@@ -263,7 +263,7 @@ def _page(
     told: Mapping[str, str],
 ) -> ExplanationPage:
     from striate.reports.explanation import ExplanationPage, Side, on_page
-    from striate.reports.figures import thumbnail
+    from striate.reports.thumbnails import thumbnail
 
     details = found.details
     return ExplanationPage(

@@ -33,7 +33,7 @@ from striate.errors import require
 from striate.machine.ranks import told
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
-from striate.models.run import RECIPE
+from striate.models.run_files import RECIPE
 from striate.models.start import Start
 from striate.networks import build_network, own_input
 from striate.networks.efficientnet_lite import EfficientNetLite0

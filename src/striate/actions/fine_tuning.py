@@ -13,17 +13,17 @@ import numpy as np
 import torch
 
 from striate.actions.job import Job, Machine, Material
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION
 from striate.machine.beside import made_on
 from striate.machine.ranks import gathered, told
 from striate.models.model import Model
-from striate.models.run import RECIPE
+from striate.models.run_files import RECIPE
 from striate.networks.efficientnet_lite import EfficientNetLite0
 from striate.tasks.classification import Classification
 from striate.training.checkpoint import latest
-from striate.training.frozen import paired_difference
+from striate.training.folds import paired_difference
 from striate.training.history import Row
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import answered, share_weights

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require
-from striate.models.run import Run, kept_epochs
+from striate.models.run import Run
+from striate.models.run_files import kept_epochs
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,7 +19,8 @@ from striate.errors import require
 from striate.machine.files import write_atomically
 from striate.machine.threads import threads_for, usable_cores
 from striate.models.claim import check_outside
-from striate.models.run import Run, is_run
+from striate.models.run import Run
+from striate.models.run_files import is_run
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:

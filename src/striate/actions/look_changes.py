@@ -17,8 +17,9 @@ from torch import Tensor
 
 from striate.actions.look_cells import as_pixels
 from striate.actions.look_data import Looked
-from striate.reports.figures import Chart, Series, line_chart
+from striate.reports.drawing import Chart
 from striate.reports.gallery import Change, drawn_strip
+from striate.reports.lines import Series, line_chart
 from striate.views.invariance import AMOUNTS, Invariance, changed, invariance, matrix
 from striate.views.top_index import Index, keep_arrays, read_arrays
 from striate.words import counted

@@ -26,7 +26,8 @@ from striate.data.splits import assign_splits
 from striate.data.streaming import in_turn
 from striate.errors import InputError
 from striate.models.model import Model
-from striate.models.run import RECIPE, Run
+from striate.models.run import Run
+from striate.models.run_files import RECIPE
 from striate.observer import SILENT, Observer
 from striate.training.recipe import read_recipe
 from striate.views.one_pass import Batch

@@ -55,8 +55,8 @@ def see(
     """Look at `places` with all of the pictures, and keep what was found for the next time.
 
     shown: the units of each that are drawn. pooled: whether the network has max-pooling. invariance: also move, scale
-    and turn some of the pictures. networks: after so many epochs, to
-    follow the first units of each through training; none where `epochs` is 0.
+    and turn some of the pictures. networks: after so many epochs, to follow the first units of each through training;
+    none where `epochs` is 0.
     """
     model, observer = looked.model, looked.observer
     index = _index(looked, output)

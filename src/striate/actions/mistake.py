@@ -22,7 +22,8 @@ from striate.data.streaming import in_turn
 from striate.errors import InputError
 from striate.models.claim import check_outside
 from striate.models.model import Model
-from striate.models.run import METRICS, RECIPE, Run, read_seen
+from striate.models.run import Run
+from striate.models.run_files import METRICS, RECIPE, read_seen
 from striate.networks.heads import pooled_features
 from striate.observer import SILENT, Observer
 from striate.training.recipe import read_source
@@ -127,8 +128,8 @@ class RunPictures:
 
     def drawn(self, near: Mapping[str, Sequence[Near]]) -> dict[str, tuple[Neighbour, ...]]:
         """The same with small pictures, for a page."""
-        from striate.reports.figures import thumbnail
         from striate.reports.pages import Neighbour
+        from striate.reports.thumbnails import thumbnail
 
         if self.samples is None:
             return {}

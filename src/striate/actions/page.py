@@ -15,7 +15,8 @@ from striate.data.reading import load_pixels
 from striate.data.samples import Samples
 from striate.errors import InputError, require
 from striate.evaluation.evaluation import Evaluation
-from striate.models.run import CONFIG, HISTORY, METRICS, RECIPE, Run
+from striate.models.run import Run
+from striate.models.run_files import CONFIG, HISTORY, METRICS, RECIPE
 from striate.training.history import read_history
 from striate.training.recipe import read_recipe, read_source
 from striate.training.settings import to_mapping
@@ -210,7 +211,7 @@ class _Pictures:
 
     def of(self, name: str, side: int = 160) -> bytes | None:
         """None where it is not there or cannot be read any more."""
-        from striate.reports.figures import thumbnail
+        from striate.reports.thumbnails import thumbnail
 
         if self.samples is not None and name in self.rows:
             try:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from striate.actions.page import compose
 from striate.actions.places import page_place
 from striate.errors import InputError, require
-from striate.models.run import CHECKPOINTS, METRICS, PREDICTIONS, RECIPE, REPORT, Run, read_config
+from striate.models.run import Run
+from striate.models.run_files import CHECKPOINTS, METRICS, PREDICTIONS, RECIPE, REPORT, read_config
 from striate.observer import SILENT, Observer
 from striate.words import counted
 

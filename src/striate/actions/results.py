@@ -22,17 +22,8 @@ from striate.data.splits import Duplicates, find_equal
 from striate.evaluation.evaluation import evaluate_classification
 from striate.machine.description import describe_machine, versions
 from striate.models.model import Model
-from striate.models.run import (
-    CARD,
-    HISTORY,
-    METRICS,
-    PREDICTIONS,
-    REPORT,
-    json_text,
-    read_seen,
-    write_model,
-    write_seen,
-)
+from striate.models.run import json_text, write_model, write_seen
+from striate.models.run_files import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, read_seen
 from striate.training.history import history_text
 from striate.training.parallel import shared_rows
 from striate.words import counted

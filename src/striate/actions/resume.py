@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from striate.errors import InputError, require
-from striate.models.run import CHECKPOINTS, PREVIOUS, RECIPE, LogFile, Run
+from striate.models.run import LogFile, Run
+from striate.models.run_files import CHECKPOINTS, PREVIOUS, RECIPE
 from striate.observer import SILENT, Observer, Observers
 from striate.training.recipe import Recipe, read_recipe, read_source, read_started_in
 from striate.words import counted

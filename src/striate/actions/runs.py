@@ -10,7 +10,8 @@ from typing import Any
 
 from striate.data.samples import natural_key
 from striate.errors import InputError, require
-from striate.models.run import METRICS, RECIPE, Run, is_run
+from striate.models.run import Run
+from striate.models.run_files import METRICS, RECIPE, is_run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from striate.actions.job import (
 from striate.actions.streamed import Telling, identities, prepare_split
 from striate.actions.timing import Replanner, plan_for_time
 from striate.data import kept
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.store import STORE_SHARE, StoreResult, build_store
@@ -38,7 +38,7 @@ from striate.machine.ranks import first_here, told
 from striate.machine.threads import available_memory
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model, PreparedLike
-from striate.models.run import OWN_NETWORK, RECIPE
+from striate.models.run_files import OWN_NETWORK, RECIPE
 from striate.networks import own_input
 from striate.observer import Observers
 from striate.tasks.classification import Classification

@@ -12,7 +12,8 @@ import numpy as np
 
 from striate.errors import InputError, did_you_mean, require
 from striate.models.claim import claim_folder
-from striate.models.run import OWN_NETWORK, RECIPE, LogFile, Run
+from striate.models.run import LogFile, Run
+from striate.models.run_files import OWN_NETWORK, RECIPE
 from striate.observer import SILENT, Observer, Observers
 from striate.training.recipe import Recipe, read_recipe, recipe_text
 from striate.training.settings import from_mapping, to_mapping
@@ -211,7 +212,7 @@ def _asked(
 
 def _check_early(recipe: Recipe) -> None:
     """What can be known to be wrong before a picture is opened."""
-    from striate.data.augment import Augmentation
+    from striate.data.augmentation import Augmentation
     from striate.machine.devices import pick_device
     from striate.machine.precision import pick_precision
 

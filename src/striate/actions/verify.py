@@ -18,7 +18,8 @@ import torch
 from striate.actions.resume import Source, require_run, taken_up
 from striate.errors import InputError, require
 from striate.machine.precision import reference_computing
-from striate.models.run import CHECKPOINTS, LAST, OWN_NETWORK, PREVIOUS, RECIPE, Run
+from striate.models.run import Run
+from striate.models.run_files import CHECKPOINTS, LAST, OWN_NETWORK, PREVIOUS, RECIPE
 from striate.observer import SILENT, Observer, duration
 from striate.training.checkpoint import Progress, gathered, load_checkpoint, read_progress, read_tensors
 from striate.training.recipe import read_recipe

@@ -7,10 +7,8 @@ shows both classes side by side, and the training pictures of either that are ne
 from __future__ import annotations
 
 import argparse
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from striate.cli.flags import Parser
@@ -20,10 +18,6 @@ from striate.names import on_one_line
 
 if TYPE_CHECKING:
     from striate.actions.explanation import Explanation
-
-# New objects after which garbage is looked for. By Python's own 700, imports of torch, which make no garbage, are gone
-# through again and again: an eighth of their time.
-OBJECTS_BETWEEN = 50_000
 
 
 def add_arguments(parser: Parser) -> None:
@@ -52,23 +46,13 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     as_json, picture = given.pop("json", False), given.pop("picture")
     whose = subject(given, [picture])
     chosen = {name: value for name, value in given.items() if name not in whose}
-    with _rarely_collecting(), closing(display()) as show:
+    with closing(display()) as show:
         found = explain(whose.pop("run"), picture, observer=show, **whose, **chosen)
     if as_json:
         print_json(found.to_json())
         return 0
     _show(found)
     return 0
-
-
-@contextmanager
-def _rarely_collecting() -> Iterator[None]:
-    before = gc.get_threshold()
-    gc.set_threshold(OBJECTS_BETWEEN)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _show(found: Explanation) -> None:

@@ -49,7 +49,7 @@ def subject(given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, A
     Raises InputError where a run is among them, beside a network.
     """
     if "network" in given:
-        from striate.models.run import is_run
+        from striate.models.run_files import is_run
 
         both = next((one for one in others if is_run(Path(one))), None)
         require(both is None, f"{both} and {NETWORK} {given['network']}: give the run or the network, not both of them")

@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.data.augmentation import RANGES, Augmentation
+from striate.data.augmentation import Augmentation
 from striate.data.drawing import Drawn, draw
-from striate.data.placement import Placement
 from striate.data.resample import Frame
 
 if TYPE_CHECKING:
     import torch
 
     from striate.machine.beside import Beside
-
-__all__ = ["RANGES", "Augmentation", "Drawn", "Placement", "apply", "draw", "preview"]
 
 
 def apply(

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from striate.data.augment import Augmentation, apply, draw
+from striate.data.augment import apply
+from striate.data.augmentation import Augmentation
+from striate.data.drawing import draw
 from striate.data.draws import permutation
 from striate.data.pixel_store import Pixels
 from striate.data.placement import Placement

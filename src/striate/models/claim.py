@@ -12,7 +12,8 @@ from pathlib import Path
 
 from striate.errors import InputError
 from striate.machine.files import refused
-from striate.models.run import Run, is_ours, is_unfinished, make_folder
+from striate.models.run import Run, make_folder
+from striate.models.run_files import is_ours, is_unfinished
 
 
 def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False) -> Run:

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError, require
-from striate.models.run import CHECKPOINTS, CONFIG, MODEL, OWN_NETWORK, epoch_file, is_file, kept_epochs, read_config
+from striate.models.run_files import (
+    CHECKPOINTS,
+    CONFIG,
+    MODEL,
+    OWN_NETWORK,
+    epoch_file,
+    is_file,
+    kept_epochs,
+    read_config,
+)
 from striate.words import counted
 
 if TYPE_CHECKING:

@@ -23,36 +23,27 @@ from striate.machine.files import UNFINISHED, refused, write_atomically
 from striate.machine.holding import Held, hold
 from striate.models.run_files import (
     BEGUN,
-    BEST,
-    CARD,
     CHECKPOINTS,
     CONFIG,
     FILES,
     GIVEN_UP,
-    HISTORY,
     LARGEST_METRICS,
     LAST,
     LIBRARY,
     LOG,
     METRICS,
     MODEL,
-    OWN_NETWORK,
     PREDICTIONS,
     PREVIOUS,
     RECIPE,
     REPORT,
     SCHEMA,
     SEEN,
-    epoch_file,
     is_file,
-    is_ours,
-    is_run,
     is_unfinished,
-    kept_epochs,
     own_files,
     read_config,
     read_json,
-    read_seen,
 )
 from striate.observer import Observer, epoch_words
 
@@ -60,41 +51,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from striate.models.model import Model
-
-# A run is taken from here, whatever is asked of it.
-__all__ = [
-    "BEST",
-    "CARD",
-    "CHECKPOINTS",
-    "CONFIG",
-    "HISTORY",
-    "LAST",
-    "LOG",
-    "METRICS",
-    "MODEL",
-    "OWN_NETWORK",
-    "PREDICTIONS",
-    "PREVIOUS",
-    "RECIPE",
-    "REPORT",
-    "SCHEMA",
-    "LogFile",
-    "Run",
-    "epoch_file",
-    "is_file",
-    "is_ours",
-    "is_run",
-    "is_unfinished",
-    "json_text",
-    "kept_epochs",
-    "make_folder",
-    "read_config",
-    "read_json",
-    "read_seen",
-    "without_nan",
-    "write_model",
-    "write_seen",
-]
 
 
 @dataclass(frozen=True)

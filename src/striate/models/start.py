@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError, require
 from striate.models.loading import load_model
-from striate.models.run import OWN_NETWORK, read_config
+from striate.models.run_files import OWN_NETWORK, read_config
 from striate.words import counted
 
 if TYPE_CHECKING:

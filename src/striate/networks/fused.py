@@ -18,7 +18,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules import module as torch_modules
 
 from striate.networks.efficientnet_lite import (
     EfficientNetLite0,
@@ -27,6 +26,7 @@ from striate.networks.efficientnet_lite import (
     SameConvolution,
 )
 from striate.networks.feature_normalizer import FeatureNormalizer
+from striate.networks.hooks import all_are_watched, is_watched
 from striate.networks.lenet5 import LeNet5
 from striate.networks.resnet import BasicBlock, Bottleneck, ResNet
 from striate.networks.small_conv import ResidualConv, SmallConv
@@ -58,7 +58,6 @@ AS_THEY_ARE = (
     FeatureNormalizer,
     LargestOfEachChannel,
 )
-HOOKS = ("forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_hooks")
 
 
 def fused(network: nn.Module, *, device: str, precision: str) -> Step | None:
@@ -103,11 +102,10 @@ def _has_calls(device: str, number: torch.dtype) -> bool:
 
 def _is_plain(network: nn.Module) -> bool:
     """Whether all that the network does is what its classes say, in numbers that can be folded."""
-    if any(getattr(torch_modules, f"_global_{name}") for name in HOOKS):
+    if all_are_watched():
         return False
     for part in network.modules():
-        watched = any(getattr(part, f"_{name}") for name in HOOKS)
-        if watched or part.training or "forward" in vars(part):
+        if is_watched(part) or part.training or "forward" in vars(part):
             return False
     return all(tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in network.parameters())
 

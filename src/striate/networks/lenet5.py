@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from striate.networks.hooks import all_are_watched, is_watched
+
 KERNEL = 5
 PADDED_BELOW = 32  # the paper's pictures; a smaller one is padded, so that strokes at the border are seen
 GRID = 5
@@ -58,10 +60,13 @@ class LeNet5(nn.Module):
     def _has_vectors(self, pictures: Tensor) -> bool:
         """Whether this is a step on a processor, with the channels of a pixel beside each other in memory.
 
-        Without gradients it is no step: then somebody wants to see what the modules give.
+        Without gradients it is no step: then somebody wants to see what the modules give, as where the convolutions,
+        which are not called then, have hooks.
         """
-        second = self.features[3]
+        first, second = self.features[0], self.features[3]
         assert isinstance(second, nn.Conv2d)
+        if is_watched(first) or is_watched(second) or all_are_watched():
+            return False
         layout = second.weight.is_contiguous(memory_format=torch.channels_last)
         return bool(self.training and torch.is_grad_enabled() and layout and pictures.device.type == "cpu")
 

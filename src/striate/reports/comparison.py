@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from striate.reports import digest, figures, text
+from striate.reports import digest, drawing, lines, text
 from striate.reports.pages import environment
 
 COLOURS = 8  # of lines that can be told apart; further runs are in the table alone
@@ -94,12 +94,12 @@ def _sentences(runs: Sequence[Compared], same_test: bool) -> list[str]:
     return said
 
 
-def _charts(runs: Sequence[Compared]) -> list[figures.Chart]:
+def _charts(runs: Sequence[Compared]) -> list[drawing.Chart]:
     """One chart for each figure that any run has by epochs."""
     drawn = []
     for column, title, as_percent in CURVES:
         series = [
-            figures.Series(
+            lines.Series(
                 name=run.name, values=[text.finite(row.get(column)) for row in run.history], style=f"run{number}"
             )
             for number, run in enumerate(runs[:COLOURS], 1)
@@ -107,7 +107,7 @@ def _charts(runs: Sequence[Compared]) -> list[figures.Chart]:
         longest = max((len(run.history) for run in runs), default=0)
         values = [value for one in series for value in one.values if value is not None and value > 0]
         wide = not as_percent and bool(values) and max(values) > 50 * min(values)
-        chart = figures.line_chart(
+        chart = lines.line_chart(
             title, [float(epoch) for epoch in range(1, longest + 1)], series, as_percent=as_percent, logarithmic=wide
         )
         if chart is not None:

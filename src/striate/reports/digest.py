@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from striate.reports import figures, text
+from striate.reports import drawing, lines, text
+from striate.reports.reliability import Bin, interval_strip, reliability_chart
 from striate.words import counted
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def headline(report: TrainingReport) -> Headline | None:
     strip = None
     if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         chance = 1 / len(report.class_names) if report.class_names else None
-        strip = figures.interval_strip(figure.value, figure.low, figure.high, chance)
+        strip = interval_strip(figure.value, figure.low, figure.high, chance)
     pictures = f"of {counted(number, one, f'{one}s')}" if number else f"of the {one}s"
     return Headline(value=figure.percent(), rest=f"{pictures} right", interval=figure.percent_interval(), strip=strip)
 
@@ -176,7 +177,7 @@ def class_rows(report: TrainingReport, matrix: np.ndarray | None) -> list[ClassR
     return sorted(rows, key=lambda row: (row.f1.value is None, row.f1.value if row.f1.value is not None else 0.0))
 
 
-def curves(report: TrainingReport) -> list[figures.Chart]:
+def curves(report: TrainingReport) -> list[drawing.Chart]:
     """The curves that the history has: loss, metrics, learning rate, size of the updates."""
     history = report.history
     if len(history) < 2:
@@ -184,8 +185,8 @@ def curves(report: TrainingReport) -> list[figures.Chart]:
     names = list(dict.fromkeys(key for row in history for key in row))
     epochs = [text.finite(row.get("epoch")) or float(number) for number, row in enumerate(history, 1)]
 
-    def line(column: str, name: str, style: str = "one") -> figures.Series:
-        return figures.Series(name=name, values=[text.finite(row.get(column)) for row in history], style=style)
+    def line(column: str, name: str, style: str = "one") -> lines.Series:
+        return lines.Series(name=name, values=[text.finite(row.get(column)) for row in history], style=style)
 
     # Both are in nats and belong into one drawing.
     losses = [line(name, "validation") for name in ("validation_loss", "validation_log_loss") if name in names][:1]
@@ -199,7 +200,7 @@ def curves(report: TrainingReport) -> list[figures.Chart]:
             series.insert(0, line(metric, "training", "two"))
         values = [value for one in series for value in one.values if value is not None]
         charts.append(
-            figures.line_chart(
+            lines.line_chart(
                 metric.replace("top5", "top-5").replace("_", " ").capitalize(),
                 epochs,
                 series,
@@ -208,33 +209,33 @@ def curves(report: TrainingReport) -> list[figures.Chart]:
             )
         )
     if "learning_rate" in names:
-        charts.append(figures.line_chart("Learning rate", epochs, [line("learning_rate", "learning rate")]))
+        charts.append(lines.line_chart("Learning rate", epochs, [line("learning_rate", "learning rate")]))
     charts.append(_updates_chart(epochs, history, [name for name in names if name.startswith(UPDATES)]))
     return [chart for chart in charts if chart is not None]
 
 
-def _loss_chart(epochs: list[float], series: list[figures.Series], best: int | None) -> figures.Chart | None:
+def _loss_chart(epochs: list[float], series: list[lines.Series], best: int | None) -> drawing.Chart | None:
     values = [value for one in series for value in one.values if value is not None]
     # A loss that falls by far would lie flat on the ground of a linear axis.
     wide = bool(values) and min(values) > 0 and max(values) > 50 * min(values)
-    return figures.line_chart("Loss", epochs, series, logarithmic=wide, mark=best)
+    return lines.line_chart("Loss", epochs, series, logarithmic=wide, mark=best)
 
 
 def _updates_chart(
     epochs: list[float], history: Sequence[Mapping[str, Any]], layers: Sequence[str]
-) -> figures.Chart | None:
+) -> drawing.Chart | None:
     """Norm of the updates over norm of the weights: the middle layer and the two at the ends."""
     found = [sorted(value for one in layers if (value := text.finite(row.get(one))) is not None) for row in history]
     series = [
-        figures.Series(name="middle layer", values=[float(np.median(row)) if row else None for row in found]),
+        lines.Series(name="middle layer", values=[float(np.median(row)) if row else None for row in found]),
     ]
     if len(layers) > 1:
         series.append(
-            figures.Series(name="lowest, highest", values=[row[0] if row else None for row in found], style="two")
+            lines.Series(name="lowest, highest", values=[row[0] if row else None for row in found], style="two")
         )
-        series.append(figures.Series(name="", values=[row[-1] if row else None for row in found], style="two"))
+        series.append(lines.Series(name="", values=[row[-1] if row else None for row in found], style="two"))
     title = "Size of the updates, as a share of the weights"
-    return figures.line_chart(title, epochs, series, logarithmic=True, reference=1e-3)
+    return lines.line_chart(title, epochs, series, logarithmic=True, reference=1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,8 +287,8 @@ def _entry(column: str, value: Any) -> str:
 class Reliability:
     """The diagram, its numbers, and what they say in one sentence."""
 
-    chart: figures.Chart
-    rows: list[tuple[float, float, figures.Bin]]
+    chart: drawing.Chart
+    rows: list[tuple[float, float, Bin]]
     sentence: str
 
 
@@ -300,11 +301,9 @@ def reliability(evaluation: Mapping[str, Any]) -> Reliability | None:
         if number == 0 or confidence is None or accuracy.value is None:
             continue
         low, high = text.finite(given.get("low")) or 0.0, text.finite(given.get("high")) or 1.0
-        shown = figures.Bin(
-            confidence=confidence, accuracy=accuracy.value, count=number, low=accuracy.low, high=accuracy.high
-        )
+        shown = Bin(confidence=confidence, accuracy=accuracy.value, count=number, low=accuracy.low, high=accuracy.high)
         rows.append((low, high, shown))
-    chart = figures.reliability_chart([row[2] for row in rows], [row[:2] for row in rows])
+    chart = reliability_chart([row[2] for row in rows], [row[:2] for row in rows])
     if chart is None:
         return None
     total = sum(row[2].count for row in rows)

@@ -1,4 +1,9 @@
-"""What every drawing has: a title, an SVG that says in words what it shows, and the legend of its lines."""
+"""What every drawing has: a title, an SVG that says in words what it shows, and the legend of its lines.
+
+Drawings are SVG that follows the page's light or dark colours, written by hand instead of by a plotting library: a
+curve takes 2 kB and a tenth of a millisecond, and CSS variables colour it. Sizes are in the drawing's own units, about
+one CSS pixel.
+"""
 
 from __future__ import annotations
 

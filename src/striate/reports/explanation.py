@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.reports import colours, figures
+from striate.reports import colours, thumbnails
 from striate.reports.pages import Neighbour, environment
 
 if TYPE_CHECKING:
@@ -164,8 +164,8 @@ def png(pixels: np.ndarray) -> bytes:
 def on_page(pixels: np.ndarray, beside: bytes) -> bytes:
     """A picture for the page, whose file `beside` it is `png(pixels)`: that, or a JPEG where it is much smaller."""
     if max(pixels.shape[:2]) > ON_THE_PAGE:
-        return figures.thumbnail(pixels, side=ON_THE_PAGE)
-    jpeg = figures.as_jpeg(_image(pixels))
+        return thumbnails.thumbnail(pixels, side=ON_THE_PAGE)
+    jpeg = thumbnails.as_jpeg(_image(pixels))
     return beside if len(beside) <= WORTH * len(jpeg) else jpeg
 
 

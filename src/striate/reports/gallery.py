@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from striate.names import visible
-from striate.reports import figures, text
+from striate.reports import drawing, text, thumbnails
 from striate.reports.pages import OPEN_ROWS, environment
 from striate.reports.sheets import Sheet, framed, sheet, signed, unsigned
 
@@ -84,7 +84,7 @@ class Change:
     title: str
     picture: Sheet
     amounts: tuple[str, ...]
-    charts: tuple[figures.Chart, ...]
+    charts: tuple[drawing.Chart, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +217,7 @@ def drawn_film(patches: Sequence[np.ndarray], backs: Sequence[np.ndarray], side:
 
 def example_picture(pixels: np.ndarray) -> bytes:
     """A picture (H, W, C) for the page."""
-    return figures.thumbnail(pixels, side=192)
+    return thumbnails.thumbnail(pixels, side=192)
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

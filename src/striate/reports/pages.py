@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from striate.data.survey import Thumbnail as Thumbnail  # what `inspect_page` takes
 from striate.names import visible
-from striate.reports import confusion, digest, figures, text
+from striate.reports import confusion, digest, text, thumbnails
 from striate.reports.inventory import Inventory, class_counts
 
 TABLE_CLASSES = 30  # more classes than this are shown as pairs and a picture instead of a table
@@ -217,5 +217,5 @@ def environment() -> jinja2.Environment:
     )
     words = (text.percent, text.count, text.decimal, text.duration, text.setting, text.flat, text.clip, text.sentence)
     environment.filters.update({one.__name__: one for one in words})
-    environment.globals.update(image=figures.image, style=Markup((folder / "style.css").read_text(encoding="utf-8")))
+    environment.globals.update(image=thumbnails.image, style=Markup((folder / "style.css").read_text(encoding="utf-8")))
     return environment

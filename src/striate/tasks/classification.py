@@ -20,7 +20,7 @@ from striate.evaluation.calibration import best_sharpness, sharpened
 if TYPE_CHECKING:
     import torch
 
-    from striate.data.augment import Placement
+    from striate.data.placement import Placement
 
 MOST_CLASSES = 100_000
 TOP = 5

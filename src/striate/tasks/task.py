@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from striate.data.augment import Placement
+    from striate.data.placement import Placement
 
 
 class Task(Protocol):

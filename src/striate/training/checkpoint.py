@@ -19,7 +19,7 @@ from torch import nn
 
 from striate.errors import InputError
 from striate.machine.files import write_atomically
-from striate.models.run import LAST, PREVIOUS
+from striate.models.run_files import LAST, PREVIOUS
 from striate.training.history import Row
 from striate.training.optimizers import Optimizer
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from striate.data.augment import Augmentation
+from striate.data.augmentation import Augmentation
 from striate.models.input_spec import InputSpec
 from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings
 from striate.training.resolved import Resolved

@@ -39,10 +39,8 @@ from torch import Tensor, nn
 
 from striate.errors import require
 from striate.networks.feature_normalizer import FeatureNormalizer
-from striate.training.folds import draw_folds, paired_difference
+from striate.training.folds import draw_folds
 from striate.training.logistic import Problem, fit_sharpness, row_basis, scores_of, softmax, solve
-
-__all__ = ["Candidate", "FittedHead", "draw_folds", "fit_head", "paired_difference"]
 
 # N rows, D features, R dimensions of the space that the rows span, K classes, F folds
 

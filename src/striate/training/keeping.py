@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from striate.models.run import BEST, LAST, PREVIOUS, epoch_file
+from striate.models.run_files import BEST, LAST, PREVIOUS, epoch_file
 from striate.training.checkpoint import (
     Progress,
     latest,

@@ -24,7 +24,7 @@ from striate.observer import SILENT, Observer
 from striate.training.checkpoint import Progress
 from striate.training.diverged import after_step, require_finite
 from striate.training.history import Row
-from striate.training.keeping import FIRST_CHECKPOINT_SECONDS, Keeping, keep_epoch, seconds_to_next_checkpoint
+from striate.training.keeping import Keeping, keep_epoch
 from striate.training.memory import put_together
 from striate.training.optimizers import Optimizer, set_rate
 from striate.training.pace import Pace
@@ -33,15 +33,6 @@ from striate.training.ratios import update_ratios, weights_of
 from striate.training.resolved import Resolved
 from striate.training.schedules import schedule_named
 from striate.training.stepping import Stepping
-
-__all__ = [
-    "CHECKPOINT_SECONDS",
-    "FIRST_CHECKPOINT_SECONDS",
-    "Loop",
-    "Validation",
-    "is_done",
-    "seconds_to_next_checkpoint",
-]
 
 CHECKPOINT_SECONDS = 30.0  # between checkpoints
 # Reading a number from an accelerator waits for it; on the processor it is free.

@@ -56,7 +56,7 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """How training pictures vary; the fields are those of `striate.data.augment.Augmentation`."""
+    """How training pictures vary; the fields are those of `striate.data.augmentation.Augmentation`."""
 
     name: str | None = setting(None, "none turns every variation off", choices=("auto", "none"))
     pad_crop: int | None = setting(None, "pad by so many pixels and crop at random", at_least=0, at_most=512)

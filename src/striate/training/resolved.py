@@ -13,7 +13,7 @@ from typing import Any
 from striate.errors import InputError, did_you_mean, require
 from striate.machine.allocator import ALLOCATORS, KEEP
 from striate.machine.precision import CHANNELS_LAST, CONTIGUOUS, FORMATS, LAYOUTS
-from striate.models.run import OWN_NETWORK
+from striate.models.run_files import OWN_NETWORK
 from striate.training.recipe import AugmentSettings, OptimizerSettings, ScheduleSettings
 from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
