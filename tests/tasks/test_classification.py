@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from striate.errors import InputError
 from striate.evaluation.calibration import best_sharpness, sharpened
-from striate.tasks import TASKS, Task, task_from_json
+from striate.tasks import task_from_json
 from striate.tasks.classification import Classification
 
 OUTPUTS = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)) * 4
@@ -130,12 +130,3 @@ def test_damaged_json_is_refused_in_one_sentence(damage: dict[str, object]) -> N
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'classification'"):
         task_from_json({"name": "clasification"})
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_each_row_of_the_table_is_a_task_of_its_name(name: str) -> None:
-    task: Task = Classification(("a", "b"))
-    assert TASKS[name].load().__name__ == type(task).__name__
-    assert task.name == name
-    assert task.num_outputs == 2
-    assert torch.allclose(task.decode(OUTPUTS[:, :2]).sum(dim=1), torch.ones(6))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from striate.data.samples import Samples
+from striate.data.samples import CLASSIFICATION, Samples
 from striate.errors import SharedError
 from striate.machine.files import write_atomically
 from striate.machine.folders import cache_folder
@@ -94,10 +94,16 @@ def _note() -> Path:
     return cache_folder("launches") / f"{hashlib.blake2b(launch.encode(), digest_size=8).hexdigest()}.json"
 
 
+def target_bytes(samples: Samples) -> bytes:
+    """The targets as bytes, the same on every machine; those of a task other than classes begin with its name."""
+    kind = b"" if samples.task == CLASSIFICATION else samples.task.encode()
+    return kind + samples.targets.astype("<i8" if samples.targets.ndim == 1 else "<f4").tobytes()
+
+
 def _digest(samples: Samples) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update("\n".join([*samples.class_names, "", *samples.names]).encode("utf-8", "surrogatepass"))
-    digest.update(samples.targets.astype("<i8").tobytes())
+    digest.update(target_bytes(samples))
     digest.update("\n".join(map(str, samples.splits)).encode())
     return digest.hexdigest()
 

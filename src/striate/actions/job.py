@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.actions.agreement import require_same
+from striate.actions.agreement import require_same, target_bytes
 from striate.data.pixel_store import PixelStore
-from striate.data.samples import TRAIN, Samples
+from striate.data.samples import MULTILABEL, REGRESSION, TRAIN, Samples
 from striate.errors import InputError, require
 from striate.machine.ranks import ALONE, Ranks
 from striate.models.model import Model, PreparedLike
@@ -91,7 +91,7 @@ def fingerprint(material: Material) -> str:
     samples = material.samples
     digest = hashlib.blake2b(digest_size=16)
     digest.update(np.ascontiguousarray(material.checksums).tobytes())
-    digest.update(samples.targets.astype(np.int64).tobytes())
+    digest.update(target_bytes(samples))
     digest.update("\n".join([*samples.class_names, *map(str, samples.splits)]).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
@@ -129,9 +129,17 @@ def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]])
 
 
 def require_classes(samples: Samples) -> None:
-    """Refuse a source where a class has no training picture left that can be read. Raises InputError."""
-    counts = np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names))
+    """Refuse a source where a class or a label has no training picture left that can be read. Raises InputError."""
+    if samples.task == REGRESSION:
+        return
+    targets = samples.targets[samples.rows(TRAIN)]
+    counts = np.bincount(targets, minlength=len(samples.class_names)) if targets.ndim == 1 else targets.sum(axis=0)
     missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
+    if missing and samples.task == MULTILABEL:
+        raise InputError(
+            f"{samples.source}: no training picture that can be read has the label '{missing[0]}'; "
+            "add some, or leave the label away (--targets names those to learn)"
+        )
     require(
         not missing,
         f"{samples.source}: no training picture of class '{missing[0] if missing else ''}' can be read; "

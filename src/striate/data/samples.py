@@ -1,6 +1,6 @@
 """What there is to learn from: an immutable table, one row a picture, without its pixels.
 
-Class names live here, in natural order (2 before 10). Legend: N rows, K classes.
+Class names live here, in natural order (2 before 10). Legend: N rows, K classes, labels or numbers.
 """
 
 from __future__ import annotations
@@ -12,9 +12,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from striate.errors import InputError
+
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 UNLABELLED = -1
+# What targets can say: names in `striate.tasks.TASKS`.
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+# How far the shares of a row may sum from 1: those of a table are rounded.
+SHARES_ROUNDED = 0.01
 
 
 class Pictures(Protocol):
@@ -76,7 +82,13 @@ class LeftOut:
 class Samples:
     """An immutable table, one row a picture.
 
-    `index` points into `pictures`, so that a selection of rows shares the pictures themselves.
+    `index` points into `pictures`, so that a selection of rows shares the pictures themselves. `targets` are
+
+    - (N,) int64, into `class_names`: one class a picture; UNLABELLED where unknown;
+    - (N, K) float32, a row of NaN where unknown: how probable each class is (classification), which labels a picture
+      has, 0 or 1 (multilabel), or numbers (regression).
+
+    Raises InputError where targets are no such thing, naming the first row.
     """
 
     source: str  # what the user named
@@ -84,13 +96,17 @@ class Samples:
     pictures: Pictures
     index: np.ndarray  # (N,) int64, into `pictures`
     names: tuple[str, ...]  # N; path relative to the source, or "train-images-idx3-ubyte.gz#12"
-    targets: np.ndarray  # (N,) int64, into `class_names`; UNLABELLED where unknown
-    class_names: tuple[str, ...]  # K, natural order
+    targets: np.ndarray  # (N,) int64 or (N, K) float32, see above
+    class_names: tuple[str, ...]  # K: of the classes (natural order), of the labels, or of the numbers
     splits: np.ndarray  # (N,) str: "train", "validation", "test", or "" where the source has none
     groups: np.ndarray | None = None  # (N,) str: rows of one group stay in one split
     weights: np.ndarray | None = None  # (N,) float32, how much a row counts in the loss
     left_out: tuple[LeftOut, ...] = ()
     doubts: tuple[str, ...] = ()  # sentences on what may have been meant otherwise; a person should not overlook them
+    task: str = CLASSIFICATION  # what the targets say
+
+    def __post_init__(self) -> None:
+        _check_targets(self)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -121,14 +137,84 @@ class Samples:
         added = tuple(LeftOut(self.names[row], reason) for row, reason in sorted(left_out))
         return replace(kept, left_out=self.left_out + added)
 
+    @property
+    def labelled(self) -> np.ndarray:
+        """(N,) bool: whether it is known what the picture's target is."""
+        return np.asarray(self.targets != UNLABELLED if self.targets.ndim == 1 else ~np.isnan(self.targets).any(axis=1))
+
+    @property
+    def classes(self) -> np.ndarray:
+        """(N,) int64 into `class_names`, the most probable one of shares; UNLABELLED where unknown.
+
+        Raises ValueError where the targets are no classes.
+        """
+        if self.task != CLASSIFICATION:
+            raise ValueError(f"targets of {self.task} are no classes")
+        if self.targets.ndim == 1:
+            return self.targets
+        known = self.labelled
+        return np.where(known, np.where(known[:, None], self.targets, 0).argmax(axis=1), UNLABELLED).astype(np.int64)
+
+    def label(self, row: int) -> str:
+        """What the target of a row says, for a person: 'cat', 'car, tree', 'angle 12.5, width 3'; "" where unknown."""
+        target = self.targets[row]
+        if bool((target == UNLABELLED) if self.targets.ndim == 1 else np.isnan(target).any()):
+            return ""
+        if self.task == CLASSIFICATION:
+            return self.class_names[int(target if self.targets.ndim == 1 else target.argmax())]
+        values = zip(self.class_names, target.tolist(), strict=True)
+        if self.task == MULTILABEL:
+            return ", ".join(name for name, value in values if value > 0.5) or "(none)"
+        return ", ".join(f"{name} {value:.6g}" for name, value in values)
+
+    def pictures_by_split(self) -> dict[str, int]:
+        """Rows of each split that has some, by its name."""
+        return {split: len(self.rows(split)) for split in (*SPLITS, "") if bool((self.splits == split).any())}
+
     def counts(self) -> dict[str, np.ndarray]:
-        """Pictures a class (K,) in each split that has rows, by split name."""
-        known = self.targets != UNLABELLED
+        """Pictures a class (K,) in each split that has rows, by split name; of labels those that have the label.
+
+        Raises ValueError for numbers, which are not counted.
+        """
+        if self.task not in (CLASSIFICATION, MULTILABEL):
+            raise ValueError(f"targets of {self.task} are not counted")
+        known = self.labelled
+        if self.task == MULTILABEL:
+            return {
+                split: self.targets[known & (self.splits == split)].sum(axis=0, dtype=np.float64).astype(np.int64)
+                for split in self.pictures_by_split()
+            }
+        classes = self.classes
         return {
-            str(split): np.bincount(self.targets[known & (self.splits == split)], minlength=len(self.class_names))
-            for split in (*SPLITS, "")
-            if bool((self.splits == split).any())
+            split: np.bincount(classes[known & (self.splits == split)], minlength=len(self.class_names))
+            for split in self.pictures_by_split()
         }
+
+
+def _check_targets(samples: Samples) -> None:
+    """Raise InputError, naming the first row, where the targets are not what `Samples` says that they are."""
+    targets, names = samples.targets, samples.class_names
+    if targets.ndim == 1:
+        if samples.task != CLASSIFICATION:
+            raise ValueError(f"targets of {samples.task} are (N, K), got {targets.shape}")
+        return
+    if targets.shape != (len(samples), len(names)) or targets.dtype.kind != "f":
+        raise ValueError(f"targets must be ({len(samples)}, {len(names)}) float32, got {targets.shape} {targets.dtype}")
+    unknown = np.isnan(targets)
+    known = ~unknown.all(axis=1)
+    wrong, what = known & ~np.isfinite(targets).all(axis=1), "some of its values are missing or infinite"
+    if not wrong.any() and samples.task == MULTILABEL:
+        wrong, what = known & ~((targets == 0) | (targets == 1)).all(axis=1), "a label is 1 (there) or 0 (not there)"
+    if not wrong.any() and samples.task == CLASSIFICATION:
+        wrong = known & ~(targets >= 0).all(axis=1)
+        what = "the shares of its classes must not be negative"
+        if not wrong.any():
+            wrong = known & ~(np.abs(targets.sum(axis=1, dtype=np.float64) - 1) <= SHARES_ROUNDED)
+            what = "the shares of its classes must sum to 1"
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        shown = ", ".join(f"{value:g}" for value in targets[row, :8].tolist()) + ", ..." * (len(names) > 8)
+        raise InputError(f"{samples.source}: {samples.names[row]}: {what}, got {shown}")
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

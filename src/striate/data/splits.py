@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from striate.data.draws import uniforms
-from striate.data.samples import SPLITS, TEST, TRAIN, UNLABELLED, VALIDATION, Samples
+from striate.data.samples import CLASSIFICATION, MULTILABEL, SPLITS, TEST, TRAIN, VALIDATION, Samples
+from striate.data.stratified import stratified
 from striate.errors import InputError, require
 
 PURPOSE = 0x5B117  # of the draws made here: no other part's numbers depend on them
 SHARES = (0.70, 0.15, 0.15)
+# One number: its rows are drawn from this many parts of its range, of so many rows at least.
+QUANTILES, FEWEST_A_QUANTILE = 10, 10
 
 
 def assign_splits(samples: Samples, *, seed: int, shares: tuple[float, float, float] = SHARES) -> tuple[Samples, str]:
@@ -28,13 +31,15 @@ def assign_splits(samples: Samples, *, seed: int, shares: tuple[float, float, fl
     the test split, and a share `shares[1]` of training is drawn for validation. Without splits,
     or with training alone, all are drawn by `shares` (train, validation, test; they sum to 1).
     Drawn by class, so that each class with three pictures has one in each split, and by group
-    where rows have one. Raises InputError where the pictures are too few, or of one class.
+    where rows have one; several labels by iterative stratification (`stratified.py`), one number by its quantiles,
+    several numbers without regard to them. Raises InputError where the pictures are too few, or of one class.
     """
     require(len(shares) == 3 and min(shares) > 0, f"shares must be three positive numbers, got {shares}")
     require(abs(sum(shares) - 1) < 1e-6, f"shares must sum to 1, got {shares}")
     require(len(samples) > 0, f"{samples.source}: no picture is left to learn from")
-    if bool((samples.targets == UNLABELLED).any()):
-        raise InputError(f"{samples.source}: {int((samples.targets == UNLABELLED).sum())} pictures have no label")
+    unlabelled = int((~samples.labelled).sum())
+    if unlabelled:
+        raise InputError(f"{samples.source}: {unlabelled} pictures have no label")
     named = [split for split in (*SPLITS, "") if bool((samples.splits == split).any())]
     if "" in named and len(named) > 1:
         raise InputError(f"{samples.source}: some pictures have a split, others none; give each one, or none any")
@@ -63,7 +68,9 @@ def assign_splits(samples: Samples, *, seed: int, shares: tuple[float, float, fl
 
 
 def _by(samples: Samples) -> str:
-    return "class" if samples.groups is None else "class and group"
+    number = "quantile" if len(samples.class_names) == 1 and samples.groups is None else ""
+    by = {CLASSIFICATION: "class", MULTILABEL: "label"}.get(samples.task, number)
+    return " and ".join(filter(None, (by, "" if samples.groups is None else "group"))) or "chance"
 
 
 def _counts(splits: np.ndarray) -> str:
@@ -71,7 +78,9 @@ def _counts(splits: np.ndarray) -> str:
 
 
 def _check_classes(samples: Samples, training: np.ndarray) -> None:
-    there = np.unique(samples.targets[training])
+    if samples.task != CLASSIFICATION:
+        return
+    there = np.unique(samples.classes[training])
     if len(there) == 1:
         raise InputError(
             f"{samples.source}: one class only, '{samples.class_names[there[0]]}'; two are needed to tell apart"
@@ -79,6 +88,8 @@ def _check_classes(samples: Samples, training: np.ndarray) -> None:
 
 
 def _check_alone(samples: Samples) -> None:
+    if samples.task != CLASSIFICATION or samples.targets.ndim > 1:
+        return  # a label that is in training alone is no mistake, and shares of a class are in many rows
     counts = np.bincount(samples.targets, minlength=len(samples.class_names))
     alone = [samples.class_names[number] for number in np.flatnonzero(counts == 1)]
     if alone:
@@ -93,19 +104,38 @@ def _check_alone(samples: Samples) -> None:
 def _drawn(samples: Samples, rows: np.ndarray, seed: int, shares: tuple[float, float, float]) -> np.ndarray:
     """Splits (n,) of the rows (n,), drawn; a share of 0 gives none. Raises InputError where one would be empty."""
     position = uniforms(seed, 0, _identities([samples.names[row] for row in rows]), 1, purpose=PURPOSE)[:, 0]
-    targets = samples.targets[rows]
-    if samples.groups is None:
-        splits = _by_class(targets, position, shares)
+    if samples.groups is not None:
+        splits = _by_group(_strata(samples, rows), samples.groups[rows], seed, shares)
+    elif samples.task == MULTILABEL:
+        splits = np.array(SPLITS, dtype="<U10")[stratified(samples.targets[rows], position, shares)]
     else:
-        splits = _by_group(targets, samples.groups[rows], seed, shares)
+        splits = _by_class(_strata(samples, rows)[:, 0], position, shares)
+    a_class = " a class" if samples.task == CLASSIFICATION else ""
     for split, share in zip(SPLITS, shares, strict=True):
         if share and not bool((splits == split).any()):
-            few = "groups" if samples.groups is not None else "pictures a class"
+            few = "groups" if samples.groups is not None else f"pictures{a_class}"
             raise InputError(
-                f"{samples.source}: too few {few} for a {split} split; five pictures a class, in three groups where "
+                f"{samples.source}: too few {few} for a {split} split; five pictures{a_class}, in three groups where "
                 "there are groups, are enough"
             )
     return splits
+
+
+def _strata(samples: Samples, rows: np.ndarray) -> np.ndarray:
+    """What rows (n,) are to be spread evenly by: the strata (n, k) that each is in, -1 for none."""
+    if samples.task == CLASSIFICATION:
+        return samples.classes[rows, None]
+    if samples.task == MULTILABEL:
+        labels = len(samples.class_names)
+        # The last is that of all pictures, so that those without a label are spread, too.
+        own = np.where(samples.targets[rows] > 0, np.arange(labels), -1)
+        return np.column_stack([own, np.full(len(rows), labels)])
+    parts = min(QUANTILES, len(rows) // FEWEST_A_QUANTILE)
+    if len(samples.class_names) > 1 or parts < 2:
+        return np.zeros((len(rows), 1), dtype=np.int64)
+    numbers = samples.targets[rows, 0]
+    edges = np.quantile(numbers, np.arange(1, parts) / parts)
+    return np.searchsorted(edges, numbers, "right")[:, None]
 
 
 def _identities(names: Sequence[str]) -> np.ndarray:
@@ -145,17 +175,18 @@ def _rounded(wanted: np.ndarray) -> np.ndarray:
     return np.diff(sums, prepend=0.0).astype(np.int64)
 
 
-def _by_group(targets: np.ndarray, groups: np.ndarray, seed: int, shares: tuple[float, float, float]) -> np.ndarray:
-    """Splits (n,) in which each group is whole, with the shares and the classes as near as that allows.
+def _by_group(strata: np.ndarray, groups: np.ndarray, seed: int, shares: tuple[float, float, float]) -> np.ndarray:
+    """Splits (n,) in which each group is whole, with the shares and the strata (n, k) as near as that allows.
 
     Groups are placed one by one, the largest first, each where the sum over classes and splits of
     (count - wanted)^2 / wanted grows least (chi-square). Before that, each class gets one group in training.
     """
     names, of_row = np.unique(groups, return_inverse=True)
     of_row = of_row.reshape(-1)
-    classes, of_target = np.unique(targets, return_inverse=True)
+    row, place_in_row = np.nonzero(strata >= 0)
+    classes, of_target = np.unique(strata[row, place_in_row], return_inverse=True)
     counts = np.zeros((len(names), len(classes)), dtype=np.float64)  # (G, K)
-    np.add.at(counts, (of_row, of_target.reshape(-1)), 1.0)
+    np.add.at(counts, (of_row[row], of_target.reshape(-1)), 1.0)
     draw = uniforms(seed, 0, _identities([str(name) for name in names]), 1, purpose=PURPOSE)[:, 0]
     wanted = np.array(shares)[:, None] * counts.sum(axis=0)  # (S, K)
     weight = np.divide(1.0, wanted, out=np.zeros_like(wanted), where=wanted > 0)
@@ -213,8 +244,9 @@ class Duplicates:
     across: tuple[tuple[int, ...], ...]  # rows of more than one split: the test knows what was learned
     conflicting: tuple[tuple[int, ...], ...]  # rows of more than one class: one label at least is wrong
     names: dict[int, str]  # of every row that occurs above
-    labels: dict[int, str]  # class names of these rows
+    labels: dict[int, str]  # what the targets of these rows say
     splits: dict[int, str]
+    kinds: str = "classes"  # or labels, or numbers
 
     def __bool__(self) -> bool:
         return bool(self.inside or self.across or self.conflicting)
@@ -236,7 +268,7 @@ class Duplicates:
         said = []
         for groups, what in (
             (self.across, "occur in more than one split, so that what is measured was seen before"),
-            (self.conflicting, "occur under different classes"),
+            (self.conflicting, f"occur under different {self.kinds}"),
             (self.inside, "occur more than once in a split"),
         ):
             if groups:
@@ -284,7 +316,8 @@ def find_equal(checksums: np.ndarray, samples: Samples) -> Duplicates:
             across.append(group)
         if len(set(splits)) < len(splits):
             inside.append(group)
-        if len({int(samples.targets[row]) for row in group}) > 1:
+        targets = samples.targets[list(group)]
+        if bool(((targets != targets[0]) & ~(np.isnan(targets) & np.isnan(targets[0]))).any()):
             conflicting.append(group)
     rows = sorted({row for group in groups for row in group})
     return Duplicates(
@@ -292,8 +325,7 @@ def find_equal(checksums: np.ndarray, samples: Samples) -> Duplicates:
         across=tuple(across),
         conflicting=tuple(conflicting),
         names={row: samples.names[row] for row in rows},
-        labels={
-            row: samples.class_names[samples.targets[row]] if samples.targets[row] != UNLABELLED else "" for row in rows
-        },
+        labels={row: samples.label(row) for row in rows},
+        kinds={CLASSIFICATION: "classes", MULTILABEL: "labels"}.get(samples.task, "numbers"),
         splits={row: str(samples.splits[row]) for row in rows},
     )

@@ -1,7 +1,8 @@
-"""One class for each picture: softmax and cross-entropy.
+"""One class for each picture, or how probable each class is: softmax and cross-entropy.
 
 Source: Bridle 1990 (softmax); Szegedy et al. 2016 (label smoothing, section 7); Zhang et al. 2018 (mixed targets).
-Legend: N rows of the table, B batch, K classes. `targets` are (B,) int64 classes, or (B, K) shares after mixing.
+Legend: N rows of the table, B batch, K classes. `targets` are (B,) int64 classes, or (B, K) shares of classes: soft
+labels, and what mixing gives.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from striate.errors import InputError, require
 from striate.evaluation import scores
 from striate.evaluation.calibration import best_sharpness, sharpened
+from striate.tasks.task import TaskSettings
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +43,7 @@ class Classification:
     label_smoothing: float = field(default=0.0, kw_only=True)
     class_weights: tuple[float, ...] | None = field(default=None, kw_only=True)
     sharpness: float = field(default=1.0, kw_only=True)
-    # The table's targets (N,), set by `bound_to`; not a part of what the task is.
+    # The table's targets, (N,) int64 or (N, K) float32, set by `bound_to`; not a part of what the task is.
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -96,16 +98,42 @@ class Classification:
         """Less log loss is better."""
         return False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes (K)."""
+        return self.class_names
+
+    @classmethod
+    def made_for(cls, names: Sequence[str], targets: np.ndarray, settings: TaskSettings) -> Classification:
+        """The task of a training with classes (N,) or shares (N, K). Balanced weights are N / (K * pictures a class),
+        as in scikit-learn."""
+        weights = None
+        if settings.class_weights == "balanced":
+            counts = np.bincount(targets, minlength=len(names)) if targets.ndim == 1 else targets.sum(axis=0)
+            weights = tuple(float(len(targets) / (len(counts) * count)) for count in counts)
+        return cls(tuple(names), label_smoothing=settings.label_smoothing, class_weights=weights).bound_to(targets)
+
     def bound_to(self, targets: np.ndarray) -> Classification:
-        """The same task with a table of targets (N,) in [0, K), for `targets(rows)`."""
-        table = np.array(targets, dtype=np.int64)
-        if table.ndim != 1 or (table.size and (table.min() < 0 or table.max() >= self.num_outputs)):
-            raise ValueError(f"targets must be (N,) in [0, {self.num_outputs})")
+        """The same task with a table of targets, (N,) in [0, K) or shares (N, K), for `targets(rows)`.
+
+        Shares are made to sum to 1. Raises ValueError for what is neither.
+        """
+        given = np.asarray(targets)
+        if given.ndim == 2 and given.dtype.kind == "f":
+            table = given.astype(np.float64)
+            sums = table.sum(axis=1, keepdims=True)
+            if table.shape[1] != self.num_outputs or not bool((table >= 0).all() and (sums > 0).all()):
+                raise ValueError(f"shares must be (N, {self.num_outputs}), none negative, no row without any")
+            table = (table / sums).astype(np.float32)
+        else:
+            table = np.array(targets, dtype=np.int64)
+            if table.ndim != 1 or (table.size and (table.min() < 0 or table.max() >= self.num_outputs)):
+                raise ValueError(f"targets must be (N,) in [0, {self.num_outputs})")
         table.setflags(write=False)
         return replace(self, table=table)
 
     def targets(self, rows: np.ndarray, placement: Placement | None) -> torch.Tensor:
-        """Classes (B,) int64 of these rows (B,); a class does not move with its picture."""
+        """Classes (B,) int64 or shares (B, K) float32 of these rows (B,); they do not move with their picture."""
         import torch
 
         if self.table is None:
@@ -142,6 +170,13 @@ class Classification:
         """Scores (B, K) -> probabilities (B, K), `float32`, rows that sum to 1."""
         return (self.sharpness * outputs.float()).softmax(dim=1)
 
+    def losses(self, answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """-sum_k t_k log(answers_k) in nats, (N,), of probabilities (N, K) and classes (N,) or shares (N, K)."""
+        if targets.ndim == 1:
+            return scores.log_losses(answers, targets)
+        logarithms = np.log(np.maximum(answers.astype(np.float64), scores.SMALLEST_PROBABILITY))
+        return np.asarray(-(targets * logarithms).sum(axis=1))
+
     def calibrated(self, answers: np.ndarray, targets: np.ndarray) -> Classification:
         """The same task whose answers for held-back pictures, probabilities (N, K) of classes (N,), have the least
         log loss. Label smoothing makes a network too modest, long training too bold; accuracy stays as it is."""
@@ -149,18 +184,20 @@ class Classification:
 
     def metrics(self, answers: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Of probabilities (N, K) and classes (N,): `log_loss`, `accuracy`, and `top5_accuracy` for more than 5
-        classes. NaN where there are no rows. The log loss is that after calibration on these very answers, since
-        that is done in the end: else a smoothed loss would make the first sure epoch look the best."""
+        classes; of shares (N, K) the last two are against the most probable class. NaN where there are no rows. The
+        log loss is that after calibration on these very answers, since that is done in the end: else a smoothed loss
+        would make the first sure epoch look the best."""
         if len(targets) == 0:
             return dict.fromkeys(
                 ["log_loss", "accuracy", *(["top5_accuracy"] if self.num_outputs > TOP else [])], math.nan
             )
+        classes = targets if targets.ndim == 1 else targets.argmax(axis=1)
         figures = {
-            "log_loss": float(scores.log_losses(sharpened(answers, best_sharpness(answers, targets)), targets).mean()),
-            "accuracy": float(scores.correct(answers, targets).mean()),
+            "log_loss": float(self.losses(sharpened(answers, best_sharpness(answers, targets)), targets).mean()),
+            "accuracy": float(scores.correct(answers, classes).mean()),
         }
         if self.num_outputs > TOP:
-            figures["top5_accuracy"] = float(scores.among_top(answers, targets, TOP).mean())
+            figures["top5_accuracy"] = float(scores.among_top(answers, classes, TOP).mean())
         return figures
 
     def to_json(self) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """What is asked of a network: the contract that every task keeps.
 
-The loop, the commands and the run folder know a task only through these names, so that a new task
-(segmentation, detection, ...) is one file. Legend: N rows, B batch, K outputs.
+The loop and the run folder know a task only through `Task`, so that a new task (segmentation, detection, ...) is one
+file; commands know those of `TASKS`, whose targets are rows of a table, through `TableTask`. Legend: N rows, B batch,
+K outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
     import torch
 
     from striate.data.placement import Placement
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What a recipe says of a task; each means what it says in `Recipe`."""
+
+    label_smoothing: float = 0.0
+    class_weights: str = "none"
 
 
 class Task(Protocol):
@@ -68,4 +78,35 @@ class Task(Protocol):
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Task:
         """What `to_json` wrote. Raises InputError where it is none."""
+        ...
+
+
+@runtime_checkable
+class TableTask(Task, Protocol):
+    """A task whose targets are those of `Samples`: (N,) classes, or (N, K) shares, labels or numbers."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the outputs (K): classes, labels or numbers."""
+        ...
+
+    @classmethod
+    def made_for(cls, names: Sequence[str], targets: np.ndarray, settings: TaskSettings) -> Self:
+        """The task of a training with these targets, bound to them.
+
+        Raises InputError where a setting means nothing for it, and where there is nothing to be learned.
+        """
+        ...
+
+    def bound_to(self, targets: np.ndarray) -> Self:
+        """The same task with this table, for `targets(rows)`. Raises ValueError where it is none."""
+        ...
+
+    def losses(self, answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """What each row (N,) has in the mean that chooses the best epoch; less is better."""
+        ...
+
+    def calibrated(self, answers: np.ndarray, targets: np.ndarray) -> Self:
+        """The same task, whose answers for these held-back pictures have the least loss; which class or label is the
+        likeliest stays."""
         ...

@@ -1,0 +1,192 @@
+"""One or several numbers for each picture: a linear output and the squared error of standardised numbers.
+
+The network learns (number - mean) / deviation, both of the training pictures, so that rates, schedules and the weight
+of each number in the loss do not depend on the units of the table; answers are in the units of the table.
+Legend: N rows of the table, B batch, K numbers. `targets` are (B, K) float32, standardised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.errors import InputError, require
+from striate.tasks.task import TaskSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from striate.data.placement import Placement
+
+MOST_NUMBERS = 100_000
+
+
+@dataclass(frozen=True)
+class Regression:
+    """How much is each of `target_names` (K, at least 1)?
+
+    `means` and `deviations` (K): what is subtracted from the numbers of the table and what they are divided by,
+    deviations above 0.
+    """
+
+    target_names: tuple[str, ...]
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    # The table's targets (N, K) in its own units, set by `bound_to`; not a part of what the task is.
+    table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = self.target_names
+        sound = isinstance(names, Sequence) and not isinstance(names, str)
+        require(sound and all(isinstance(name, str) for name in names), "names of numbers must be a list of texts")
+        require(1 <= len(names) <= MOST_NUMBERS, f"there must be 1 to {MOST_NUMBERS:,} numbers, got {len(names)}")
+        require(len(set(names)) == len(names), "names of numbers must differ from each other")
+        object.__setattr__(self, "target_names", tuple(names))
+        for what in ("means", "deviations"):
+            values = getattr(self, what)
+            listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == len(names)
+            require(listed and all(map(_is_number, values)), f"{what} must be {len(names)} finite numbers")
+            object.__setattr__(self, what, tuple(float(value) for value in values))
+        require(min(self.deviations) > 0, "deviations must be above 0")
+
+    @property
+    def name(self) -> str:
+        """In `TASKS`."""
+        return "regression"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the numbers (K)."""
+        return self.target_names
+
+    @property
+    def num_outputs(self) -> int:
+        """K."""
+        return len(self.target_names)
+
+    @property
+    def monitor(self) -> str:
+        """The mean squared error of standardised numbers chooses the best epoch: what is learned, and the same
+        for all units."""
+        return "squared_error"
+
+    @property
+    def larger_is_better(self) -> bool:
+        """Less error is better."""
+        return False
+
+    @classmethod
+    def made_for(cls, names: Sequence[str], targets: np.ndarray, settings: TaskSettings) -> Regression:
+        """The task of a training with numbers (N, K), standardised by their means and deviations.
+
+        Raises InputError where one of the numbers is the same in every row, and for settings of classes.
+        """
+        require(
+            settings.class_weights == "none",
+            f"class_weights {settings.class_weights} means nothing for numbers, which have no classes; leave it away",
+        )
+        require(
+            settings.label_smoothing == 0,
+            f"label_smoothing {settings.label_smoothing:g} means nothing for numbers, which have no classes; "
+            "leave it away",
+        )
+        table = np.asarray(targets, dtype=np.float64)
+        means, deviations = table.mean(axis=0), table.std(axis=0)
+        for position, name in enumerate(names):
+            # A constant has a deviation of rounding errors.
+            differ = deviations[position] > 1e-9 * abs(means[position]) and deviations[position] > 0
+            require(
+                bool(differ),
+                f"'{name}' is {means[position]:g} in all of the {len(table):,} training pictures, so there is nothing "
+                "to learn of it; leave it away (--targets names those to learn)",
+            )
+        return cls(tuple(names), tuple(means.tolist()), tuple(deviations.tolist())).bound_to(targets)
+
+    def bound_to(self, targets: np.ndarray) -> Regression:
+        """The same task with a table of numbers (N, K), in its own units, for `targets(rows)`. Raises ValueError."""
+        table = np.array(targets, dtype=np.float32)
+        if table.ndim != 2 or table.shape[1] != self.num_outputs or not bool(np.isfinite(table).all()):
+            raise ValueError(f"targets must be (N, {self.num_outputs}), finite")
+        table.setflags(write=False)
+        return replace(self, table=table)
+
+    def targets(self, rows: np.ndarray, placement: Placement | None) -> torch.Tensor:
+        """Standardised numbers (B, K) float32 of these rows (B,); a number does not change with its picture's place."""
+        import torch
+
+        if self.table is None:
+            raise ValueError("bind the task to a table of targets first: task.bound_to(targets)")
+        return torch.from_numpy(self.standardised(self.table[np.asarray(rows, dtype=np.int64)]))
+
+    def standardised(self, numbers: np.ndarray) -> np.ndarray:
+        """(N, K) in the units of the table -> (N, K) float32 of mean 0 and deviation 1 over the training pictures."""
+        wide = (np.asarray(numbers, dtype=np.float64) - np.array(self.means)) / np.array(self.deviations)
+        return wide.astype(np.float32)
+
+    def mix(self, targets: torch.Tensor, partners: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """Numbers (B, K) of pictures that are `share` (B,) themselves and the rest of `partners` (B,) in the batch."""
+        own = share.to(targets)[:, None]
+        return own * targets + (1 - own) * targets[partners]
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Squared error (B,), the mean over the numbers: mean_k (outputs_k - t_k)^2, computed in `float32`."""
+        difference = outputs.float() - targets.float()
+        return difference.square().mean(dim=1)
+
+    def decode(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Outputs (B, K) -> numbers (B, K) in the units of the table, `float32`: outputs * deviation + mean."""
+        given = outputs.float()
+        means, deviations = (given.new_tensor(one) for one in (self.means, self.deviations))
+        return given * deviations + means
+
+    def losses(self, answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Squared error (N,) of standardised numbers, the mean over the numbers; both (N, K) in units of the table."""
+        differences = (np.asarray(answers, dtype=np.float64) - targets) / np.array(self.deviations)
+        return np.asarray(np.square(differences).mean(axis=1))
+
+    def calibrated(self, answers: np.ndarray, targets: np.ndarray) -> Regression:
+        """The same task: numbers have no confidence that could be put right."""
+        return self
+
+    def metrics(self, answers: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Of numbers (N, K) in units of the table: `squared_error`, the mean of standardised ones, and
+        `absolute_error`, the mean over pictures and numbers in their own units. NaN where there are no rows."""
+        if len(targets) == 0:
+            return {"squared_error": math.nan, "absolute_error": math.nan}
+        differences = np.asarray(answers, dtype=np.float64) - targets
+        return {
+            "squared_error": float(self.losses(answers, targets).mean()),
+            "absolute_error": float(np.abs(differences).mean()),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `config.json`. Names that are no valid Unicode keep their surrogates."""
+        return {
+            "name": self.name,
+            "target_names": list(self.target_names),
+            "means": list(self.means),
+            "deviations": list(self.deviations),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Regression:
+        """What `to_json` wrote. Raises InputError where it is none."""
+        require(isinstance(values, Mapping) and values.get("name") == "regression", "this is no task of numbers")
+        given = {what: values.get(what) for what in ("target_names", "means", "deviations")}
+        for what, listed in given.items():
+            require(isinstance(listed, list), f"the task has no list of {what.replace('_', ' ')}")
+        try:
+            return cls(*(tuple(listed or ()) for listed in given.values()))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"the task cannot be read: {error}") from error
+
+
+def _is_number(value: object) -> bool:
+    # A whole number of hundreds of digits is none that can be computed with.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 1e300
