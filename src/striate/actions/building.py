@@ -13,6 +13,7 @@ from striate.actions.first_look import SIDE_FROM_NOTHING
 from striate.actions.job import Job
 from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.pixel_store import PixelStore
+from striate.data.samples import REGRESSION
 from striate.data.store import StoreResult
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.networks import BuiltNetwork, InputDefaults, build_network
@@ -99,8 +100,13 @@ def ask_mirrors(
     recipe: Recipe, facts: Facts, spec: InputSpec, store: PixelStore, targets: np.ndarray
 ) -> tuple[Facts, str]:
     """Whether mirrored training pictures keep their label, where that is not said in the recipe."""
+    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none":
+        return facts, ""
+    if facts.task == REGRESSION:
+        # Not asked of the pictures: an angle that is mirrored is wrong, however little that is seen in a few of them.
+        return facts, " (a number may change with its picture; --augment says how it may vary)"
     # Grey pictures are not mirrored in any case (see `choose_augmentation`).
-    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none" or facts.grey:
+    if facts.grey:
         return facts, ""
     chosen = sample_rows(len(store), recipe.seed)
     side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash")

@@ -1,9 +1,10 @@
 """Photographs and the pretrained network: it stays as it is, and a head is fitted on its features; then, where
 there are pictures enough to tell, its last stages are fine-tuned (`fine_tuning.py`).
 
-The head's penalty is chosen by cross-validation over training and validation pictures together, and the head is
-then fitted on all of them: with ten pictures a class, fifteen in a hundred held back cost a point of accuracy and
-tell little. What is said of validation is then out of fold. The test split plays no part.
+The head is a logistic regression for classes, one a label for labels, a ridge regression for numbers. Its penalty is
+chosen by cross-validation over training and validation pictures together, and the head is then fitted on all of them:
+with ten pictures a class, fifteen in a hundred held back cost a point of accuracy and tell little. What is said of
+validation is then out of fold. The test split plays no part.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from striate.actions.job import (
     require_classes,
     require_same_pictures,
 )
-from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.actions.steps import task_of
+from striate.data.samples import MULTILABEL, REGRESSION, TEST, TRAIN, VALIDATION, Samples
 from striate.errors import require
 from striate.machine.ranks import told
 from striate.models.input_spec import InputSpec
@@ -37,12 +39,14 @@ from striate.models.run_files import RECIPE
 from striate.models.start import Start
 from striate.networks import build_network, own_input
 from striate.networks.efficientnet_lite import EfficientNetLite0
-from striate.tasks.classification import Classification
+from striate.tasks.task import TableTask
 from striate.training.defaults import PRETRAINED, Facts
 from striate.training.frozen import FittedHead, fit_head
+from striate.training.history import Row
 from striate.training.parallel import share_weights, shared_rows
 from striate.training.recipe import Recipe, recipe_text
 from striate.training.resolved import Resolved
+from striate.training.ridge import FittedRidge, fit_ridge
 
 # Sides of the input: more pixels helped up to 320 on photographs of 400, and cost in proportion.
 SIDE, SIDE_FOR_SMALL_PICTURES, SIDE_FOR_MANY = 320, 192, 224
@@ -98,6 +102,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     report_left_out(job, samples, prepared.failures)
     used = samples.without(prepared.failures)
     require_classes(used)
+    task = task_of(used, resolved)
     read, began = time.monotonic() - began, time.monotonic()
     built = build_network(
         PRETRAINED,
@@ -110,9 +115,9 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     )
     origin = f"published weights of {PRETRAINED}"
     if job.start is not None:
-        observer.say(job.start.put_into(built.network, used.class_names) + "; the head is fitted anew")
+        observer.say(job.start.put_into(built.network, task) + "; the head is fitted anew")
         origin = f"weights of {job.start.run}"
-    model = laid_out(job, Model(built.network.eval(), spec, Classification(used.class_names), machine.device), resolved)
+    model = laid_out(job, Model(built.network.eval(), spec, task, machine.device), resolved)
     network = model.network
     known = np.flatnonzero((used.splits == TRAIN) | (used.splits == VALIDATION))
     pictures = prepared.pictures
@@ -123,14 +128,9 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     per_picture = (time.monotonic() - began) / len(known)
     weights = None if used.weights is None else used.weights[known]
 
-    def fitted_on(chosen: np.ndarray) -> FittedHead:
-        return fit_head(
-            features[chosen],
-            used.targets[known[chosen]],
-            len(used.class_names),
-            seed=resolved.seed,
-            row_weights=None if weights is None else weights[chosen],
-        )
+    def fitted_on(chosen: np.ndarray) -> FittedHead | FittedRidge:
+        targets = used.targets[known[chosen]]
+        return fit(task, features[chosen], targets, resolved.seed, None if weights is None else weights[chosen])
 
     held_back = {
         split: pictures[torch.from_numpy(used.rows(split))]
@@ -152,7 +152,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
         _put_head(network, fitted_on(np.flatnonzero(used.splits[known] == TRAIN)))
         share_weights(job.ranks, network)
-        tuned, history, gain = fine_tuned(job, model, resolved, material)
+        tuned, history, gain = fine_tuned(job, model, task, resolved, material)
         observer.say(gain)
         if tuned is not None:
             return Trained(
@@ -175,25 +175,19 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     _put_head(network, fitted)
     share_weights(job.ranks, network)
     held_back = {split: held for split, held in held_back.items() if split != VALIDATION}
+    answers, figures = _out_of_fold(task, fitted, used.targets[known])
     seconds = time.monotonic() - began
     return Trained(
         model=model,
         described={"name": PRETRAINED, "arguments": resolved.arguments},
         resolved=resolved,
         material=replace(material, held_back=held_back),
-        history=[
-            {
-                "epoch": 1,
-                "validation_log_loss": fitted.log_loss,
-                "validation_accuracy": fitted.accuracy,
-                "seconds": seconds,
-            }
-        ],
+        history=[{"epoch": 1, **{f"validation_{name}": value for name, value in figures.items()}, "seconds": seconds}],
         best_epoch=None,
         weights_words=f"{origin}; the head fitted on training and validation pictures",
         reasons=(*reasons, fitted.describe()),
         seconds={"reading": read, "training": seconds},
-        out_of_fold=(known, fitted.held_out_probabilities),
+        out_of_fold=(known, answers),
         features=(known, torch.from_numpy(features)),
     )
 
@@ -218,7 +212,28 @@ def _spec(job: Job, resolved: Resolved) -> InputSpec:
     )
 
 
-def _put_head(network: torch.nn.Module, fitted: FittedHead) -> None:
+def fit(
+    task: TableTask, features: np.ndarray, targets: np.ndarray, seed: int, weights: np.ndarray | None
+) -> FittedHead | FittedRidge:
+    """The head of a task on features (n, F) of rows with these targets of the table, (n,) or (n, K)."""
+    # As the loss would see them: shares that sum to 1, standardised numbers.
+    learned = task.bound_to(targets).targets(np.arange(len(targets)), None).numpy()
+    if task.name == REGRESSION:
+        return fit_ridge(features, learned, seed=seed, row_weights=weights)
+    labels = task.name == MULTILABEL
+    return fit_head(features, learned, task.num_outputs, seed=seed, row_weights=weights, labels=labels)
+
+
+def _out_of_fold(task: TableTask, fitted: FittedHead | FittedRidge, targets: np.ndarray) -> tuple[np.ndarray, Row]:
+    """Answers (n, K) by heads that had not seen the rows, NaN where none had not, and the figures of an epoch."""
+    if isinstance(fitted, FittedHead):
+        return fitted.held_out, {"log_loss": fitted.log_loss, "accuracy": fitted.accuracy}
+    answers = task.decode(torch.from_numpy(fitted.held_out)).numpy()
+    known = np.isfinite(answers[:, 0])
+    return answers, task.metrics(answers[known], targets[known])
+
+
+def _put_head(network: torch.nn.Module, fitted: FittedHead | FittedRidge) -> None:
     require(bool(np.isfinite(fitted.weight).all()), "the head could not be fitted: its weights are not finite")
     network.get_submodule("normalizer").load_state_dict(fitted.normalizer.state_dict())
     network.get_submodule("head").load_state_dict(fitted.linear().state_dict())

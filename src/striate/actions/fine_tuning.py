@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,13 @@ import torch
 from striate.actions.job import Job, Machine, Material
 from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
-from striate.data.samples import TEST, TRAIN, VALIDATION
+from striate.data.samples import MULTILABEL, REGRESSION, TEST, TRAIN, VALIDATION
 from striate.machine.beside import made_on
 from striate.machine.ranks import gathered, told
 from striate.models.model import Model
 from striate.models.run_files import RECIPE
 from striate.networks.efficientnet_lite import EfficientNetLite0
-from striate.tasks.classification import Classification
+from striate.tasks.task import TableTask
 from striate.training.checkpoint import latest
 from striate.training.folds import paired_difference
 from striate.training.history import Row
@@ -36,7 +37,13 @@ from striate.words import counted
 FEWEST_TO_TUNE, FEWEST_HELD_BACK = 1000, 150
 TUNED_FROM = 4  # of the seven stages
 PASSES, MOST_EPOCHS = 8000, 6  # pictures that pass in all, in at most so many epochs
-SIGNIFICANT = 2.0  # standard errors of the paired difference of log losses
+SIGNIFICANT = 2.0  # standard errors of the paired difference of losses
+# How pictures vary; of several labels some may be cut off, and of numbers nobody knows what they measure.
+VARIED: dict[str, dict[str, Any]] = {
+    MULTILABEL: {"random_resized_crop": 0.7, "flip_horizontal": True},
+    REGRESSION: {},
+}
+VARIED_OF_CLASSES = {"random_resized_crop": 0.5, "flip_horizontal": True}
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def whether_to_tune(
             learning_rate=2e-4,
             optimizer=OptimizerSettings(name="adamw", weight_decay=0.01),
             schedule=ScheduleSettings(name="one-cycle", warmup=0.2),
-            augment={"random_resized_crop": 0.5, "flip_horizontal": True},
+            augment=dict(VARIED.get(material.samples.task, VARIED_OF_CLASSES)),
             averaging=0.99,
             precision=machine.precision,
         ),
@@ -111,14 +118,17 @@ def whether_to_tune(
     )
 
 
-def fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material) -> tuple[Model | None, list[Row], str]:
-    """The model with its last stages fine-tuned, or None where validation does not gain by it; history; in words."""
+def fine_tuned(
+    job: Job, frozen: Model, task: TableTask, resolved: Resolved, material: Material
+) -> tuple[Model | None, list[Row], str]:
+    """The model with its last stages fine-tuned, or None where validation does not gain by it; history; in words.
+
+    task: bound to the training pictures.
+    """
     used = material.samples
     validation = Validation(material.held_back[VALIDATION], used.targets[used.rows(VALIDATION)])
     training = material.held_back[TRAIN]
     assert isinstance(training, torch.Tensor)
-    assert isinstance(frozen.task, Classification)
-    task = frozen.task.bound_to(used.targets[used.rows(TRAIN)])
     network = copy.deepcopy(frozen.network)
     assert isinstance(network, EfficientNetLite0)
     network.fine_tune_from(TUNED_FROM)
@@ -157,18 +167,17 @@ def fine_tuned(job: Job, frozen: Model, resolved: Resolved, material: Material) 
         gathered(job.ranks, None)  # nothing is written there before all have read it
     progress = loop.run()
     share_weights(job.ranks, network)
-    before, after = (_calibrated_losses(job, one, validation) for one in (frozen, model))
+    before, after = (_calibrated_losses(job, one, task, validation) for one in (frozen, model))
     mean, error = paired_difference(after[1], before[1])
-    words = f"validation log loss {before[1].mean():.4f} frozen, {after[1].mean():.4f} fine-tuned"
+    what = task.monitor.replace("_", " ")
+    words = f"validation {what} {before[1].mean():.4f} frozen, {after[1].mean():.4f} fine-tuned"
     if told(job.ranks, bool(mean < -SIGNIFICANT * error)):
         return replace(model, task=after[0]), progress.history, f"{words}: fine-tuning is kept"
     return None, progress.history, f"{words}: no clear gain, so the network stays as it was"
 
 
-def _calibrated_losses(job: Job, model: Model, validation: Validation) -> tuple[Classification, np.ndarray]:
-    """The calibrated task, and the log loss of each validation picture (n,) under it."""
-    assert isinstance(model.task, Classification)
-    task = model.task.calibrated(answered(job.ranks, model, validation.pictures).numpy(), validation.targets)
+def _calibrated_losses(job: Job, model: Model, task: TableTask, validation: Validation) -> tuple[TableTask, np.ndarray]:
+    """The calibrated task, and the loss of each validation picture (n,) under it."""
+    task = task.calibrated(answered(job.ranks, model, validation.pictures).numpy(), validation.targets)
     answers = answered(job.ranks, replace(model, task=task), validation.pictures).numpy()
-    right = answers[np.arange(len(answers)), validation.targets]
-    return task, -np.log(np.maximum(right, 1e-12))
+    return task, task.losses(answers, validation.targets)

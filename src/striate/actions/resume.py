@@ -215,7 +215,14 @@ def open_source(run: Run, recipe: Recipe, named: Source | None, *, stream: bool)
         from_run=None if recipe.from_run is None else found(recipe.from_run),
     )
     try:
-        return recipe, open_dataset(source, labels=recipe.labels, root=recipe.root, stream=stream)
+        return recipe, open_dataset(
+            source,
+            labels=recipe.labels,
+            root=recipe.root,
+            stream=stream,
+            task=recipe.task_asked,
+            targets=recipe.targets,
+        )
     except InputError as error:
         if named is not None or not isinstance(source, str) or os.path.lexists(source) or "://" in source:
             raise

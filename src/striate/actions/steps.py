@@ -41,7 +41,8 @@ from striate.models.model import Model, PreparedLike
 from striate.models.run_files import OWN_NETWORK, RECIPE
 from striate.networks import own_input
 from striate.observer import Observers
-from striate.tasks.classification import Classification
+from striate.tasks import task_named
+from striate.tasks.task import TableTask, TaskSettings
 from striate.training.defaults import Facts, choose_augmentation, choose_network, resolve_steps
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import has_batch_norm, share_weights
@@ -96,8 +97,6 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             spec, spec_words = fit_spec(job, reading, built.size, built.input_defaults)
         for note in built.notes:
             observer.say(note)
-    if job.start is not None:
-        observer.say(job.start.put_into(network, samples.class_names))
     observer.say(spec_words)
     if stream:
         observer.say(
@@ -130,7 +129,9 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             resolved = replace(resolved, buffer=buffer_for(used, train_rows))
         resolved = replace(resolved, processes=job.ranks.count)
         observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
-    task, augmentation = task_of(resolved, used), Augmentation(**resolved.augment)
+    task, augmentation = task_of(used, resolved), Augmentation(**resolved.augment)
+    if job.start is not None:
+        observer.say(job.start.put_into(network, task))
     streamed = None
     if resolved.buffer is not None:
         streamed = Streamed(
@@ -255,7 +256,7 @@ def _plan_minutes(
     material: Material,
     batches: Batches,
     spec: InputSpec,
-    task: Classification,
+    task: TableTask,
     network: nn.Module,
 ) -> tuple[Resolved, nn.Module, Callable[[Loop], None]]:
     """The plan for the time, the network of the width that was planned, and what plans the rest anew."""
@@ -327,15 +328,10 @@ def hold_back(
     )
 
 
-def task_of(resolved: Resolved, samples: Samples) -> Classification:
-    """The task, bound to the targets of the training pictures."""
-    targets = samples.targets[samples.rows(TRAIN)]
-    weights = None
-    if resolved.class_weights == "balanced":
-        counts = np.bincount(targets, minlength=len(samples.class_names))
-        weights = tuple(float(len(targets) / (len(counts) * count)) for count in counts)
-    task = Classification(samples.class_names, label_smoothing=resolved.label_smoothing, class_weights=weights)
-    return task.bound_to(targets)
+def task_of(samples: Samples, settings: Resolved | Recipe) -> TableTask:
+    """The task, made for and bound to the targets of the training pictures. Raises InputError."""
+    asked = TaskSettings(label_smoothing=settings.label_smoothing or 0.0, class_weights=settings.class_weights)
+    return task_named(samples.task).load().made_for(samples.class_names, samples.targets[samples.rows(TRAIN)], asked)
 
 
 def validation_of(material: Material) -> Validation | None:

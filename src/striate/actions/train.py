@@ -103,7 +103,14 @@ def train_asked(
             _check_early(asked)
             start = _start(asked, network, out)
             stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
-            samples = open_dataset(source, labels=asked.labels, root=asked.root, stream=stream)
+            samples = open_dataset(
+                source,
+                labels=asked.labels,
+                root=asked.root,
+                stream=stream,
+                task=asked.task_asked,
+                targets=asked.targets,
+            )
         require_same_settings(here, asked, samples)
         forget_begun(here)
         before = begun_before(here)

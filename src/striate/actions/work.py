@@ -11,17 +11,17 @@ import torch
 from striate.actions.choose import is_reference, machine_for
 from striate.actions.few import can_fit_head_on, train_frozen
 from striate.actions.first_look import decoded_bytes, first_look, usable_side
-from striate.actions.job import Job, Machine, Material, Trained
+from striate.actions.job import Job, Machine, Material, Trained, require_classes
 from striate.actions.results import write_results
-from striate.actions.steps import Prepared, prepare, validation_of, write_down
+from striate.actions.steps import Prepared, prepare, task_of, validation_of, write_down
 from striate.actions.streamed import asked_to_stream, must_stream, without_failures
-from striate.data.samples import TRAIN, VALIDATION, Samples
+from striate.data.samples import CLASSIFICATION, TRAIN, VALIDATION, Samples
 from striate.data.splits import assign_splits
 from striate.errors import require
 from striate.machine.precision import reference_computing
 from striate.machine.ranks import gathered, told
 from striate.models.model import Model
-from striate.tasks.classification import Classification
+from striate.tasks.task import TableTask
 from striate.training.checkpoint import latest
 from striate.training.defaults import PRETRAINED, Facts, choose_network
 from striate.training.parallel import share_weights, shared_rows
@@ -64,14 +64,17 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         f"{samples.source}: {ranks.count} processes cannot share {len(samples.rows(TRAIN))} training pictures; "
         f"start {len(samples.rows(TRAIN))} at most",
     )
+    require_classes(samples)
+    task_of(samples, recipe)  # raises what it cannot be made for
     asked = asked_to_stream(job, samples)
     longer_side, grey, sides = first_look(job, samples, forward=asked is not None and asked[0])
     facts = Facts(
         pictures=len(samples.rows(TRAIN)),
         classes=len(samples.class_names),
-        smallest_class=int(np.bincount(samples.targets[samples.rows(TRAIN)], minlength=len(samples.class_names)).min()),
+        smallest_class=_smallest_class(samples),
         longer_side=longer_side,
         grey=grey,
+        task=samples.task,
     )
     picture_bytes = decoded_bytes(sides, usable_side(job, facts), grey=grey)
     # Memory and disk are those of each machine: the first decides.
@@ -94,6 +97,13 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
             f"{ranks.count} processes share the work, {ranks.local_count} of them on this machine; the first one speaks"
         )
     return samples, facts, machine, frozen, stream
+
+
+def _smallest_class(samples: Samples) -> int:
+    rows = samples.rows(TRAIN)
+    if samples.task != CLASSIFICATION:
+        return len(rows)
+    return int(np.bincount(samples.classes[rows], minlength=len(samples.class_names)).min())
 
 
 def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *, stream: bool) -> Trained:
@@ -142,10 +152,10 @@ def _for_these_ranks(job: Job) -> Job:
 
 
 def _calibrated(job: Job, model: Model, material: Material) -> tuple[Model, dict[str, torch.Tensor]]:
-    """The model whose probabilities fit the validation pictures best, its answers stay the same; and the scores of
-    the splits that it has looked at."""
+    """The model whose answers fit the validation pictures best, which class or label is the likeliest stays the same;
+    and the scores of the splits that it has looked at."""
     validation = validation_of(material)
-    if validation is None or not isinstance(model.task, Classification):
+    if validation is None or not isinstance(model.task, TableTask):
         return model, {}
     scores = shared_rows(job.ranks, validation.pictures, lambda part: model.outputs(part, model.network))
     answers = model.task.decode(scores).numpy()

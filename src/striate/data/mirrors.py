@@ -64,11 +64,16 @@ def gradient_features(pictures: Tensor) -> Tensor:
 
 def mirror_evidence(pictures: Tensor, targets: np.ndarray, *, grey: bool) -> MirrorEvidence:
     """pictures (N, C, H, W) of one size from the training split, in random order (the folds go by it), targets (N,)
-    class numbers."""
-    classes, numbers = np.unique(np.asarray(targets), return_inverse=True)
-    labels = torch.from_numpy(numbers)
+    class numbers, or (N, K) labels or shares, of which the ratio is not known (1)."""
+    several = np.ndim(targets) == 2
+    if several:
+        wanted, enough = torch.from_numpy(np.asarray(targets, dtype=np.float32)), True
+    else:
+        classes, numbers = np.unique(np.asarray(targets), return_inverse=True)
+        labels, enough = torch.from_numpy(numbers), len(classes) >= 2
+        wanted = functional.one_hot(labels, len(classes)).float()
     number = len(pictures)
-    if len(classes) < 2 or number < 2 * FOLDS or pictures.shape[-1] < 2:
+    if not enough or number < 2 * FOLDS or pictures.shape[-1] < 2:
         return MirrorEvidence(harmless=not grey, t=0.0, ratio=1.0, pictures=number)
     plain, mirrored = gradient_features(pictures), gradient_features(pictures.flip(-1))
     deviation = plain.std(0) + 0.1 * plain.std() + 1e-6
@@ -77,10 +82,9 @@ def mirror_evidence(pictures: Tensor, targets: np.ndarray, *, grey: bool) -> Mir
     scale = to_plain[:300, -300:].median().clamp(min=1e-6)
     to_plain, to_mirrored = torch.exp(-to_plain / scale), torch.exp(-to_mirrored / scale)
     both = to_plain + to_mirrored  # a picture and its mirror share one coefficient: a kernel of the same size
-    wanted = functional.one_hot(labels, len(classes)).float()
     wanted = wanted - wanted.mean(0)
     fold = torch.arange(number) % FOLDS
-    answers = torch.zeros(3, number, len(classes))  # plain by plain, mirrored by plain, plain by both
+    answers = torch.zeros(3, number, wanted.shape[1])  # plain by plain, mirrored by plain, plain by both
     for held_out in range(FOLDS):
         known, asked = (fold != held_out).nonzero()[:, 0], (fold == held_out).nonzero()[:, 0]
         ridge = RIDGE * torch.eye(len(known))
@@ -90,9 +94,11 @@ def mirror_evidence(pictures: Tensor, targets: np.ndarray, *, grey: bool) -> Mir
         answers[2, asked] = both[asked][:, known] @ torch.linalg.solve(both[known][:, known] + ridge, wanted[known])
     gain = (answers[0] - wanted).square().sum(1) - (answers[2] - wanted).square().sum(1)
     t = float(gain.mean() / (gain.std() + 1e-9) * math.sqrt(number))
-    accuracy = (answers.argmax(2) == labels).float().mean(1)
-    chance = float(labels.bincount().max()) / number
-    ratio = float((accuracy[1] - chance) / (accuracy[0] - chance).clamp(min=1e-3))
+    ratio = 1.0
+    if not several:
+        accuracy = (answers.argmax(2) == labels).float().mean(1)
+        chance = float(labels.bincount().max()) / number
+        ratio = float((accuracy[1] - chance) / (accuracy[0] - chance).clamp(min=1e-3))
     if grey:
         harmless = t > HARMFUL_GREY and ratio > LOWEST_RATIO_GREY and number >= FEWEST_GREY
     else:

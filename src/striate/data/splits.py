@@ -135,7 +135,7 @@ def _strata(samples: Samples, rows: np.ndarray) -> np.ndarray:
         return np.zeros((len(rows), 1), dtype=np.int64)
     numbers = samples.targets[rows, 0]
     edges = np.quantile(numbers, np.arange(1, parts) / parts)
-    return np.searchsorted(edges, numbers, "right")[:, None]
+    return np.asarray(np.searchsorted(edges, numbers, "right")[:, None])
 
 
 def _identities(names: Sequence[str]) -> np.ndarray:

@@ -162,8 +162,8 @@ class Model:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes, in the order of the probabilities."""
-        names: tuple[str, ...] = getattr(self.task, "class_names", ())
+        """The classes, labels or numbers, in the order of the answers; of another task none."""
+        names: tuple[str, ...] = getattr(self.task, "names", getattr(self.task, "class_names", ()))
         return names
 
     def predict(self, pictures: Sequence[str | Path | np.ndarray] | str | Path | np.ndarray) -> list[Prediction]:

@@ -1,6 +1,7 @@
 """Where a training starts that goes on from an earlier run: its network, its weights, the input that it was made for.
 
-The outputs are matched by the names of the classes, never by position: those of classes that both have are kept.
+The outputs are matched by the names of the classes (labels, numbers), never by position: those of names that both have
+are kept, where both are of one task; numbers are brought to the mean and deviation of the new ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from striate.errors import InputError, require
 from striate.models.loading import load_model
 from striate.models.run_files import OWN_NETWORK, read_config
+from striate.tasks import TASKS
+from striate.tasks.regression import Regression
 from striate.words import counted
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from striate.models.input_spec import InputSpec
     from striate.models.model import Model
+    from striate.tasks.task import TableTask
 
 NAMED = 5  # classes that a sentence names
 
@@ -39,30 +43,38 @@ class Start:
         """Size, channels, fit, mean and deviation that its weights know."""
         return self.model.input_spec
 
-    def put_into(self, network: nn.Module, class_names: Sequence[str]) -> str:
+    def put_into(self, network: nn.Module, task: TableTask) -> str:
         """Give `network` the run's weights, in place; the sentence for the log.
 
-        The head's outputs for classes that the run does not know stay as they are. Raises InputError where the
-        weights do not fit, and where the classes differ and no head can be found.
+        The head's outputs for names that the run does not know stay as they are, all of them where it was made for
+        another task. Raises InputError where the weights do not fit, and where the outputs differ and no head can be
+        found.
         """
         own, taken = network.state_dict(), dict(self.model.network.state_dict())
-        known = {name: number for number, name in enumerate(self.model.class_names)}
-        new = [name for name in class_names if name not in known]
-        if tuple(class_names) != self.model.class_names:
+        before = self.model.task
+        same_task = before.name == task.name
+        known = {name: number for number, name in enumerate(self.model.class_names)} if same_task else {}
+        new = [name for name in task.names if name not in known]
+        if tuple(task.names) != self.model.class_names or not same_task or isinstance(task, Regression):
             from striate.networks.heads import find_head
 
             head = find_head(network).name
-            kept = [(position, known[name]) for position, name in enumerate(class_names) if name in known]
+            kept = [(position, known[name]) for position, name in enumerate(task.names) if name in known]
             for name in (f"{head}.weight", f"{head}.bias"):
                 if name in own and name in taken and own[name].shape[1:] == taken[name].shape[1:]:
                     taken[name] = _rows(own[name], taken[name], kept)
+                    if isinstance(before, Regression) and isinstance(task, Regression):
+                        _in_other_units(taken[name], kept, before, task)
         self._require_fitting(own, taken)
         network.load_state_dict(taken)
-        if not new and len(class_names) == len(known):
-            return f"it starts from the weights of {self.run}, whose classes are the same"
+        kinds = TASKS[before.name].kinds if before.name in TASKS else "outputs"
+        if not same_task:
+            return f"it starts from the weights of {self.run}, which answers with {kinds}: the outputs are new"
+        if not new and len(task.names) == len(known):
+            return f"it starts from the weights of {self.run}, whose {kinds} are the same"
         listed = ", ".join(new[:NAMED]) + ", ..." * (len(new) > NAMED)
-        return f"it starts from the weights of {self.run}, which knows {len(known)} classes; " + (
-            f"new are {listed}" if new else f"{len(class_names)} of them are kept"
+        return f"it starts from the weights of {self.run}, which knows {len(known)} {kinds}; " + (
+            f"new are {listed}" if new else f"{len(task.names)} of them are kept"
         )
 
     def _require_fitting(self, own: Mapping[str, Tensor], taken: Mapping[str, Tensor]) -> None:
@@ -85,6 +97,15 @@ def _rows(own: Tensor, taken: Tensor, kept: Sequence[tuple[int, int]]) -> Tensor
     for position, before in kept:
         rows[position] = taken[before]
     return rows
+
+
+def _in_other_units(rows: Tensor, kept: Sequence[tuple[int, int]], before: Regression, now: Regression) -> None:
+    """Rows of a weight (K, ...) or a bias (K,), in place: what was standardised as `before` says, as `now` says."""
+    for position, number in kept:
+        deviation = now.deviations[position]
+        rows[position] *= before.deviations[number] / deviation
+        if rows.dim() == 1:
+            rows[position] += (before.means[number] - now.means[position]) / deviation
 
 
 def read_start(run: str | Path, *, network: str | nn.Module | None = None) -> Start:

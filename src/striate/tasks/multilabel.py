@@ -139,7 +139,8 @@ class MultiLabel:
             return functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none").mean(dim=1)
         without, there = torch.tensor(self.label_weights, dtype=scores.dtype, device=scores.device).T
         yes, no = functional.logsigmoid(scores), functional.logsigmoid(-scores)
-        return -(there * wanted * yes + without * (1 - wanted) * no).mean(dim=1)
+        losses: torch.Tensor = -(there * wanted * yes + without * (1 - wanted) * no).mean(dim=1)
+        return losses
 
     def decode(self, outputs: torch.Tensor) -> torch.Tensor:
         """Scores (B, K) -> the probability of each label (B, K), `float32`, in [0, 1]."""

@@ -125,7 +125,7 @@ class Regression:
     def standardised(self, numbers: np.ndarray) -> np.ndarray:
         """(N, K) in the units of the table -> (N, K) float32 of mean 0 and deviation 1 over the training pictures."""
         wide = (np.asarray(numbers, dtype=np.float64) - np.array(self.means)) / np.array(self.deviations)
-        return wide.astype(np.float32)
+        return np.asarray(wide.astype(np.float32))
 
     def mix(self, targets: torch.Tensor, partners: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
         """Numbers (B, K) of pictures that are `share` (B,) themselves and the rest of `partners` (B,) in the batch."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from striate.data.augmentation import Augmentation
+from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION
 from striate.models.input_spec import InputSpec
 from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings
 from striate.training.resolved import Resolved
@@ -25,6 +26,8 @@ FEW_SMALL_GREY = 2000
 # Fewer epochs than this are too few steps for the usual batch.
 FEW_EPOCHS = 4
 PRETRAINED = "efficientnet-lite0"
+# Smallest share of the area that a random crop keeps: one class is still seen, of several labels some may be cut off.
+CROP, CROP_OF_LABELS = 0.35, 0.7
 MOMENTUM = 0.9  # of SGD where the network was not tuned with another
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
 
@@ -35,10 +38,11 @@ class Facts:
 
     pictures: int
     classes: int
-    smallest_class: int
+    smallest_class: int  # pictures of it; all of them where there are no classes
     longer_side: float  # median, pixels
     grey: bool | None = None  # None: not looked at
     mirrors: bool | None = None  # whether a mirrored picture keeps its label; None: not looked at
+    task: str = CLASSIFICATION
 
 
 def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
@@ -108,10 +112,14 @@ def steps_recipe(name: str, pretrained: bool, facts: Facts, epochs: float | None
 
 
 def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputSpec) -> Augmentation:
-    """How training pictures vary: mild for small ones, crops for photographs; mirrored where labels allow it."""
+    """How training pictures vary: mild for small ones, crops for photographs; mirrored where labels allow it.
+
+    Of numbers nobody knows what they measure: an angle changes with a turned or mirrored picture, a size or a share of
+    the picture with a scaled one. Their pictures are as they are, but for what the recipe asks for.
+    """
     asked = recipe.augment
     chosen: dict[str, Any] = {}
-    if asked.name != "none":
+    if asked.name != "none" and facts.task != REGRESSION:
         side = min(spec.height, spec.width)
         if max(spec.height, spec.width) <= SMALL_SIDE:
             if facts.grey and facts.pictures < FEW_SMALL_GREY:
@@ -121,7 +129,7 @@ def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputS
             else:
                 chosen = {"pad_crop": max(1, round(side / 16))}
         else:
-            chosen = {"random_resized_crop": 0.35}
+            chosen = {"random_resized_crop": CROP_OF_LABELS if facts.task == MULTILABEL else CROP}
         # Grey pictures are not mirrored even where it is harmless: it cost clothes 0.7 points at these lengths.
         chosen["flip_horizontal"] = bool(facts.mirrors) and not facts.grey
     for field in fields(asked):
@@ -175,7 +183,9 @@ def resolve_steps(
         else replace(recipe.schedule, name=recipe.schedule.name or chosen["schedule"].name)
     )
     per_epoch = max(1, facts.pictures // batch)
-    smoothing, averaging = recipe.label_smoothing, recipe.averaging
+    averaging = recipe.averaging
+    # Smoothing would make rare labels likelier than they are, and numbers have none.
+    usual_smoothing = chosen["label_smoothing"] if facts.task == CLASSIFICATION else 0.0
     off = Augmentation()
     return Resolved(
         network=network,
@@ -196,7 +206,7 @@ def resolve_steps(
         learning_rate=recipe.learning_rate or chosen["learning_rate"],
         optimizer=optimizer,
         schedule=schedule,
-        label_smoothing=chosen["label_smoothing"] if smoothing is None else smoothing,
+        label_smoothing=usual_smoothing if recipe.label_smoothing is None else recipe.label_smoothing,
         class_weights=recipe.class_weights,
         clip=recipe.clip,
         averaging=chosen["averaging"] if averaging is None else averaging,

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from striate.data.stratified import stratified
+
 
 def draw_folds(targets: np.ndarray, folds: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
     """Which fold holds each row back, (N,): 0..F-1, or -1 for a row that is always in training.
@@ -31,6 +33,18 @@ def draw_folds(targets: np.ndarray, folds: int, seed: int, groups: np.ndarray | 
         fold_of_group[members] = (dealt + np.arange(len(members))) % folds
         dealt += len(members)
     return fold_of_group[np.searchsorted(unique_groups, groups)]
+
+
+def draw_label_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Which fold holds each row back, (N,): 0..F-1, of labels (N, K), 0 or 1, each spread evenly; -1 for a single row.
+
+    F is at most the number of rows.
+    """
+    folds = min(folds, len(labels))
+    if folds < 2:
+        return np.full(len(labels), -1)
+    position = np.random.default_rng(seed).random(len(labels))
+    return stratified(labels, position, [1 / folds] * folds)
 
 
 def paired_difference(losses: np.ndarray, other_losses: np.ndarray) -> tuple[float, float]:

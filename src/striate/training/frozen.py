@@ -1,6 +1,6 @@
 """A linear head on the features of a pretrained network that stays as it is: what to do with few pictures.
 
-features (N, D), targets (N,) -> a `FittedHead`, whose module maps features (B, D) to scores (B, K).
+features (N, D), targets (N,) or (N, K) -> a `FittedHead`, whose module maps features (B, D) to scores (B, K).
 
 Idea. With 5 to 100 pictures a class the 3.4 million weights of the network cannot be estimated, a linear map of its
 features can. Three steps, compared by log loss on five small sets (photographs, street scenes, CIFAR, clothes):
@@ -8,17 +8,18 @@ features can. Three steps, compared by log loss on five small sets (photographs,
 1. `FeatureNormalizer`: a smoothed signed root of each feature, then length 1, centred, and one scale for all. The root
    (Perronnin et al. 2010, "Improving the Fisher kernel", section 3.2) keeps a few large values from ruling the answer;
    length 1 takes out contrast; one common scale lets the same strengths of the penalty serve every set.
-2. Multinomial logistic regression with an L2 penalty on the weights (not the offsets), by L-BFGS. Where there are fewer
-   rows than features it is solved in the span of the rows, which loses nothing: any part of a weight orthogonal to
-   every row costs penalty and changes no score (the representer theorem).
+2. Multinomial logistic regression (of labels one for each) with an L2 penalty on the weights (not the offsets), by
+   L-BFGS. Where there are fewer rows than features it is solved in the span of the rows, which loses nothing: any part
+   of a weight orthogonal to every row costs penalty and changes no score (the representer theorem).
 3. One temperature (Guo et al. 2017, arXiv:1706.04599) on the scores, fitted on out-of-fold scores. So the penalty is
    free to be strong, where few rows want it, without answers that are too timid. One imagined row with every class
    equally likely is added, so that rows which happen to be told apart perfectly do not make the temperature infinite
    (the thought of Platt 1999, section 2.2).
 
-The strength of the penalty has the lowest cross-validated log loss *after* its temperature: strength and temperature
-are two numbers for the whole head, so the out-of-fold probabilities are only slightly too hopeful. The head is then
-fitted on all rows. The seed draws the folds and nothing else.
+The strength of the penalty has the lowest cross-validated log loss *after* its temperature (of labels the mean over
+them: one strength for all, since a rare label cannot choose its own): strength and temperature are two numbers for the
+whole head, so the out-of-fold probabilities are only slightly too hopeful. The head is then fitted on all rows. The
+seed draws the folds and nothing else.
 
 Limits. A class with one picture cannot be held back: its row stays in training and has no out-of-fold probability
 (NaN), and if no class has two, strength and temperature take fixed values. The work is rows x features x classes for
@@ -39,8 +40,17 @@ from torch import Tensor, nn
 
 from striate.errors import require
 from striate.networks.feature_normalizer import FeatureNormalizer
-from striate.training.folds import draw_folds
-from striate.training.logistic import Problem, fit_sharpness, row_basis, scores_of, softmax, solve
+from striate.training.folds import draw_folds, draw_label_folds
+from striate.training.logistic import (
+    Problem,
+    answers_of_scores,
+    fit_sharpness,
+    log_losses_of,
+    row_basis,
+    scores_of,
+    shares_right,
+    solve,
+)
 
 # N rows, D features, R dimensions of the space that the rows span, K classes, F folds
 
@@ -58,7 +68,8 @@ USUAL_STEPS = 40  # what L-BFGS takes on average, for the estimate
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One strength of the penalty, cross-validated: log loss in nats after its temperature, accuracy in 0-1."""
+    """One strength of the penalty, cross-validated: log loss in nats after its temperature, accuracy in 0-1 (of labels
+    the mean over all of them)."""
 
     strength: float
     sharpness: float
@@ -87,6 +98,11 @@ class FittedHead:
     log_losses: np.ndarray
     log_loss: float
     accuracy: float
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Out-of-fold answers (N, K)."""
+        return self.held_out_probabilities
 
     def linear(self) -> nn.Linear:
         """The linear layer that follows `normalizer`."""
@@ -120,17 +136,19 @@ def fit_head(
     row_weights: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     strengths: Sequence[float] = STRENGTHS,
+    labels: bool = False,
 ) -> FittedHead:
     """Choose the penalty and the temperature by cross-validated log loss, then fit on all rows.
 
-    features (N, D), finite; targets (N,), whole numbers in 0..K-1; row_weights (N,), at least 0, default 1. Rows of one
-    group (N,) are held back together: give the views of one picture the same group. Some classes may have no row.
-    Raises InputError where the arrays do not fit each other.
+    features (N, D), finite; targets (N,), whole numbers in 0..K-1, or (N, K), shares of classes that sum to 1 or, with
+    `labels`, 0 and 1; row_weights (N,), at least 0, default 1. Rows of one group (N,) are held back together: give the
+    views of one picture the same group (not with `labels`). Some classes may have no row. Raises InputError where the
+    arrays do not fit each other.
     """
     features = np.ascontiguousarray(features, dtype=np.float32)
-    targets = np.asarray(targets, dtype=np.int64)
+    targets = np.asarray(targets, dtype=np.int64 if np.ndim(targets) == 1 else np.float32)
     weights = np.ones(len(targets)) if row_weights is None else np.asarray(row_weights, dtype=np.float64)
-    _check(features, targets, num_classes, weights, folds, groups)
+    _check(features, targets, num_classes, weights, folds, groups, labels)
 
     normalizer = FeatureNormalizer(features.shape[1]).fit(torch.from_numpy(features), torch.from_numpy(weights))
     with torch.no_grad():
@@ -141,14 +159,19 @@ def fit_head(
         targets=torch.from_numpy(targets),
         weights=torch.from_numpy(weights / weights.mean()).float(),
         num_classes=num_classes,
+        labels=labels,
     )
 
-    held_back = draw_folds(targets, folds, seed, groups)
+    if labels:
+        held_back = draw_label_folds(targets, folds, seed)
+    else:
+        held_back = draw_folds(targets if targets.ndim == 1 else targets.argmax(axis=1), folds, seed, groups)
     folds = int(held_back.max()) + 1
     plan = _plan(problem.rows.numel() * num_classes, folds, strengths)
     candidates: tuple[Candidate, ...] = ()
     held_out = np.full((len(targets), num_classes), np.nan)
     strength, sharpness = FALLBACK_STRENGTH, FALLBACK_SHARPNESS
+    right = np.zeros(len(targets))
     start = None
     if folds > 0:
         candidates, scores, solutions = _cross_validate(problem, held_back, plan)
@@ -158,8 +181,9 @@ def fit_head(
             solution = solve(problem, held_back != fold, strength, plan.steps, None)
             held_out[held_back == fold] = scores_of(problem, held_back == fold, solution)
         if plan.folds > plan.folds_searched:
-            sharpness = fit_sharpness(held_out, targets, weights)[0]
-        held_out = softmax(held_out * sharpness)
+            sharpness = fit_sharpness(held_out, targets, weights, labels=labels)[0]
+        right = shares_right(held_out, targets, labels=labels)
+        held_out = answers_of_scores(held_out * sharpness, labels=labels)
         # Cut short, the last fit must start where a fold ended; otherwise it must not depend on how the folds fell.
         start = solutions[chosen] if plan.steps < STEPS else None
 
@@ -168,8 +192,7 @@ def fit_head(
         weight = basis @ weight
     known = ~np.isnan(held_out[:, 0])
     losses = np.full(len(targets), np.nan)
-    losses[known] = -np.log(np.maximum(held_out[known, targets[known]], 1e-12))
-    right = held_out[known].argmax(axis=1) == targets[known] if known.any() else np.zeros(0)
+    losses[known] = log_losses_of(held_out[known], targets[known], labels=labels)
     return FittedHead(
         weight=(weight.T * sharpness).contiguous().numpy(),
         bias=(bias * sharpness).numpy(),
@@ -182,7 +205,7 @@ def fit_head(
         held_out_probabilities=held_out,
         log_losses=losses,
         log_loss=float(np.average(losses[known], weights=weights[known])) if known.any() else math.nan,
-        accuracy=float(np.average(right, weights=weights[known])) if known.any() else math.nan,
+        accuracy=float(np.average(right[known], weights=weights[known])) if known.any() else math.nan,
     )
 
 
@@ -217,18 +240,22 @@ def _check(
     weights: np.ndarray,
     folds: int,
     groups: np.ndarray | None,
+    labels: bool,
 ) -> None:
+    fitting = targets.shape == (len(features),) or targets.shape == (len(features), num_classes)
     require(
-        features.ndim == 2 and targets.shape == (len(features),) and len(features) > 0,
+        features.ndim == 2 and fitting and len(features) > 0,
         f"features must be (rows, numbers) with one target a row, got {features.shape} and {targets.shape}",
     )
     require(bool(np.isfinite(features).all()), "features must be finite numbers; the network gave NaN or infinity")
+    highest = num_classes - 1 if targets.ndim == 1 else 1
     require(
-        bool(targets.min() >= 0) and bool(targets.max() < num_classes),
-        f"targets must lie in 0..{num_classes - 1}, got {targets.min()}..{targets.max()}",
+        bool(targets.min() >= 0) and bool(targets.max() <= highest),
+        f"targets must lie in 0..{highest}, got {targets.min()}..{targets.max()}",
     )
+    require(not labels or (targets.ndim == 2 and groups is None), "labels must be (rows, labels), without groups")
     require(
-        weights.shape == targets.shape and bool((weights >= 0).all()) and bool(weights.sum() > 0),
+        weights.shape == targets.shape[:1] and bool((weights >= 0).all()) and bool(weights.sum() > 0),
         "row weights must be one number a row, at least 0 and not all 0",
     )
     require(folds >= 2, f"folds must be at least 2, got {folds}")
@@ -251,8 +278,8 @@ def _cross_validate(
     candidates = []
     for strength, held_out in zip(plan.strengths, scores, strict=True):
         known = ~np.isnan(held_out[:, 0])
-        sharpness, log_loss = fit_sharpness(held_out, targets, weights)
-        right = held_out[known].argmax(axis=1) == targets[known]
+        sharpness, log_loss = fit_sharpness(held_out, targets, weights, labels=problem.labels)
+        right = shares_right(held_out[known], targets[known], labels=problem.labels)
         candidates.append(
             Candidate(
                 strength=float(strength),

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from striate.errors import InputError, require
 from striate.machine.allocator import ALLOCATORS, PLAIN
 from striate.machine.precision import CONTIGUOUS, LAYOUTS, PRECISIONS
+from striate.tasks import TASKS
 from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
 SCHEMA = 1
@@ -126,6 +127,12 @@ class Recipe:
     fit: str | None = setting(
         None, "how pictures that are not square are brought to the size", choices=("squash", "crop", "pad")
     )
+    task: str = setting(
+        "auto",
+        "what is learned of each picture: one class, several labels or numbers; auto: what the source looks like",
+        choices=("auto", *TASKS),
+    )
+    targets: str | None = setting(None, "columns of the table to learn, separated by commas: building,tree")
     labels: str | None = setting(None, "where the labels are: folders, or a table FILE")
     root: str | None = setting(None, "folder to which the paths of a table are relative")
     stream: bool | None = setting(
@@ -150,6 +157,11 @@ class Recipe:
     compile: bool | None = setting(None, "compile the network (torch.compile)")
     allocator: str = setting("auto", "keep large blocks of memory between steps, or not", choices=("auto", *ALLOCATORS))
     reference: bool = setting(False, "compute for comparison: float32, contiguous, one thread, deterministic")
+
+    @property
+    def task_asked(self) -> str | None:
+        """The task by name; None where the source is to say."""
+        return None if self.task == "auto" else self.task
 
     def __post_init__(self) -> None:
         check(self)

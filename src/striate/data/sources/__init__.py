@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from striate.data.samples import Samples
+from striate.data.samples import CLASSIFICATION, Samples
 from striate.data.sources.classes import refuse_unknown_classes
 from striate.data.sources.listing import listing, shown, some
 from striate.data.sources.pictures import find_pictures
@@ -47,7 +47,13 @@ class Source(Protocol):
 
 
 def open_dataset(
-    source: Any, *, labels: str | Path | None = None, root: str | Path | None = None, stream: bool = False
+    source: Any,
+    *,
+    labels: str | Path | None = None,
+    root: str | Path | None = None,
+    stream: bool = False,
+    task: str | None = None,
+    targets: str | None = None,
 ) -> Samples:
     """The table of a labelled source, with the splits that it has itself ("" where it has none).
 
@@ -60,6 +66,8 @@ def open_dataset(
     stream: the pictures are to be read again in every epoch, so nothing of them is kept in memory.
     `Samples.how` says how it was recognised. Raises InputError.
     """
+    if targets is not None or task not in (None, CLASSIFICATION):
+        raise InputError("sources of one class a picture have no other targets; leave --task and --targets away")
     if not isinstance(source, (str, os.PathLike)):
         if not isinstance(source, (tuple, list, Mapping)):
             raise InputError(f"a source is a path or arrays (pictures, labels), got {type(source).__name__}")
