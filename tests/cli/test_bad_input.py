@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,21 @@ def table(text: str) -> Make:
     return make
 
 
+def zipped(name: str, flags: int = 0) -> Make:
+    """A zip of class folders, and of one more file."""
+
+    def make(place: Path) -> None:
+        with zipfile.ZipFile(place / "all.zip", "w") as archive:
+            for one in ("a/0.png", "b/0.png", name):
+                archive.writestr(zipfile.ZipInfo(one), b"x")
+        data = (place / "all.zip").read_bytes()
+        entry = data.rindex(b"PK\1\2")
+        changed = data[: entry + 8] + bytes([data[entry + 8] | flags]) + data[entry + 9 :]
+        (place / "all.zip").write_bytes(changed)
+
+    return make
+
+
 LABELS = "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(6))
 TRAIN = "train pictures --out run " + " ".join(QUICK)
 EXISTING = also(pictures, folder("runs"))
@@ -120,6 +136,14 @@ SOURCES = [
         ("gone.png", "--strict"),
     ),
     Row("labels table that is not there", pictures, TRAIN + " --labels lables.csv", ("lables.csv", "no such table")),
+    Row(
+        "zip that climbs out", zipped("../../escape.png"), "train all.zip", ("all.zip: ", "escape.png, which leads out")
+    ),
+    Row("zip, absolute name", zipped("/etc/escape.png"), "train all.zip", ("the absolute name /etc/escape.png",)),
+    Row("zip that overwrites", zipped("A/0.PNG"), "inspect all.zip", ("a/0.png and A/0.PNG", "overwrite the other")),
+    Row("zip with a password", zipped("a/1.png", flags=1), "train all.zip", ("locked with a password",)),
+    Row("zip that is none", file("all.zip", "no zip"), "train all.zip", ("all.zip: no zip file", "name the folder")),
+    Row("a packed file of another kind", file("all.7z", "7z"), "train all.7z", ("all.7z: a packed file", ".zip")),
     Row("page in the source", pictures, "inspect pictures --out pictures/page.html", ("inside the source", "--out")),
     Row("page in the source, by default", pictures, "inspect .", ("inside the source", "--out")),
     Row("inspect a missing path", nothing, "inspect photos", ("photos: no such file or folder",)),

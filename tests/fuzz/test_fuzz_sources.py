@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import struct
 import tarfile
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -176,3 +178,61 @@ def test_list_of_classes(tmp_path, data):
     write_idx(tmp_path, IMAGES, LABELS, False)
     (tmp_path / "classes.txt").write_bytes(data)
     tried(tmp_path)
+
+
+ARCHIVED = [
+    ("ant/1.png", b"1" * 300),
+    ("ant/2.png", b"2"),
+    ("b\u00e9e/1.png", b"3" * 600),
+    ("b\u00e9e/deep/2.png", b""),
+]
+
+
+def make_archive(ending: str) -> bytes:
+    raw = io.BytesIO()
+    if ending == "zip":
+        with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, data in ARCHIVED:
+                packed.writestr(
+                    zipfile.ZipInfo(name), data, [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED][len(data) > 500]
+                )
+        return raw.getvalue()
+    with tarfile.open(fileobj=raw, mode=f"w:{ending.partition('.')[2]}") as archive:
+        for name, data in ARCHIVED:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return raw.getvalue()
+
+
+ARCHIVES = {ending: make_archive(ending) for ending in ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")}
+
+
+@pytest.fixture
+def unpacked_into(tmp_path, monkeypatch):
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("ending", ARCHIVES)
+def test_archive_unmutated(tmp_path, unpacked_into, ending):
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(ARCHIVES[ending])
+    samples = tried(path)
+    assert samples is not None
+    assert dict(zip(samples.names, map(samples.pictures.load, samples.index), strict=True)) == dict(ARCHIVED)
+
+
+@fuzz_settings
+@given(st.sampled_from(["zip", *ARCHIVES]).flatmap(lambda one: st.tuples(st.just(one), mutated(ARCHIVES[one]))))
+def test_archive(tmp_path, unpacked_into, file):
+    ending, data = file
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(with_checksums(data) if ending == "tar" else data)
+    tried(path)
+    outside = [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith("a.")]
+    assert outside == ["cache"]
+    # whatever is kept was kept whole
+    assert not any(entry.name.endswith(".part") for entry in unpacked_into.glob("archives/*"))
+    shutil.rmtree(unpacked_into / "archives", ignore_errors=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.kept import STORES, KeptStore, cache_budget, kept_stores
+from striate.data.sources import archives
 from striate.data.sources.kept_index import INDEXES
 from striate.data.store_files import sweep
 from striate.errors import InputError, require, unknown
@@ -53,7 +54,7 @@ class CacheContents:
 
 
 def cache(clean: str | bool = False, *, all: bool = False, older_than: float | None = None) -> CacheContents:  # noqa: A002
-    """What lies in the cache folder for the next run: decoded pictures and indexes; list it, and clean up.
+    """What lies in the cache folder for the next run: decoded pictures, unpacked archives, indexes; list it, clean up.
 
     `clean`: the key of what is to be removed, or as much of its beginning as no other has; or True, with `all`, or
     with `older_than`, the days for which what is to be removed was not used. Runs that use a store meanwhile keep it.
@@ -64,7 +65,10 @@ def cache(clean: str | bool = False, *, all: bool = False, older_than: float | N
         older_than is None or (math.isfinite(older_than) and older_than >= 0),
         f"--older-than must be a number of days, 0 or more, got {older_than}",
     )
-    found = sorted([*map(_store, kept_stores()), *_together()], key=lambda one: (-one.used, one.key))
+    found = sorted(
+        [*map(_store, kept_stores()), *map(_archive, archives.kept_archives()), *_together()],
+        key=lambda one: (-one.used, one.key),
+    )
     gone: list[_Kept] = []
     ways = isinstance(clean, str) + all + (older_than is not None)
     if clean is False:
@@ -80,6 +84,7 @@ def cache(clean: str | bool = False, *, all: bool = False, older_than: float | N
             gone = [one for one in found if one.used <= time.time() - older_than * SECONDS_A_DAY]
         _remove(gone)
         sweep(cache_place(STORES))
+        archives.sweep()
     left = tuple(_entry(one) for one in found if one not in gone)
     return CacheContents(
         folder=str(cache_place()),
@@ -92,7 +97,7 @@ def cache(clean: str | bool = False, *, all: bool = False, older_than: float | N
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    """Files that are listed and removed as one."""
+    """Files (or one folder with all that is in it) that are listed and removed as one."""
 
     key: str
     what: str
@@ -107,6 +112,11 @@ def _store(one: KeptStore) -> _Kept:
     if "pictures" in about:
         what = f"{about['pictures']} pictures of {about.get('source', '')}, {about.get('size', '')}"
     return _Kept(key=one.key, what=what, files=(one.path,), bytes=one.bytes, used=one.used)
+
+
+def _archive(one: archives.Unpacked) -> _Kept:
+    what = f"{counted(one.files, 'file')} of {one.source}, unpacked"
+    return _Kept(key=one.key, what=what, files=(one.place,), bytes=one.bytes, used=one.used)
 
 
 def _together() -> list[_Kept]:
@@ -135,6 +145,9 @@ def _by_key(found: list[_Kept], key: str) -> _Kept:
 
 def _remove(gone: list[_Kept]) -> None:
     for path in (path for one in gone for path in one.files):
+        if path.is_dir():
+            archives.remove(path)
+            continue
         try:
             path.unlink(missing_ok=True)
         except OSError as error:

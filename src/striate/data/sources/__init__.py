@@ -59,8 +59,8 @@ def open_dataset(
 
     source: a folder of class folders (also under train / val / test), a folder with a table of
     labels or the table itself, IDX files or the folder of them, WebDataset tars or the folder of
-    them, or the address of such tars (s3://bucket/train-{000..009}.tar); or arrays: (pictures, labels), or
-    {"train": (pictures, labels), "test": ...}.
+    them, or the address of such tars (s3://bucket/train-{000..009}.tar); a zip or tar of any of these; or arrays:
+    (pictures, labels), or {"train": (pictures, labels), "test": ...}.
     labels: "folders", or the table that counts, where a folder holds both or several.
     root: the folder that the paths of a table start from (default: the table's own).
     stream: the pictures are to be read again in every epoch, so nothing of them is kept in memory.
@@ -93,6 +93,8 @@ def _open_path(path: Path, labels: str | Path | None, root: Path | None, stream:
     _check_there(path)
     if root is not None and not root.is_dir():
         raise InputError(f"{shown(str(root))}: no such folder (--root)")
+    if not path.is_dir() and _is_archive(path):
+        return _open_archive(path, labels, root, stream)
     if labels is not None:
         return _open_as_told(path, labels, root)
     if not path.is_dir():
@@ -110,6 +112,25 @@ def _open_path(path: Path, labels: str | Path | None, root: Path | None, stream:
             break
         opened, via = inner, f"; all of it in {shown(str(inner.relative_to(path)))}/"
     raise InputError(f"{shown(str(path))}: {_why_no_folder(opened)}")
+
+
+def _is_archive(path: Path) -> bool:
+    from striate.data.sources import archives
+
+    return archives.recognises(path)
+
+
+def _open_archive(path: Path, labels: str | Path | None, root: Path | None, stream: bool) -> Samples:
+    """The source that an archive holds, unpacked into the cache folder."""
+    from striate.data.sources import archives
+
+    there = archives.unpacked(path)
+    try:
+        samples = _open_path(there.folder, labels, root, stream)
+    except InputError as error:
+        # What is wrong with the files is wrong with the archive, which is what the user knows.
+        raise InputError(str(error).replace(str(there.folder), shown(str(path)))) from error
+    return replace(samples, source=str(path), how=f"{samples.how}; {there.words}")
 
 
 def _open_folder(path: Path, root: Path | None, stream: bool) -> Samples | None:
@@ -280,11 +301,13 @@ def _is_labelled(path: Path) -> bool:
 
 def _why_no_source(path: Path) -> str:
     suffix = path.suffix.lower()
-    if suffix in (".zip", ".7z", ".rar", ".bz2", ".xz", ".zst"):
-        return "a packed file; unpack it and name the folder"
+    if suffix in (".7z", ".rar", ".bz2", ".xz", ".zst"):
+        return (
+            "a packed file, of which .zip and .tar (.tar.gz, .tar.bz2, .tar.xz) are taken; unpack it, name the folder"
+        )
     if suffix in (".npy", ".npz"):
         return "arrays are taken in Python: open_dataset((pictures, labels))"
-    return "no source of pictures; name a folder, a table (.csv, .tsv), IDX files, or tars (.tar, .tar.gz, .tgz)"
+    return "no source of pictures; name a folder, a table (.csv, .tsv), IDX files, tars (.tar, .tar.gz) or a .zip"
 
 
 def _why_no_folder(path: Path) -> str:

@@ -1,4 +1,5 @@
-"""Reading a file that may be gzip-compressed as a stream, with an end: a bomb is refused, damage has a sentence.
+"""Reading a file that may be compressed (gzip, bzip2, xz) as a stream, with an end: a bomb is refused, damage has a
+sentence.
 
 What unpacks to more than 64 MiB plus 100 times its own size is taken for a bomb (pictures in tars
 with their padding reach about 20 times).
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from striate.data.sources.bz2_xz import Unpacked, unpacker_of
 from striate.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,15 +52,18 @@ class Stream:
         try:
             self._file = cast(io.BufferedReader, path.open("rb", buffer))
             size = path.stat().st_size
-            self.compressed = self._file.peek(2)[:2] == MAGIC
+            begin = self._file.peek(6)[:6]
         except OSError as error:
             raise InputError(f"cannot be read ({error.strerror or error})") from error
+        unpacker = unpacker_of(begin)
+        self.compressed = begin[:2] == MAGIC or unpacker is not None
         self.position = 0
         self.most = SPARE + TIMES * size if self.compressed else size
         self._bytes: BinaryIO = self._file
         if self.compressed:
             # through a buffer: small reads of a GzipFile are slow
-            self._bytes = io.BufferedReader(_Unpacked(self._file), BLOCK)
+            unpacked: io.RawIOBase = _Unpacked(self._file) if unpacker is None else Unpacked(self._file, unpacker)
+            self._bytes = io.BufferedReader(unpacked, BLOCK)
 
     def __enter__(self) -> Stream:
         return self

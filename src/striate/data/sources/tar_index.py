@@ -32,7 +32,7 @@ CHECKSUM = re.compile(rb"[ \0]*([0-7]+)[ \0]*")
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
     """One member of a tar: where its bytes are."""
 
     name: str
@@ -62,7 +62,7 @@ def read_shard(file: Path | RemoteFile, title: str, *, keep: bool = True) -> Sha
     try:
         with Stream(file) as stream:
             shard.compressed = stream.compressed
-            for member in _members(stream, shard, title):
+            for member in members_of(stream, shard, title):
                 key, _, suffix = member.name.rpartition(".")
                 is_class = suffix.lower() == "cls"
                 if not (is_class or is_picture(member.name)) or member.kind == b"5":
@@ -102,7 +102,7 @@ def read_shard(file: Path | RemoteFile, title: str, *, keep: bool = True) -> Sha
     return shard
 
 
-def _members(stream: Stream, shard: Shard, title: str) -> Iterator[_Member]:
+def members_of(stream: Stream, shard: Shard, title: str) -> Iterator[Member]:
     """The members of a tar in their order. The caller may read from the stream, not beyond the member.
 
     Where a header is damaged the next sound one is looked for, and the gap is named in `shard`.
@@ -145,7 +145,7 @@ def _members(stream: Stream, shard: Shard, title: str) -> Iterator[_Member]:
         elif kind not in (b"L", b"x", b"g", b"K"):
             if long_size >= 0:
                 size, padded = long_size, -(-long_size // BLOCK) * BLOCK
-            yield _Member(long_name or name, kind, start, size)
+            yield Member(long_name or name, kind, start, size)
             long_name, long_size = "", -1
         if not stream.skip(start + padded - stream.position):
             shard.left_out.append(LeftOut(title, NO_END))
