@@ -80,7 +80,9 @@ DEVELOPMENT: dict[str, Entry] = {
     "mkdocs-material": Entry("", "MIT", "this documentation"),
     "mkdocstrings": Entry("", "ISC", "its reference, from the docstrings"),
     "hatchling": Entry("", "MIT", "builds the package"),
+    "tensorboard": Entry("", "Apache-2.0", "its reader reads the event files that we write, in a test"),
     "uv": Entry("", "MIT OR Apache-2.0", "the locked install", "pip alone"),
+    "uvicorn": Entry("", "BSD-3-Clause", "the server of `striate serve`, in its tests"),
 }
 # Over a bare interpreter, ms: import, 30 fields parsed, --help. Measured once on one machine (two Zen 5 cores) when a
 # library for flags was chosen; those not chosen are not installed and so not measured again.

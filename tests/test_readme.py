@@ -7,7 +7,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -57,7 +62,10 @@ def test_every_command_and_every_python_block_of_the_readme_runs(
             continue
         for line in text.splitlines():
             words = shlex.split(line)
-            if words[0] == "striate":
+            if words[:2] == ["striate", "serve"]:
+                serve_until_ctrl_c(words[1:])
+                ran.append(words[1])
+            elif words[0] == "striate":
                 assert status(words[1:]) == 0, (line, capsys.readouterr().err)
                 ran.append(words[1])
             elif words[0] == "make":
@@ -95,6 +103,28 @@ def test_the_pictures_of_the_readme_are_there_and_light() -> None:
     assert len(named) == 2
     for name in named:
         assert (REPOSITORY / name).stat().st_size < 300_000, name
+
+
+def serve_until_ctrl_c(arguments: list[str]) -> None:
+    """On a port that is free, until it answers; then it is stopped as by a person."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    answered = threading.Event()
+
+    def stop() -> None:
+        while not answered.is_set():
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
+                assert answer.status == 200
+                answered.set()
+            answered.wait(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=stop, daemon=True)
+    thread.start()
+    assert status([*arguments, "--port", str(port)]) == 130
+    thread.join(30)
+    assert answered.is_set()
 
 
 def section(title: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from striate.actions.report import report
     from striate.actions.resume import resume
     from striate.actions.runs import runs
+    from striate.actions.serve import serve
     from striate.actions.train import train
     from striate.actions.verify import verify
     from striate.data.samples import Samples
@@ -54,6 +55,7 @@ _LAZY = {
     "report": "striate.actions.report",
     "resume": "striate.actions.resume",
     "runs": "striate.actions.runs",
+    "serve": "striate.actions.serve",
     "train": "striate.actions.train",
     "verify": "striate.actions.verify",
 }
@@ -79,6 +81,7 @@ __all__ = [
     "report",
     "resume",
     "runs",
+    "serve",
     "train",
     "verify",
 ]

@@ -180,6 +180,24 @@ OPTIONS = [
         ("w.pth: there is no such file",),
     ),
     Row("a value is missing", pictures, "train pictures --epochs", ("--epochs: expected one argument",)),
+    Row(
+        "TensorBoard's files in the source",
+        pictures,
+        TRAIN + " --tensorboard pictures/logs",
+        ("inside the source", "--tensorboard"),
+    ),
+    Row(
+        "a file for TensorBoard's",
+        also(pictures, file("logs", "x")),
+        TRAIN + " --tensorboard logs",
+        ("logs: is a file",),
+    ),
+    Row(
+        "TensorBoard without pictures", nothing, "train photos --tensorboard logs", ("photos: no such file or folder",)
+    ),
+    Row("a port that is none", nothing, "serve run --port 65536", ("port must be 0 to 65535", "got 65536")),
+    Row("a port of words", nothing, "serve run --port http", ("--port: must be a whole number", "got 'http'")),
+    Row("to serve no run", nothing, "serve run --port 0", ("run: there is no such run",)),
 ]
 
 RECIPES = [

@@ -11,6 +11,7 @@ import argparse
 from typing import Any
 
 from striate.cli.flags import Parser, add_flags, nested
+from striate.cli.watched import add_watching, watching
 from striate.training.recipe import Recipe
 
 
@@ -21,29 +22,26 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="give up the run that --out holds")
     parser.add_argument("--recipe", metavar="FILE", help="settings in TOML; flags stand above them")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
+    add_watching(parser)
     add_flags(parser, Recipe, "settings")
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:
     """Train, then show what came out."""
     from striate.actions.train import train
-    from striate.cli.live import display
 
     given = dict(vars(arguments))
     recipe_settings: dict[str, Any] = nested(given, Recipe)
-    show = display()
-    try:
+    with watching(given.get("tensorboard"), given["source"]) as watch:
         finished = train(
             given["source"],
             out=given.get("out"),
             overwrite=given.get("overwrite", False),
             recipe=given.get("recipe"),
-            observer=show,
+            observer=watch,
             started=started,
             **recipe_settings,
         )
-    finally:
-        show.close()
     from striate.cli.result import show_run
 
     show_run(finished, as_json=given.get("json", False))

@@ -27,6 +27,7 @@ from striate.data.resample import Frame
 from striate.data.streaming import Streamed
 from striate.errors import InputError, require
 from striate.machine.threads import work_beside
+from striate.shown import as_html
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +55,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return as_html(self)
 
 
 class Targets(Protocol):

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from striate.errors import InputError
+from striate.shown import as_html
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
@@ -110,6 +111,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return as_html(self)
 
     def rows(self, split: str) -> np.ndarray:
         """Row numbers (n,) int64 of one split, ascending."""

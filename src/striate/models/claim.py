@@ -76,8 +76,9 @@ def _prepare(run: Run, there: Sequence[str]) -> None:
         raise
 
 
-def check_outside(folder: Path, source: str, what: str) -> None:
-    """Refuse a place inside the folder `source`: nothing is ever written there. `what` is the sentence's middle.
+def check_outside(folder: Path, source: str, what: str, flag: str = "--out") -> None:
+    """Refuse a place inside the folder `source`: nothing is ever written there. `what` is the sentence's middle,
+    `flag` what names the place.
 
     Raises InputError.
     """
@@ -86,7 +87,7 @@ def check_outside(folder: Path, source: str, what: str) -> None:
     except (OSError, ValueError, RuntimeError):
         return  # whatever is wrong with the names is said where they are used
     if inside:
-        raise InputError(f"{folder}: {what} inside the source, which is never written to; name another with --out")
+        raise InputError(f"{folder}: {what} inside the source, which is never written to; name another with {flag}")
 
 
 def _next_free(parent: Path, name: str) -> Run:

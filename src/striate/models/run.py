@@ -46,6 +46,7 @@ from striate.models.run_files import (
     read_json,
 )
 from striate.observer import Observer, epoch_words
+from striate.shown import as_html
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,10 @@ class Run:
 
     def __str__(self) -> str:
         return str(self.folder)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return as_html(self)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Observers that write for other programs: one file each."""
