@@ -43,6 +43,20 @@ def trained(pictures, tmp_path_factory):
     return striate.train(pictures, out=tmp_path_factory.mktemp("runs") / "a", **LENET)
 
 
+def test_the_threads_of_the_callers_program_are_its_own(trained, pictures, tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        model = striate.load(trained)
+        model.predict(np.zeros((28, 28), dtype=np.uint8))
+        striate.train(pictures, out=tmp_path / "run", **(LENET | {"epochs": 1}))
+        striate.evaluate(tmp_path / "run", pictures)
+        striate.look(tmp_path / "run", out=tmp_path / "look.html")
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_run_holds_its_files_and_its_decisions(trained):
     names = {path.name for path in trained.folder.iterdir()}
     assert {

@@ -12,7 +12,7 @@ import torch
 from striate.errors import InputError
 from striate.machine import threads
 from striate.machine.folders import cache_folder
-from striate.machine.threads import available_memory, usable_cores, work_beside
+from striate.machine.threads import available_memory, usable_cores, with_threads, work_beside
 
 MEGABYTE = 1 << 20
 
@@ -89,6 +89,19 @@ def test_a_thread_that_works_beside_changes_the_number_of_no_other() -> None:
             thread.start()
             thread.join()
         assert seen == {"beside": 1, "later": 3}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_are_set_back_also_after_an_error() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with with_threads():
+            assert torch.get_num_threads() == usable_cores()
+        with pytest.raises(KeyError), with_threads(1):
+            raise KeyError
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

@@ -21,6 +21,7 @@ from striate.actions.one_picture import one_picture
 from striate.actions.places import new_picture
 from striate.actions.subject import class_number, open_subject
 from striate.errors import require
+from striate.machine.threads import with_threads
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
 
@@ -66,6 +67,7 @@ class Dreamt:
         return {**told, "epochs": list(self.epochs)} if self.epochs else told
 
 
+@with_threads()
 def dream(
     run: Run | Model | nn.Module | str | Path | None = None,
     *,

@@ -16,6 +16,7 @@ from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
+from striate.machine.threads import with_threads
 from striate.models.model import Model
 from striate.models.run import Run
 from striate.models.run_files import METRICS, read_seen
@@ -98,7 +99,8 @@ def evaluate(
         observer.warn(f"left out: {name}: {reason}")
     used = samples.without(result.failures)
     require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
-    probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
+    with with_threads():
+        probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
     evaluation = evaluate_classification(probabilities, used.targets, model.class_names, seed=seed)
     if run is not None and not isinstance(run, Model):
         note = _seen_before(run, result.checksums)

@@ -19,6 +19,7 @@ from striate.actions.one_picture import one_picture
 from striate.actions.places import new_folder
 from striate.actions.subject import class_number, open_subject
 from striate.errors import unknown
+from striate.machine.threads import with_threads
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
 
@@ -34,6 +35,7 @@ UNSURE = 0.5  # an answer with less is one of several
 SQUASHED = 1.02  # ratio by which a side is pressed together, from which it is said
 
 
+@with_threads()
 def explain(
     run: Run | Model | nn.Module | str | Path | None,
     picture: str | Path | np.ndarray,

@@ -17,7 +17,7 @@ from striate.actions.places import page_place
 from striate.actions.subject import open_subject
 from striate.errors import require
 from striate.machine.files import write_atomically
-from striate.machine.threads import threads_for, usable_cores
+from striate.machine.threads import threads_for, usable_cores, with_threads
 from striate.models.claim import check_outside
 from striate.models.run import Run
 from striate.models.run_files import is_run
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 UNITS = tuple(range(16))  # of each layer, where nobody has said
 
 
+@with_threads()
 def look(
     run: Run | Model | nn.Module | str | Path | None = None,
     *,

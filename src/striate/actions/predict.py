@@ -15,6 +15,7 @@ from striate.data.ahead import ahead
 from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
 from striate.errors import InputError
+from striate.machine.threads import with_threads
 from striate.observer import SILENT, Observer
 from striate.words import none_can
 
@@ -71,7 +72,8 @@ def predict(
         raise InputError(f"{several}{name}: {reason}")
     failed = {row for row, _ in result.failures}
     names = [name for row, name in enumerate(samples.names) if row not in failed]
-    probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
+    with with_threads():
+        probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
     return Predictions(
         class_names=model.class_names,
         answers=tuple(model.predictions(names, probabilities)),

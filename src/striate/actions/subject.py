@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require, unknown
-from striate.machine.allocator import answer_with_all
+from striate.machine.allocator import keep_memory_for_answers
 from striate.models.loading import load_model
 from striate.models.run import Run
 from striate.words import counted
@@ -96,7 +96,7 @@ def _of_run(
         require(network is None, "a model has its network already; leave network away")
         return run
     assert not isinstance(network, str)
-    answer_with_all()
+    keep_memory_for_answers()
     return load_model(run.folder if isinstance(run, Run) else run, network=network, device=device)
 
 
@@ -112,7 +112,7 @@ def _by_name(
     from striate.networks.trained import trained_network
 
     place = pick_device(device)  # what cannot be is said before anything is read or fetched
-    answer_with_all()
+    keep_memory_for_answers()
     spec = input_spec
     size, channels = (None, None) if spec is None else ((spec.height, spec.width), spec.channels)
     trained = trained_network(name, weights=weights, size=size, channels=channels)

@@ -18,6 +18,7 @@ import torch
 from striate.actions.resume import Source, require_run, taken_up
 from striate.errors import InputError, require
 from striate.machine.precision import reference_computing
+from striate.machine.threads import with_threads
 from striate.models.run import Run
 from striate.models.run_files import CHECKPOINTS, LAST, OWN_NETWORK, PREVIOUS, RECIPE
 from striate.observer import SILENT, Observer, duration
@@ -107,7 +108,7 @@ def verify(
         )
         from striate.actions.work import prepare_by_steps
 
-        with reference_computing(resolved.reference):
+        with reference_computing(resolved.reference), with_threads():
             return repeat(prepare_by_steps(job, samples).loop, str(run), run.folder, observer)
 
 

@@ -20,6 +20,7 @@ from striate.data.splits import assign_splits
 from striate.errors import require
 from striate.machine.precision import reference_computing
 from striate.machine.ranks import gathered, told
+from striate.machine.threads import with_threads
 from striate.models.model import Model
 from striate.tasks.task import TableTask
 from striate.training.checkpoint import latest
@@ -29,6 +30,7 @@ from striate.training.resolved import Resolved
 from striate.words import counted
 
 
+@with_threads()
 def carry_out(job: Job, samples: Samples) -> None:
     """Train as the job says and write everything into its run."""
     job = _for_these_ranks(job)

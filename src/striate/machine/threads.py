@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
@@ -139,3 +140,19 @@ def work_beside() -> None:
     setting_back = threading.Thread(target=torch.set_num_threads, args=(before,))
     setting_back.start()
     setting_back.join()
+
+
+@contextmanager
+def with_threads(number: int | None = None) -> Iterator[None]:
+    """torch works with so many threads (None: one for each core that this process may use), and then as it did before.
+
+    What is set inside is set back as well: the number of threads belongs to the caller's program.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(usable_cores() if number is None else number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -23,6 +23,7 @@ from striate.data.sources import find_pictures
 from striate.errors import InputError, require
 from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast, pick_precision
+from striate.machine.threads import with_threads
 from striate.models.input_spec import InputSpec
 from striate.networks.fused import fused
 from striate.tasks.task import Task
@@ -193,7 +194,9 @@ class Model:
             return []
         if len({tensors.dtype for tensors in prepared}) > 1:
             prepared = [tensors.float() for tensors in prepared]
-        return self.predictions(names, self.answer(torch.cat(prepared)).numpy())
+        with with_threads():
+            answers = self.answer(torch.cat(prepared)).numpy()
+        return self.predictions(names, answers)
 
     def predictions(self, names: Sequence[str], probabilities: np.ndarray) -> list[Prediction]:
         """Probabilities (N, K) as answers that a person can read."""
