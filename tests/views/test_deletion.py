@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from striate.errors import InputError
 from striate.networks import build_network
 from striate.views.deletion import deletion, insertion
-from striate.views.fared import fared
+from striate.views.fared import Fared, fared
 from striate.views.random_maps import random_map, smoothness
 
 
@@ -266,3 +266,11 @@ def test_smoothness_of_what_has_none() -> None:
     assert smoothness(board.float()) == 0.5  # rougher than noise: the roughest rivals there are
     ramp = torch.arange(64.0).expand(64, 64)
     assert smoothness(ramp) == 16.0  # a quarter of the side at most
+
+
+def test_figures_that_differ_are_told_apart() -> None:
+    near = Fared(deletion=0.0712, insertion=0.5, random_deletion=(0.0744,), random_insertion=(0.4,), constant=False)
+    assert "(0.071 against 0.074)" in near.sentence()
+    assert "(0.50 against 0.40)" in near.sentence()
+    same = Fared(deletion=0.0712, insertion=0.5, random_deletion=(0.0712,), random_insertion=(0.5,), constant=False)
+    assert "(0.07 against 0.07)" in same.sentence()

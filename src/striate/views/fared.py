@@ -52,8 +52,8 @@ class Fared:
         """What a reader should know of the map, with the figures."""
         if self.constant:
             return "It is the same everywhere: it marks nothing."
-        falls = f"{self.deletion:.2f} against {min(self.random_deletion):.2f}"
-        rises = f"{self.insertion:.2f} against {max(self.random_insertion):.2f}"
+        falls = _against(self.deletion, min(self.random_deletion))
+        rises = _against(self.insertion, max(self.random_insertion))
         if self.better_at_deletion and self.better_at_insertion:
             return (
                 f"Better than random maps: without what it marks the probability falls faster ({falls}), "
@@ -73,6 +73,14 @@ class Fared:
             f"No better than random maps: neither does the probability fall faster without what it marks ({falls}), "
             f"nor rise faster with it alone ({rises}). Do not trust it on this picture."
         )
+
+
+def _against(area: float, rival: float) -> str:
+    """Both with the fewest digits, two at least, in which they differ; where rounding alone tells them apart, two."""
+    digits = 2
+    if abs(area - rival) > ROUNDING:
+        digits = next((number for number in range(2, 6) if f"{area:.{number}f}" != f"{rival:.{number}f}"), 2)
+    return f"{area:.{digits}f} against {rival:.{digits}f}"
 
 
 def fared(
