@@ -54,7 +54,9 @@ CORE: dict[str, Entry] = {
     "numpy": Entry("numpy", "BSD-3-Clause", "tables of samples, random draws, metrics"),
     "scipy": Entry("scipy.special", "BSD-3-Clause", "special functions, sparse counts, one-dimensional minimisation"),
     "scikit-learn": Entry(
-        "sklearn.datasets", "BSD-3-Clause", "the digits of the demo; the oracle of the metrics' tests"
+        "sklearn.datasets",
+        "BSD-3-Clause",
+        "`striate.estimators`; the digits of the demo; the oracle of the metrics' tests",
     ),
     "pillow": Entry(
         "PIL.Image",

@@ -87,6 +87,14 @@ def test_every_block_of_the_python_page_runs(folder: Path) -> None:
     assert len(names["curve"].epochs) == 2  # type: ignore[attr-defined]
 
 
+def test_every_block_of_the_scikit_learn_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = [text for language, text in blocks(REPOSITORY / "docs" / "scikit-learn.md") if language == "python"]
+    for text in parts:
+        exec(compile(text, "docs/scikit-learn.md", "exec"), {"__name__": "__main__"})
+    assert len(parts) == 2
+    assert float(capsys.readouterr().out) > 0.85
+
+
 def test_the_run_folder_holds_each_file_that_the_readme_names(folder: Path) -> None:
     named = re.findall(r"`([\w.]+\.\w+)`", section("What comes out"))
     assert len(named) >= 9

@@ -150,7 +150,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     if resolved.fine_tune:
         assert isinstance(network, EfficientNetLite0)
         job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
-        _put_head(network, fitted_on(np.flatnonzero(used.splits[known] == TRAIN)))
+        put_head(network, fitted_on(np.flatnonzero(used.splits[known] == TRAIN)))
         share_weights(job.ranks, network)
         tuned, history, gain = fine_tuned(job, model, task, resolved, material)
         observer.say(gain)
@@ -172,7 +172,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         job.run.write(RECIPE, recipe_text(recipe, resolved.to_mapping(), samples.source))
     fitted = fitted_on(np.arange(len(known)))
     observer.say(fitted.describe())
-    _put_head(network, fitted)
+    put_head(network, fitted)
     share_weights(job.ranks, network)
     held_back = {split: held for split, held in held_back.items() if split != VALIDATION}
     answers, figures = _out_of_fold(task, fitted, used.targets[known])
@@ -233,7 +233,8 @@ def _out_of_fold(task: TableTask, fitted: FittedHead | FittedRidge, targets: np.
     return answers, task.metrics(answers[known], targets[known])
 
 
-def _put_head(network: torch.nn.Module, fitted: FittedHead | FittedRidge) -> None:
+def put_head(network: torch.nn.Module, fitted: FittedHead | FittedRidge) -> None:
+    """Give a network of `ARGUMENTS` the head that was fitted on its features. Raises InputError."""
     require(bool(np.isfinite(fitted.weight).all()), "the head could not be fitted: its weights are not finite")
     network.get_submodule("normalizer").load_state_dict(fitted.normalizer.state_dict())
     network.get_submodule("head").load_state_dict(fitted.linear().state_dict())

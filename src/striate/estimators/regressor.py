@@ -1,0 +1,114 @@
+"""`ImageRegressor`: numbers for each picture, by scikit-learn's rules. Legend: n pictures, K numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from striate.estimators.base import LearningEstimator, as_value_errors
+from striate.estimators.fitting import answers, begin, fit_model
+from striate.estimators.weighing import counting, weights_of
+from striate.tasks.regression import Regression
+
+
+class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] # scikit-learn has no types
+    """A network that answers with one number for each picture, or with several.
+
+    `X` as for `ImageClassifier`; `y` (n,) or (n, K): numbers, each learned in its own deviations from its mean.
+
+    network, image_shape, epochs, batch_size, learning_rate, random_state, settings, device: as for `ImageClassifier`.
+    augment: "auto" varies pictures as `striate train` does for numbers; "none" leaves them as they are.
+
+    Learned: `n_features_in_`, `model_` (a `striate.Model`).
+    A pickle keeps the network, and no momentum of the optimizer that `partial_fit` goes on with.
+    """
+
+    def __init__(
+        self,
+        network: str | None = None,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        augment: str = "auto",
+        random_state: Any = 0,
+        settings: Mapping[str, Any] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.network = network
+        self.image_shape = image_shape
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.augment = augment
+        self.random_state = random_state
+        self.settings = settings
+        self.device = device
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> ImageRegressor:
+        """Learn from pictures `X` and their numbers `y`. sample_weight (n,): how much each counts, at least 0.
+
+        Raises ValueError for what cannot be used.
+        """
+        pictures, numbers = self._pairs(X, y, reset=True, numeric=True)
+        self._several = numbers.ndim == 2
+        pictures, numbers, weights = counting(pictures, numbers, weights_of(pictures, sample_weight))
+        targets = numbers.reshape(len(numbers), -1).astype(np.float32)
+        with as_value_errors():
+            self._begin_anew()
+            self._fitted = fit_model(
+                pictures, targets, numbers_task(targets), self._asked(), weights=weights, line=self.layout_.line
+            )
+        return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> ImageRegressor:
+        """One pass over `X` and `y` from where the network stands, also after `fit`. What the values of `X` mean, and
+        the means and deviations of `X` and `y`, are those of the first call.
+
+        Raises ValueError for what cannot be used.
+        """
+        first = not hasattr(self, "_fitted")
+        pictures, numbers = self._pairs(X, y, reset=first, numeric=True)
+        if first:
+            self._several = numbers.ndim == 2
+        pictures, numbers, weights = counting(pictures, numbers, weights_of(pictures, sample_weight))
+        targets = numbers.reshape(len(numbers), -1).astype(np.float32)
+        with as_value_errors():
+            if first:
+                self._fitted = begin(
+                    pictures, targets, numbers_task(targets), self._asked(once=True), line=self.layout_.line
+                )
+            known = self._fitted.model.task
+            if targets.shape[1] != known.num_outputs:
+                raise ValueError(
+                    f"y has {targets.shape[1]} numbers a row, in the first call it had {known.num_outputs}"
+                )
+            assert isinstance(known, Regression)
+            self._pass_once(pictures, known.bound_to(targets), weights)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Numbers (n,) or (n, K) `float64`, computed in single precision, as `y` had them."""
+        check_is_fitted(self, "_fitted")
+        numbers = answers(self._fitted.model, self._pictures(X)).astype(np.float64)
+        return numbers if self._several else numbers[:, 0]
+
+    def __sklearn_tags__(self) -> Any:
+        """Several numbers are learned at once."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def numbers_task(targets: np.ndarray) -> Regression:
+    """Of numbers (n, K); one that is the same in every row is learned as it is."""
+    wide = targets.astype(np.float64)
+    means, deviations = wide.mean(axis=0), wide.std(axis=0)
+    deviations[deviations <= np.finfo(np.float32).eps * np.abs(means)] = 1.0
+    names = tuple(f"y{number}" for number in range(targets.shape[1]))
+    return Regression(names, tuple(means.tolist()), tuple(deviations.tolist())).bound_to(targets)
