@@ -1,4 +1,5 @@
-"""The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, looking-inside.md.
+"""The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, variation.md,
+looking-inside.md.
 
     python docs/make_pages.py
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import json
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ def pages() -> dict[str, str]:
         "recipe.md": recipe_page(),
         "commands.md": commands_page(),
         "defaults.md": defaults_page(),
+        "variation.md": variation_page(),
         "looking-inside.md": inside_page(),
     }
 
@@ -275,6 +279,107 @@ def _examples(facts: Any) -> list[tuple[str, Any]]:
         ("photographs, 60 a class", of(100, 2, 400, False)),
         ("photographs, 1,000 a class", of(8_500, 10, 500, False)),
     ]
+
+
+def variation_page() -> str:
+    """Every part of augmentation and every way of looking at a picture more than once, with its row."""
+    from striate.data.policy import RAND_AUGMENT, TRIVIAL_AUGMENT
+    from striate.data.variations import VARIATIONS, settings_of
+    from striate.models.many_views import TTA
+
+    costs = _costs()
+    lines = [
+        NOTE,
+        "# How pictures are varied",
+        "",
+        "Training pictures differ in every epoch, so that a network learns what stays: the class. What is on by "
+        "default stands on the page of [defaults](defaults.md); each part below is turned on by its own flag. "
+        "`striate inspect SOURCE --augment` draws a row of examples of every one, on your own pictures.",
+        "",
+        "All motions of a picture are one matrix and one resampling, an elastic field lies on top of it, and points, "
+        "boxes and masks move along. What happens is a function of the seed, the epoch and the row of the picture: it "
+        "depends on no thread and on no batch. After the motion come operations of RandAugment or TrivialAugment, "
+        "colours, blur, noise, JPEG, erasing, in this order; pairs are mixed last.",
+        "",
+        "On a GPU batches are made there, but for what only a processor does: with any of that, it makes the whole "
+        "batch." + COSTS_WORDS * bool(costs),
+        "",
+        f"| part | as shown by `inspect` | needs |{COSTS_HEADING * bool(costs)} good for | made by | paper |",
+        f"|---|---|---|{'---:|---:|' * bool(costs)}---|---|---|",
+    ]
+    for name, part in VARIATIONS.items():
+        cells = [
+            f"`{name}`: {part.says}",
+            f"`{settings_of(name)}`",
+            part.needs,
+            *(costs.get((name, kind), "") for kind in KINDS if costs),
+            part.good_for,
+            part.by,
+            part.paper,
+        ]
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    lines += [
+        "",
+        "## The operations of RandAugment and TrivialAugment",
+        "",
+        "Each is as likely as the others. RandAugment applies `rand_augment` of them at `rand_magnitude` of 30, "
+        "TrivialAugment one at any strength from 0 to 30; the table says what 30 is. Where there are two signs, a coin "
+        "takes one. Motions compose into the picture's matrix; tones follow in the order drawn. The papers count "
+        "posterize differently in text and code: here more strength always means fewer bits.",
+        "",
+        "| operation | RandAugment at 30 | TrivialAugment at 30 |",
+        "|---|---:|---:|",
+    ]
+    units = {"translate": ("of the side", "pixels"), "rotate": ("degrees",) * 2, "posterize": ("bits fewer",) * 2}
+    units |= {"shear": ("slope",) * 2, "solarize": ("levels turned",) * 2}
+    for name, most in RAND_AUGMENT.items():
+        own = units.get(name.partition("_")[0], ("",) * 2)
+        cells = [
+            f"{value:.3g} {unit}".strip() if value else ""
+            for value, unit in zip((most, TRIVIAL_AUGMENT[name]), own, strict=True)
+        ]
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    lines += [
+        "",
+        "## Several views of a picture that is answered",
+        "",
+        "`striate predict` and `striate evaluate` take `--tta`: each picture is answered in several views, and the "
+        "answers (probabilities, or numbers) are averaged. It costs as many times as there are views. In Python: "
+        "`striate.predict(run, pictures, tta=...)`, `striate.evaluate(run, source, tta=...)`.",
+        "",
+        "| `--tta` | views | what is answered | paper |",
+        "|---|---:|---|---|",
+    ]
+    lines += [f"| `{name}` | {way.views} | {_cell(way.says)} | {way.paper} |" for name, way in TTA.items()]
+    lines += [
+        "",
+        "Mirrored views help where training mirrored its pictures; ten crops show things a seventh larger, which "
+        "helps where things are small or not in the middle. Whether they help your pictures, "
+        "`striate evaluate RUN SOURCE --split validation --tta ...` tells.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+# Kinds of pictures that the benchmark varies.
+KINDS = ("digits", "photographs")
+COSTS_HEADING = " cost, 28x28 grey | cost, 224x224 |"
+COSTS_WORDS = (
+    " Cost: milliseconds of processor time for 128 pictures, beyond what the same pictures cost as they are, measured "
+    "by `make bench NAME=variations` ([benchmarks](benchmarks.md))."
+)
+
+
+def _costs() -> dict[tuple[str, str], str]:
+    """What the benchmark found for (part, kind of pictures), in milliseconds; nothing where it was not run."""
+    record = DOCS.parent / "benchmarks" / "results" / "variations.json"
+    if not record.is_file():
+        return {}
+    found = {}
+    for one in json.loads(record.read_text(encoding="utf-8"))["contenders"]:
+        part, _, kind = one["name"].partition(", ")
+        found[part, kind] = f"{statistics.median(figures['added_ms'] for figures in one['rounds']):.0f}"
+    return found
 
 
 # Group of `VIEWS` -> its heading, and what a reader should know of all of them.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
 
 from striate.data.augment import apply
-from striate.data.augmentation import Augmentation
+from striate.data.augmentation import FITTED, Augmentation
 from striate.data.drawing import draw
 from striate.data.mixing import mix
+from striate.data.variations import VARIATIONS
 from striate.models.input_spec import InputSpec
 
 # A strength that shows, for every field that turns something on.
@@ -31,13 +32,24 @@ STRENGTHS = {
     "erasing": 0.9,
     "mixup": 1.0,
     "cutmix": 1.0,
+    "elastic": 20.0,
+    "pca_colour": 2.0,
+    "rand_augment": 3,
+    "trivial_augment": True,
+    "blur": 2.0,
+    "noise": 0.2,
+    "jpeg": 90,
 }
 # Fields that shape another one, and that field.
 DETAILS = {
     "crop_aspect": ("random_resized_crop", 3.0),
     "erasing_smallest": ("erasing", 0.3),
     "erasing_largest": ("erasing", 0.05),
+    "elastic_sigma": ("elastic", 8.0),
+    "rand_magnitude": ("rand_augment", 25.0),
 }
+# What is fitted on the training pictures: the axes of colour, of grey and of colour pictures.
+AXES = {1: (0.06,), 3: (0.12, 0.11, 0.1, 0.01, 0.0, -0.01, 0.002, -0.004, 0.002)}
 SIZES = {"small": ((16, 16), 16), "resized": ((24, 30), 16), "large": ((80, 100), 40)}
 
 
@@ -48,6 +60,8 @@ def made(
     frame = InputSpec(channels=channels, height=side, width=side, mean=(0.4,) * channels, deviation=(0.2,) * channels)
     rows = np.arange(12) if rows is None else rows
     every = np.random.default_rng(0).uniform(0, 255, (12, height, width, channels)).astype(dtype)
+    if options.pca_colour:
+        options = replace(options, pca_axes=AXES[channels])
     drawn = draw(options, seed, epoch, rows, np.array([every.shape[1:]] * len(rows)), frame, uniform=uniform)
     placed = apply(every[rows] if uniform else list(every[rows]), drawn, frame)
     if drawn.mixed is not None and len(rows) == 12:
@@ -61,7 +75,8 @@ def made(
 
 
 def test_every_field_is_here():
-    assert {item.name for item in fields(Augmentation)} == STRENGTHS.keys() | DETAILS.keys()
+    assert {item.name for item in fields(Augmentation)} == STRENGTHS.keys() | DETAILS.keys() | set(FITTED)
+    assert set(VARIATIONS) == STRENGTHS.keys()
 
 
 @pytest.mark.parametrize("name", STRENGTHS)

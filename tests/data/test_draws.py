@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from striate.data import draws
-from striate.data.draws import permutation, uniforms
+from striate.data.draws import levels, permutation, uniforms
 
 MASK = (1 << 64) - 1
 
@@ -35,12 +35,17 @@ def finalized(value: int) -> int:
     return SplitMix64((value - 0x9E3779B97F4A7C15) & MASK).next()
 
 
-def oracle(seed: int, epoch: int, row: int, count: int, purpose: int = 0) -> list[float]:
+def raw(seed: int, epoch: int, row: int, count: int, purpose: int = 0) -> list[int]:
+    """The hashes of 64 bits."""
     key = 0
     for part in (seed, purpose, epoch, row):
         key = finalized(key ^ hashed(part))
     generator = SplitMix64(key)
-    return [(generator.next() >> 11) / 2**53 for _ in range(count)]
+    return [generator.next() for _ in range(count)]
+
+
+def oracle(seed: int, epoch: int, row: int, count: int, purpose: int = 0) -> list[float]:
+    return [(bits >> 11) / 2**53 for bits in raw(seed, epoch, row, count, purpose)]
 
 
 def test_the_oracle_is_the_published_generator():
@@ -67,6 +72,16 @@ def test_equal_however_the_work_is_divided(monkeypatch):
     np.testing.assert_array_equal(uniforms(3, 2, rows, [5, 0, 3]), whole[:, [5, 0, 3]])
     monkeypatch.setattr(draws, "CHUNK", 10)
     np.testing.assert_array_equal(uniforms(3, 2, rows, 7), whole)
+
+
+def test_levels_are_four_of_each_hash():
+    rows = np.array([0, 5, 2**40, -3])
+    for count in (1, 4, 11):
+        made = levels(7, 3, rows, count, purpose=6)
+        assert made.dtype == np.uint16
+        for line, row in zip(made, rows.tolist(), strict=True):
+            parts = [bits >> 16 * place & 0xFFFF for bits in raw(7, 3, row, 3, purpose=6) for place in range(4)]
+            assert line.tolist() == parts[:count]
 
 
 def test_empty_requests():

@@ -13,9 +13,12 @@ from striate.actions.first_look import SIDE_FROM_NOTHING
 from striate.actions.job import Job
 from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.pixel_store import PixelStore
+from striate.data.principal import colour_axes
 from striate.data.samples import REGRESSION
 from striate.data.store import StoreResult
+from striate.errors import require
 from striate.models.input_spec import InputSpec, fit_input_spec
+from striate.models.mean_picture import mean_picture
 from striate.networks import BuiltNetwork, InputDefaults, build_network
 from striate.networks.small_resnet import SmallResNet
 from striate.training.defaults import Facts
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 STEM_PICTURES = 2000
+MEAN_IS_KNOWN = (
+    "mean picture: weights that learned from other pictures know their own mean; add --no-pretrained, or name a "
+    "network without such weights, or leave --mean away"
+)
 
 
 def fit_spec(
@@ -33,8 +40,37 @@ def fit_spec(
 ) -> tuple[InputSpec, str]:
     """The input specification for the pictures that were read, and the sentence for the log.
 
-    size: a side, or (height, width) of a network of one size only. own: the input of published weights.
+    size: a side, or (height, width) of a network of one size only. own: the input of published weights. Raises
+    InputError where a mean picture is wanted, or brought along, that does not fit.
     """
+    spec, words = _fit_spec(job, reading, size, own)
+    known = None if job.start is None else job.start.input_spec
+    if known is not None and known.mean_picture is not None:
+        require(
+            (known.height, known.width) == (spec.height, spec.width),
+            f"{known.width}x{known.height} is the size of the mean picture that the earlier run takes off its inputs, "
+            f"so {spec.width}x{spec.height} cannot be that of this one; leave --size away",
+        )
+        return replace(spec, mean_picture=known.mean_picture), words
+    if not (job.recipe.mean == "picture" if job.resolved is None else job.resolved.mean_picture):
+        return spec, words
+    require(own is None or own.mean is None, MEAN_IS_KNOWN)
+    store = reading.store
+    mean = mean_picture(spec.prepare(store.pixels(index)) for index in range(len(store)))
+    return replace(spec, mean_picture=mean), f"{words}; the mean picture is taken off"
+
+
+def with_colour_axes(augment: dict[str, Any], store: PixelStore, channels: int) -> dict[str, Any]:
+    """The settings of the variation with the axes that a shift of colours needs, fitted on the training pictures."""
+    if not augment.get("pca_colour") or augment.get("pca_axes"):
+        return augment
+    return {**augment, "pca_axes": colour_axes(store, channels)}
+
+
+def _fit_spec(
+    job: Job, reading: StoreResult, size: int | tuple[int, int] | None, own: InputDefaults | None
+) -> tuple[InputSpec, str]:
+    """The same with the mean of each channel."""
     recipe, resolved = job.recipe, job.resolved
     store, sizes = reading.store, reading.sizes
     if resolved is not None:
@@ -109,7 +145,7 @@ def ask_mirrors(
     if facts.grey:
         return facts, ""
     chosen = sample_rows(len(store), recipe.seed)
-    side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash")
+    side = replace(spec, height=min(spec.height, 32), width=min(spec.width, 32), fit="squash", mean_picture=None)
     pictures = torch.stack([side.prepare(store.pixels(int(index))) for index in chosen])
     evidence = mirror_evidence(pictures, targets[chosen], grey=bool(facts.grey))
     words = "keeps its label" if evidence.harmless else "may look like another class"

@@ -17,6 +17,7 @@ from striate.data.sources import open_dataset
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.machine.threads import with_threads
+from striate.models.many_views import answer, spec_for, way_called
 from striate.models.model import Model
 from striate.models.run import Run
 from striate.models.run_files import METRICS, read_seen
@@ -41,12 +42,14 @@ class Evaluated:
     names: tuple[str, ...]
     targets: np.ndarray
     probabilities: np.ndarray
+    tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "source": self.source,
             "split": self.split or "all",
+            "tta": self.tta,
             "pictures": self.pictures,
             "left_out": [{"path": name, "reason": reason} for name, reason in self.left_out],
             **self.evaluation.to_json(),
@@ -66,6 +69,7 @@ def evaluate(
     strict: bool = False,
     device: str = "auto",
     precision: str | None = None,
+    tta: str = "none",
     seed: int = 0,
     observer: Observer = SILENT,
 ) -> Evaluated:
@@ -73,13 +77,15 @@ def evaluate(
 
     run: a run, a model, or None where `network` (with `weights` and `class_names`) stands in its place, as
     `actions.subject.open_subject` says. split: "train", "validation" or "test"; where None the test split, or
-    everything if the source has no splits. Classes are matched by name, never by position. Where some are pictures
+    everything if the source has no splits. tta: a row of `models.many_views.TTA`: the answers to several views of each
+    picture are averaged. Classes are matched by name, never by position. Where some are pictures
     that the run was trained on, `evaluation.notes` says so. Raises InputError where the source holds a class
     that the model does not know, or no such split; with `strict` also where a picture cannot be read.
     """
 
     from striate.evaluation.evaluation import evaluate_classification
 
+    way_called(tta)
     samples = open_dataset(source, labels=labels, root=root)
     observer.say(samples.how)
     for doubt in samples.doubts:
@@ -88,9 +94,9 @@ def evaluate(
     model = model.answering_in(precision)
     samples, split = _one_split(samples, split)
     samples = _matched(samples, model.class_names)
-    every = np.arange(len(samples))
+    every, spec = np.arange(len(samples)), spec_for(model.input_spec, tta)
     with in_turn(samples, every) as turned:
-        result = prepare_all(turned, every, model.prepare, observer=observer, frame=model.input_spec)
+        result = prepare_all(turned, every, spec.prepare, observer=observer, frame=spec)
     left_out = [(one.name, one.reason) for one in samples.left_out]
     left_out += [(samples.names[row], reason) for row, reason in result.failures]
     if strict and left_out:
@@ -100,7 +106,7 @@ def evaluate(
     used = samples.without(result.failures)
     require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
     with with_threads():
-        probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
+        probabilities = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
     evaluation = evaluate_classification(probabilities, used.targets, model.class_names, seed=seed)
     if run is not None and not isinstance(run, Model):
         note = _seen_before(run, result.checksums)
@@ -114,6 +120,7 @@ def evaluate(
         names=used.names,
         targets=used.targets,
         probabilities=probabilities,
+        tta=tta,
     )
 
 

@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from striate.actions.building import MEAN_IS_KNOWN
 from striate.actions.choose import laid_out
 from striate.actions.fine_tuning import fine_tuned, whether_to_tune
 from striate.actions.held_back import prepare_for
@@ -79,6 +80,7 @@ def can_fit_head_on(start: Start) -> bool:
 def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
     """Features of every picture once, then the head."""
     recipe, observer = job.recipe, job.observer
+    require(recipe.mean == "channel", MEAN_IS_KNOWN)
     resolved = job.resolved or _resolve(job, samples, facts, machine)
     if job.ranks.several:
         observer.say(

@@ -15,8 +15,10 @@ from striate.words import counted
 if TYPE_CHECKING:
     import numpy as np
 
+    from striate.data.pixel_store import PixelStore
     from striate.data.samples import Samples
-    from striate.reports.pages import Augmented
+    from striate.models.input_spec import InputSpec
+    from striate.reports.pages import Augmented, Varied
 
 # Of the page that shows what training will see.
 AUGMENTED_PICTURES = 8
@@ -62,17 +64,19 @@ def inspect(
     if found.left_out_count:
         there = counted(found.found, "picture")
         observer.warn(f"{there} found = {found.used:,} used + {found.left_out_count:,} left out")
-    drawn = _augmented(kept, found, seed) if augment else ()
-    write_atomically(place, _page(found, thumbnails, drawn))
+    drawn, varied = _augmented(kept, found, seed) if augment else ((), ())
+    write_atomically(place, _page(found, thumbnails, drawn, varied))
     observer.say(f"page: {place}")
     return found
 
 
-def _page(found: Survey, thumbnails: tuple[Thumbnail, ...], drawn: tuple[Augmented, ...]) -> str:
+def _page(
+    found: Survey, thumbnails: tuple[Thumbnail, ...], drawn: tuple[Augmented, ...], varied: tuple[Varied, ...]
+) -> str:
     from striate.reports import pages
 
     sheet = [pages.Thumbnail(name=one.name, label=one.label, picture=one.picture) for one in thumbnails]
-    return pages.inspect_page(found.to_json(), sheet, drawn)
+    return pages.inspect_page(found.to_json(), sheet, drawn, varied)
 
 
 def _place(source: Any, out: str | Path | None) -> Path:
@@ -81,8 +85,8 @@ def _place(source: Any, out: str | Path | None) -> Path:
     return page_place(out, name=f"inspect-{name}", command="inspect")
 
 
-def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[Augmented, ...]:
-    """What training by default would see of a few training pictures, in its first epochs."""
+def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[tuple[Augmented, ...], tuple[Varied, ...]]:
+    """What training by default would see of a few training pictures, in its first epochs; and each part alone."""
     import numpy as np
 
     from striate.data.augment import preview
@@ -114,7 +118,7 @@ def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[Augmented, .
     chosen = np.linspace(0, len(store) - 1, min(AUGMENTED_PICTURES, len(store))).astype(np.int64)
     pictures: list[np.ndarray] = [store.pixels(int(index)) for index in chosen]
     shown = preview(pictures, augmentation, spec, seed=seed, rows=near[chosen], times=AUGMENTED_TIMES)
-    return tuple(
+    by_default = tuple(
         pages.Augmented(
             name=samples.names[int(near[index])],
             label=samples.class_names[int(samples.targets[near[index]])],
@@ -123,3 +127,31 @@ def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[Augmented, .
         )
         for index, picture, times in zip(chosen, pictures, shown, strict=True)
     )
+    return by_default, _varied(store, spec, seed)
+
+
+def _varied(store: PixelStore, spec: InputSpec, seed: int) -> tuple[Varied, ...]:
+    """Each part of augmentation alone, on the picture in the middle and, where pairs are mixed, the one after it."""
+    from striate.data.augment import preview
+    from striate.data.principal import colour_axes
+    from striate.data.variations import VARIATIONS, settings_of, shown
+    from striate.reports import pages
+
+    middle = len(store) // 2
+    pictures = [store.pixels(index % len(store)) for index in (middle, middle + 1)]
+    axes = colour_axes(store, spec.channels)
+    rows = []
+    for name, part in VARIATIONS.items():
+        if part.needs_colour and spec.channels == 1:
+            continue
+        drawn = preview(pictures, shown(name, axes), spec, seed=seed, times=AUGMENTED_TIMES)[0]
+        rows.append(
+            pages.Varied(
+                name=name,
+                says=part.says,
+                settings=settings_of(name),
+                picture=thumbnail_of(pictures[0]),
+                drawn=tuple(thumbnail_of(one) for one in drawn),
+            )
+        )
+    return tuple(rows)

@@ -16,6 +16,7 @@ from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
 from striate.errors import InputError
 from striate.machine.threads import with_threads
+from striate.models.many_views import answer, spec_for, way_called
 from striate.observer import SILENT, Observer
 from striate.words import none_can
 
@@ -44,6 +45,7 @@ def predict(
     class_names: str | Path | Sequence[str] | None = None,
     device: str = "auto",
     precision: str | None = None,
+    tta: str = "none",
     names_from: Iterable[str] | None = None,
     observer: Observer = SILENT,
 ) -> Predictions:
@@ -51,11 +53,13 @@ def predict(
 
     run: a run, a model, or None where `network` (with `weights` and `class_names`) stands in its place, as
     `actions.subject.open_subject` says. precision: "float32", "bfloat16" or "float16" (on CUDA); that of the model
-    where None, float32 for a run.
+    where None, float32 for a run. tta: a row of `models.many_views.TTA`: the answers to several views of each picture
+    are averaged.
 
     Raises InputError where no picture can be read, and where the run cannot be loaded.
     """
 
+    way_called(tta)
     wanted = [pictures] if isinstance(pictures, str | Path) else list(pictures)
     samples = find_pictures(wanted, names_from)
     if not len(samples):
@@ -64,7 +68,8 @@ def predict(
     with ahead(samples) as early:
         model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
         model = model.answering_in(precision)
-        result = prepare_all(early, np.arange(len(samples)), model.prepare, observer=observer, checksums=False)
+        prepare = spec_for(model.input_spec, tta).prepare
+        result = prepare_all(early, np.arange(len(samples)), prepare, observer=observer, checksums=False)
     unreadable = tuple((samples.names[row], reason) for row, reason in result.failures)
     if len(unreadable) == len(samples):
         name, reason = unreadable[0]
@@ -73,7 +78,7 @@ def predict(
     failed = {row for row, _ in result.failures}
     names = [name for row, name in enumerate(samples.names) if row not in failed]
     with with_threads():
-        probabilities = model.answer(result.pictures, partial(observer.progress, "answering")).numpy()
+        probabilities = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
     return Predictions(
         class_names=model.class_names,
         answers=tuple(model.predictions(names, probabilities)),

@@ -248,7 +248,8 @@ def _start(run: Run, recipe: Recipe, resolved: Resolved | None, own: nn.Module |
     by_steps = resolved is not None and resolved.method == "steps"
     # A checkpoint holds all of the network; to verify begins at the checkpoint before it, if there is one.
     kept = (folder / PREVIOUS).is_file() if verify else latest(folder) is not None
-    if recipe.from_run is None or (by_steps and kept):
+    brings_mean = resolved is not None and resolved.mean_picture  # which lies with the earlier run
+    if recipe.from_run is None or (by_steps and kept and not brings_mean):
         return None
     from striate.models.start import read_start
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from striate.actions.batch_size import choose_batch_size
-from striate.actions.building import ask_mirrors, fit_spec, fit_stem, network_for
+from striate.actions.building import ask_mirrors, fit_spec, fit_stem, network_for, with_colour_axes
 from striate.actions.choose import choose_step, laid_out
 from striate.actions.first_look import known_size, usable_side
 from striate.actions.job import (
@@ -120,7 +120,12 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             precision=machine.precision,
             threads=machine.threads,
         )
-        return replace(decided, allocator=machine.allocator, reference=machine.reference)
+        return replace(
+            decided,
+            allocator=machine.allocator,
+            reference=machine.reference,
+            augment=told(job.ranks, with_colour_axes(decided.augment, store, spec.channels)),
+        )
 
     if resolved is None:
         facts, mirrors_words = ask_mirrors(recipe, facts, spec, store, samples.targets[reading.rows])
@@ -200,6 +205,8 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     )
     if not resolved.reasons:
         resolved = replace(resolved, reasons=(spec_words, f"network: {why}"))
+    if made_on(machine.device) is not None and augmentation.by_processor:
+        observer.say(f"the processor makes the batches, for a GPU does no {' or '.join(augmentation.by_processor)}")
     share_weights(job.ranks, network)
     if job.ranks.several and has_batch_norm(network):
         observer.say(

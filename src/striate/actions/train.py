@@ -228,7 +228,7 @@ def _check_early(recipe: Recipe) -> None:
 
         if recipe.network not in NETWORKS:
             own_input(recipe.network)  # raises for a name that nobody knows
-    asked = {field.name: getattr(recipe.augment, field.name) for field in fields(Augmentation)}
+    asked = {field.name: getattr(recipe.augment, field.name, None) for field in fields(Augmentation)}
     Augmentation(
         **{name: value for name, value in asked.items() if value is not None}
     )  # raises what contradicts itself

@@ -13,6 +13,7 @@ from striate.cli.flags import Parser, one_of
 from striate.cli.subject_flags import add_subject, subject
 from striate.cli.text import has_interval, percent_with_interval, print_json, table
 from striate.machine.precision import PRECISIONS
+from striate.models.many_views import TTA
 from striate.names import on_one_line
 from striate.words import counted
 
@@ -42,6 +43,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"
     )
+    parser.add_argument(
+        "--tta", type=one_of(tuple(TTA)), metavar="|".join(TTA), help="average the answers to several views [none]"
+    )
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
 
 
@@ -61,6 +65,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
             root=given.get("root"),
             strict=given.get("strict", False),
             precision=given.get("precision"),
+            tta=given.get("tta", "none"),
             observer=show,
         )
     finally:

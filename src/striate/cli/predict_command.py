@@ -17,6 +17,7 @@ from striate.cli.flags import Parser, one_of, positive
 from striate.cli.subject_flags import add_subject, subject
 from striate.cli.text import print_json, table
 from striate.machine.precision import PRECISIONS
+from striate.models.many_views import TTA
 from striate.names import on_one_line, visible
 
 FORMATS = ("table", "csv", "jsonl")
@@ -34,6 +35,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"
     )
+    parser.add_argument(
+        "--tta", type=one_of(tuple(TTA)), metavar="|".join(TTA), help="average the answers to several views [none]"
+    )
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:
@@ -49,6 +53,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
             **subject(given, given["pictures"]),
             pictures=given["pictures"],
             precision=given.get("precision"),
+            tta=given.get("tta", "none"),
             names_from=names,
             observer=show,
         )

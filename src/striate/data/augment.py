@@ -1,8 +1,9 @@
 """How training pictures vary: what was drawn for each, done to the pixels of a batch.
 
 `augmentation.py` says what may vary, `drawing.py` draws what happens to each picture. A picture is resampled
-once (`warp.py`; on an accelerator `warp_at_once.py`), then coloured, then erased (`colour.py`); pairs are mixed last
-(`mixing.py`). Legend: B pictures, H W of a picture, h w of the output, C channels.
+once (`warp.py`; on an accelerator `warp_at_once.py`), then its tones change (`tones.py`, `colour.py`), then it is
+blurred, made noisy and compressed (`corruptions.py`), then erased; pairs are mixed last (`mixing.py`). Legend: B
+pictures, H W of a picture, h w of the output, C channels.
 """
 
 from __future__ import annotations
@@ -27,16 +28,29 @@ def apply(
 ) -> torch.Tensor:
     """Pictures as they are in the store, (B, H, W, C) or B arrays (H, W, C), after all that was drawn for
     them but mixing -> (B, C, h, w), channels last in memory; `uint8`, or `float32` in [0, 255] where
-    any of the pictures is. `beside`: on its device, all at once; None: by the processor, one by one."""
-    from striate.data import colour, warp, warp_at_once
+    any of the pictures is. `beside`: on its device, all at once; None: by the processor, one by one. Operations of
+    policies and JPEG are done by the processor alone: with any of them, `beside` must be None."""
+    from striate.data import colour, corruptions, warp, warp_at_once
 
     if beside is None:
         placed = warp.place(pictures, drawn, frame)
     else:
         placed = warp_at_once.place(pictures, drawn, frame, beside)
+    if drawn.tones is not None:
+        from striate.data.tones import retone
+
+        placed = retone(placed, drawn.tones)
     factors = (drawn.brightness, drawn.contrast, drawn.saturation, drawn.hue)
     if any(factor is not None for factor in factors):
         placed = colour.change(placed, *factors)
+    if drawn.tints is not None:
+        placed = colour.tint(placed, drawn.tints)
+    if drawn.blurs is not None:
+        placed = corruptions.blur(placed, drawn.blurs)
+    if drawn.noise is not None:
+        placed = corruptions.add_noise(placed, drawn.noise)
+    if drawn.qualities is not None:
+        placed = corruptions.compress(placed, drawn.qualities)
     if drawn.erased is not None:
         placed = colour.erase(placed, drawn.erased, frame)
     return placed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from striate.errors import require
@@ -30,6 +31,18 @@ class Augmentation:
     - `mixup`: alpha of Beta(alpha, alpha), the share of a picture that is mixed with the next one of the
       epoch (Zhang et al. 2018); `cutmix`: the same for the area outside of a pasted rectangle (Yun et
       al. 2019). With both, each picture has one of them, by a coin.
+    - `elastic`: alpha, by which a field of displacements is multiplied: a uniform number in [-1, 1) for each
+      pixel and axis, smoothed by a Gaussian of deviation `elastic_sigma`, both in pixels of the input (Simard et al.
+      2003, section 2; theirs for digits: 34 and 4).
+    - `pca_colour`: a shift of the whole picture along the principal axes of the training pictures' colours: the
+      deviation of the normal numbers that the eigenvalues are multiplied by (Krizhevsky 2012, section 4.1: 0.1).
+      `pca_axes`: those axes, out of `principal.colour_axes`.
+    - `rand_augment`: so many operations out of fourteen, at strength `rand_magnitude` of 30 (Cubuk et al. 2020);
+      `trivial_augment`: one of them at any strength (Müller and Hutter 2021). See `policy.py`.
+    - `blur`: a Gaussian, its deviation uniform up to so many pixels of the input; `noise`: normal numbers added to each
+      value, their deviation uniform up to this share of 255; `jpeg`: compressed and read again, the quality uniform
+      from 100 downwards by up to so much (corruptions that photographs suffer on their way: Hendrycks and Dietterich
+      2019).
 
     Raises InputError where a strength is out of its range.
     """
@@ -52,14 +65,26 @@ class Augmentation:
     erasing_largest: float = 0.33
     mixup: float = 0.0
     cutmix: float = 0.0
+    elastic: float = 0.0
+    elastic_sigma: float = 4.0
+    pca_colour: float = 0.0
+    pca_axes: tuple[float, ...] = ()
+    rand_augment: int = 0
+    rand_magnitude: float = 9.0
+    trivial_augment: bool = False
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg: int = 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             require(number and low <= value <= high, f"augment.{name} must be in [{low:g}, {high:g}], got {value!r}")
-        require(type(self.pad_crop) is int, f"augment.pad_crop must be a whole number of pixels, got {self.pad_crop!r}")
-        for name in ("flip_horizontal", "flip_vertical"):
+        for name, of in (("pad_crop", " of pixels"), ("rand_augment", " of operations"), ("jpeg", "")):
+            value = getattr(self, name)
+            require(type(value) is int, f"augment.{name} must be a whole number{of}, got {value!r}")
+        for name in ("flip_horizontal", "flip_vertical", "trivial_augment"):
             value = getattr(self, name)
             require(isinstance(value, bool), f"augment.{name} must be true or false, got {value!r}")
         require(
@@ -71,6 +96,36 @@ class Augmentation:
             f"augment.erasing_smallest must not exceed erasing_largest, got {self.erasing_smallest!r}"
             f" and {self.erasing_largest!r}",
         )
+        require(
+            not (self.rand_augment and self.trivial_augment),
+            "augment.rand_augment and augment.trivial_augment cannot both be given: they draw from the same operations",
+        )
+        most = FOLDING * self.elastic_sigma**2
+        require(
+            self.elastic <= most,
+            f"augment.elastic must be at most {most:g} where augment.elastic_sigma is {self.elastic_sigma:g} (beyond, "
+            f"pictures fold), got {self.elastic!r}",
+        )
+        given = self.pca_axes
+        axes = tuple(given) if isinstance(given, list | tuple) else (given,) * 2  # of no length that there is
+        sound = len(axes) in (0, 1, 9) and all(type(one) in (int, float) and math.isfinite(one) for one in axes)
+        require(sound, f"augment.pca_axes must hold the axes of 1 or 3 channels, got {given!r}")
+        object.__setattr__(self, "pca_axes", axes)  # TOML has lists only
+
+    @property
+    def bends(self) -> bool:
+        """Whether the parts of a picture move by themselves."""
+        return self.elastic > 0
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether operations are drawn from those of RandAugment and TrivialAugment."""
+        return self.rand_augment > 0 or self.trivial_augment
+
+    @property
+    def by_processor(self) -> tuple[str, ...]:
+        """The names of what is on that only a processor does; a batch with any of it is made there."""
+        return tuple(name for name in ("rand_augment", "trivial_augment", "jpeg") if getattr(self, name))
 
     @property
     def crops(self) -> bool:
@@ -96,6 +151,8 @@ class Augmentation:
             or self.scales
             or self.pad_crop > 0
             or self.translation > 0
+            or self.bends
+            or self.has_policy
             or self.flip_horizontal
             or self.flip_vertical
         )
@@ -106,18 +163,28 @@ class Augmentation:
         return self.brightness > 0 or self.contrast > 0 or self.saturation > 0 or self.hue > 0
 
     @property
+    def corrupts(self) -> bool:
+        """Whether pictures are blurred, made noisy or compressed."""
+        return self.blur > 0 or self.noise > 0 or self.jpeg > 0
+
+    @property
     def mixes(self) -> bool:
         """Whether pictures are mixed with others."""
         return self.mixup > 0 or self.cutmix > 0
 
     def in_words(self) -> str:
         """What is on, for the log: "pad_crop 4, flip_horizontal", or "none"."""
-        changed = [(item.name, getattr(self, item.name)) for item in fields(self)]
+        changed = [(item.name, getattr(self, item.name)) for item in fields(self) if item.name not in FITTED]
         on = {item.name for item in fields(self) if getattr(self, item.name) != item.default}
         return (
             ", ".join(name if value is True else f"{name} {value:g}" for name, value in changed if name in on) or "none"
         )
 
+
+# Alpha for each square pixel of sigma: the slopes of the field then have a deviation of 0.46, and where one is below -1
+# the picture folds over. Simard's own is half of it.
+FOLDING = 4.0
+FITTED = ("pca_axes",)  # on the training pictures, and not asked for
 
 RANGES: dict[str, tuple[float, float]] = {
     "pad_crop": (0, 512),
@@ -136,4 +203,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "erasing_largest": (0, 1),
     "mixup": (0, 1000),
     "cutmix": (0, 1000),
+    "elastic": (0, 10_000),
+    "elastic_sigma": (0.5, 64),
+    "pca_colour": (0, 10),
+    "rand_augment": (0, 10),
+    "rand_magnitude": (0, 30),
+    "blur": (0, 20),
+    "noise": (0, 1),
+    "jpeg": (0, 99),
 }

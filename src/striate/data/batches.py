@@ -79,7 +79,8 @@ class Batches:
 
     With `device`, "cpu" or a CUDA device, draws and matrices are made as ever, but pixels are copied there as they are
     and varied there, all of a batch at once, and batches lie there. None: by the processor, picture by picture. The two
-    agree within a level of 255 or two (see `warp_at_once.py`).
+    agree within a level of 255 or two (see `warp_at_once.py`). What of the variation only a processor does
+    (`Augmentation.by_processor`) has whole batches made there, and copied.
 
     Mixing: the partner of a picture is the next one in the order of the epoch (the first, for the last).
     The order is random, so the pairs are; and a batch needs but one picture more, wherever it is cut.
@@ -224,7 +225,10 @@ class Batches:
         rows = self.rows[chosen]
         drawn = draw(self.augmentation, self.seed, epoch, rows, shapes, self.frame, uniform=uniform)
         with nullcontext() if beside is None else beside.working():
-            pictures = apply(pixels, drawn, self.frame, beside)
+            if beside is not None and self.augmentation.by_processor:
+                pictures = beside.sent(apply(pixels, drawn, self.frame))
+            else:
+                pictures = apply(pixels, drawn, self.frame, beside)
             if drawn.shares is not None and drawn.mixed is not None:
                 pictures = mix(pictures, np.arange(1, count + 1), drawn.mixed[:count], drawn.shares[:count])
         targets = self.task.targets(rows, drawn.placement)

@@ -111,6 +111,22 @@ def _hue_maps(turns: np.ndarray) -> np.ndarray:
     return maps
 
 
+def tint(pictures: torch.Tensor, levels: np.ndarray) -> torch.Tensor:
+    """(B, C, h, w) `uint8`, or `float32` in [0, 255], on any device, plus one colour each, (B, C) levels -> new ones of
+    the same type and memory format."""
+    changed = torch.empty_like(pictures)
+    added = torch.from_numpy(levels.astype(np.float32)).to(pictures.device)[:, :, None, None]
+    values_at_once = VALUES_AT_ONCE if pictures.device.type == "cpu" else VALUES_AT_ONCE_ACCELERATOR
+    step = max(1, values_at_once // max(1, pictures[:1].numel()))
+    for start in range(0, len(pictures), step):
+        some = slice(start, start + step)
+        values = pictures[some].float() + added[some]
+        if pictures.dtype == torch.uint8:
+            values += 0.5  # then cut off: rounded
+        changed[some] = values.clamp_(0, 255).to(pictures.dtype)
+    return changed
+
+
 def erase(pictures: torch.Tensor, boxes: np.ndarray, frame: Frame) -> torch.Tensor:
     """(B, C, h, w) on any device, the boxes (B, 4) (left, top, right, bottom) filled with the mean: new pictures."""
     erased = pictures.clone(memory_format=torch.preserve_format)

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from striate.data import policy as policies
 from striate.data.augmentation import Augmentation
 from striate.data.draws import uniforms
+from striate.data.elastic import displacements
 from striate.data.placement import Placement
+from striate.data.policy import Tones
 from striate.data.resample import Frame, fitted
 
 PURPOSE = 2  # of the draws (see `draws.uniforms`); the order of rows has another
@@ -25,9 +28,21 @@ SMALL = 64  # uniform pictures up to this side are warped as one batch
 _, _, ROTATE, SCALE, SHEAR_X, SHEAR_Y, MOVE_X, MOVE_Y, PAD_X, PAD_Y = range(10)
 CROP_AREA, CROP_ASPECT, CROP_X, CROP_Y, BRIGHT, CONTRAST, SATURATE, HUE = range(10, 18)
 ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_X, ERASE_Y, MIX_KIND, MIX_SHARE, MIX_X, MIX_Y = range(18, 27)
-COLUMNS = 27
+PRINCIPAL_1, PRINCIPAL_2, PRINCIPAL_3, BLUR, NOISE, JPEG = range(27, 33)
+COLUMNS = 33
 
 ERASE_ASPECT_RANGE = 10 / 3  # height / width in [0.3, 3.33], Zhong et al. 2020, section 4.2
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Normal noise of these `deviations` (B,), in levels of 255, for pictures `rows` (B,): too many numbers to hold, so
+    they are drawn where they are added."""
+
+    deviations: np.ndarray
+    seed: int
+    epoch: int
+    rows: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,6 +64,11 @@ class Drawn:
     erased: np.ndarray | None  # (B, 4) int64 left, top, right, bottom in the output; empty: none
     mixed: np.ndarray | None  # (B, 4) int64 the box of the partner's that is pasted; empty: mixup
     shares: np.ndarray | None  # (B,) float64 in [0, 1], what is left of the picture itself; None: no mixing
+    tones: Tones | None = None  # operations of RandAugment or TrivialAugment
+    tints: np.ndarray | None = None  # (B, C) levels that are added to each pixel
+    blurs: np.ndarray | None = None  # (B,) deviations in pixels of the output
+    noise: Noise | None = None
+    qualities: np.ndarray | None = None  # (B,) int64 of JPEG
 
 
 def draw(
@@ -71,7 +91,12 @@ def draw(
     sizes = np.asarray(shapes, dtype=np.int64).reshape(len(rows), -1)[:, :2]
     small = uniform and len(sizes) > 0 and int(sizes.max()) <= SMALL
     way = "whole"
-    if augmentation.turns or (small and (augmentation.crops or augmentation.scales)):
+    if (
+        augmentation.turns
+        or augmentation.bends
+        or augmentation.has_policy
+        or (small and (augmentation.crops or augmentation.scales))
+    ):
         way = "warp"
     elif augmentation.crops or augmentation.scales:
         way = "box"
@@ -80,7 +105,11 @@ def draw(
     if way == "whole":
         shifts = np.rint(shifts)
     bases, boxes = _bases(augmentation, numbers, sizes, frame)
-    matrices = _composed(bases, _motions(augmentation, numbers, flips, shifts, frame))
+    motions = _motions(augmentation, numbers, flips, shifts, frame)
+    policy = policies.drawn(augmentation, seed, epoch, rows, frame)
+    if policy is not None:
+        motions = motions @ policy[0]
+    matrices = _composed(bases, motions)
     if way == "box":
         matrices = _snapped(matrices, frame)
     if way != "whole" or frame.fit == "pad":
@@ -93,6 +122,7 @@ def draw(
         sources=sizes,
         boxes=boxes,
         reflect=frame.fit != "pad",
+        field=displacements(augmentation, seed, epoch, rows, frame) if augmentation.bends else None,
     )
     strengths = (
         (augmentation.brightness, BRIGHT),
@@ -113,6 +143,15 @@ def draw(
         erased=_erased(augmentation, numbers, frame) if augmentation.erasing > 0 else None,
         mixed=mixed,
         shares=shares,
+        tones=None if policy is None else policy[1],
+        tints=_tints(augmentation, numbers, frame) if augmentation.pca_colour > 0 else None,
+        blurs=augmentation.blur * numbers[:, BLUR] if augmentation.blur > 0 else None,
+        noise=Noise(255 * augmentation.noise * numbers[:, NOISE], seed, epoch, rows)
+        if augmentation.noise > 0
+        else None,
+        qualities=100 - np.floor(numbers[:, JPEG] * (augmentation.jpeg + 1)).astype(np.int64)
+        if augmentation.jpeg
+        else None,
     )
 
 
@@ -128,6 +167,8 @@ def _numbers(augmentation: Augmentation, seed: int, epoch: int, rows: np.ndarray
         (BRIGHT, CONTRAST, SATURATE, HUE): augmentation.colours,
         (ERASE, ERASE_AREA, ERASE_ASPECT, ERASE_X, ERASE_Y): augmentation.erasing > 0,
         (MIX_KIND, MIX_SHARE, MIX_X, MIX_Y): augmentation.mixes,
+        (PRINCIPAL_1, PRINCIPAL_2, PRINCIPAL_3): augmentation.pca_colour > 0,
+        (BLUR, NOISE, JPEG): augmentation.corrupts,
     }
     columns = [column for some, wanted in needed.items() if wanted for column in some]
     numbers = np.full((len(rows), COLUMNS), 0.5, order="F")
@@ -245,6 +286,23 @@ def _erased(augmentation: Augmentation, numbers: np.ndarray, frame: Frame) -> np
     top = np.floor(numbers[:, ERASE_Y] * (frame.height - height + 1))
     boxes = np.stack([left, top, left + width, top + height], axis=1)
     return np.where(numbers[:, [ERASE]] < augmentation.erasing, boxes, 0).astype(np.int64)
+
+
+def _tints(augmentation: Augmentation, numbers: np.ndarray, frame: Frame) -> np.ndarray:
+    """Levels (B, C): the principal axes, each times a normal number (Krizhevsky et al. 2012, section 4.1)."""
+    from scipy.special import ndtri
+
+    channels = frame.channels
+    if len(augmentation.pca_axes) != channels**2:
+        raise ValueError(f"pca_colour needs the axes of {channels} channels, got {len(augmentation.pca_axes)} numbers")
+    axes = np.array(augmentation.pca_axes).reshape(channels, channels)
+    # A number of 0, one in 2^53, has no place on the normal curve.
+    normal = ndtri(np.maximum(numbers[:, PRINCIPAL_1 : PRINCIPAL_1 + channels], 2.0**-54))
+    # One product and one sum at a time: the same bits however many pictures there are.
+    tints = np.zeros((len(numbers), channels))
+    for axis in range(channels):
+        tints += normal[:, axis, None] * axes[axis]
+    return 255 * augmentation.pca_colour * tints
 
 
 def _mixing(

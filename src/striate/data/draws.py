@@ -8,7 +8,7 @@ for each part of the key. It is not for secrets. Legend: B rows, count numbers a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -33,18 +33,37 @@ def uniforms(seed: int, epoch: int, rows: np.ndarray, count: int | Sequence[int]
     if (isinstance(count, int) and count < 0) or (numbers.size and numbers.min() < 0):
         raise ValueError(f"count must be at least 0, got {count}")
     drawn = np.empty((len(rows), len(numbers)), dtype=np.float64)
-    if not len(numbers):
-        return drawn
-    key = np.uint64(_key(seed, epoch, purpose))
-    with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is what is meant
-        steps = (numbers + 1).astype(np.uint64) * np.uint64(GAMMA)
-        lines = max(1, CHUNK // len(numbers))
-        for start in range(0, len(rows), lines):
-            some = rows[start : start + lines].astype(np.uint64)
-            states = _mixed(key ^ _mixed(some + np.uint64(GAMMA)))
-            bits = _mixed(states[:, None] + steps)
-            np.multiply(bits >> np.uint64(11), 2.0**-53, out=drawn[start : start + lines])
+    for some, bits in _bits(seed, epoch, rows, numbers, purpose):
+        np.multiply(bits >> np.uint64(11), 2.0**-53, out=drawn[some])
     return drawn
+
+
+def levels(seed: int, epoch: int, rows: np.ndarray, count: int, *, purpose: int = 0) -> np.ndarray:
+    """Uniform whole numbers (B, count) uint16 in [0, 65535] for rows (B,) int64: four of each hash, where a number for
+    every pixel is wanted and 16 bits of it are enough. What they depend on is said at `uniforms`.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    drawn = np.empty((len(rows), count), dtype=np.uint16)
+    for some, bits in _bits(seed, epoch, rows, np.arange(-(-count // 4)), purpose):
+        drawn[some] = bits.astype("<u8", copy=False).view("<u2")[:, :count]  # the same on every machine
+    return drawn
+
+
+def _bits(
+    seed: int, epoch: int, rows: np.ndarray, numbers: np.ndarray, purpose: int
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """The hashes with these numbers of some rows after another, (b, len(numbers)) uint64, and which rows they are."""
+    if not len(numbers):
+        return
+    key = np.uint64(_key(seed, epoch, purpose))
+    lines = max(1, CHUNK // len(numbers))
+    for start in range(0, len(rows), lines):
+        some = slice(start, start + lines)
+        with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is what is meant
+            steps = (numbers + 1).astype(np.uint64) * np.uint64(GAMMA)
+            states = _mixed(key ^ _mixed(rows[some].astype(np.uint64) + np.uint64(GAMMA)))
+            bits = _mixed(states[:, None] + steps)
+        yield some, bits
 
 
 def permutation(seed: int, epoch: int, n: int, *, purpose: int = 0) -> np.ndarray:

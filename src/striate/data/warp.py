@@ -157,7 +157,8 @@ def warp_block(pictures: torch.Tensor, placement: Placement, frame: Frame) -> to
             # Most often all are alike: then no picture is copied to be picked.
             some = slice(first, first + step) if len(alike) == len(matrices) else chosen
             planes = whole[some].float().contiguous()
-            made[some] = as_type(_sampled(planes, matrices[chosen], int(each), placement, frame), whole.dtype)
+            field = None if placement.field is None else placement.field[chosen]
+            made[some] = as_type(_sampled(planes, matrices[chosen], int(each), placement, frame, field), whole.dtype)
     return made.contiguous(memory_format=torch.channels_last)
 
 
@@ -176,10 +177,12 @@ class View:
         return pixels[slice(*self.lines), slice(*self.columns)]
 
 
-def view_of(matrix: np.ndarray, size: Sequence[int], frame: Frame) -> View:
-    """Of a picture of this size (H, W), by its matrix (3, 3)."""
+def view_of(matrix: np.ndarray, size: Sequence[int], frame: Frame, reach: float = 0.0) -> View:
+    """Of a picture of this size (H, W), by its matrix (3, 3), after a field that moves points of the output up to
+    `reach` pixels of it."""
     spans, reduced = [], []
-    corners = matrix @ np.array([[0, frame.width, 0, frame.width], [0, 0, frame.height, frame.height], [1, 1, 1, 1]])
+    low, right, bottom = -reach, frame.width + reach, frame.height + reach
+    corners = matrix @ np.array([[low, right, low, right], [low, low, bottom, bottom], [1, 1, 1, 1]])
     for axis, side in ((1, size[0]), (0, size[1])):
         step = float(np.linalg.norm(matrix[axis, :2]))
         span = _needed(corners[axis], side, math.ceil(MARGIN * max(step, 1.0)))
@@ -199,11 +202,12 @@ def _warp_one(pixels: np.ndarray, placement: Placement, index: int, frame: Frame
     """One picture (H, W, C) by its matrix, after an antialiased reduction where it has more pixels than
     the output can show -> (C, h, w)."""
     matrix = placement.matrices[index]
-    view = view_of(matrix, pixels.shape[:2], frame)
+    field = None if placement.field is None else placement.field[index : index + 1]
+    view = view_of(matrix, pixels.shape[:2], frame, 0.0 if field is None else float(np.abs(field).max()))
     whole = to_channels(view.cut(pixels), frame.channels)
     small = resize(_to_tensor(whole).permute(2, 0, 1), *view.reduced)
     planes = small.float().contiguous()[None]
-    made = _sampled(planes, (view.onto @ matrix)[None], 1, placement, frame, whole=view.inside)[0]
+    made = _sampled(planes, (view.onto @ matrix)[None], 1, placement, frame, field, whole=view.inside)[0]
     return as_type(made, small.dtype)
 
 
@@ -226,11 +230,13 @@ def _sampled(
     points: int,
     placement: Placement,
     frame: Frame,
+    field: np.ndarray | None = None,
     *,
     whole: bool = False,
 ) -> torch.Tensor:
     """Bilinear samples of planes (B, C, H, W) float32 at `points` x `points` places of each output pixel,
-    averaged -> (B, C, h, w) float32. `whole`: the planes hold all that the output shows."""
+    averaged -> (B, C, h, w) float32. `field` (B, 2, h, w): displacements; all places of a pixel move alike. `whole`:
+    the planes hold all that the output shows."""
     height, width, device = frame.height * points, frame.width * points, planes.device
     scale = np.array([2 / planes.shape[3], 2 / planes.shape[2]])
     steps = torch.from_numpy((matrices[:, :2, :2] * scale[None, :, None]).astype(np.float32)).to(device)
@@ -240,7 +246,14 @@ def _sampled(
     # One multiplication and addition at a time: the same bits however many pictures there are. A plane for x and one
     # for y are written by whole lines, and read by vectors as they are.
     across = steps[:, :, 0, None] * x + start[:, :, None]
-    grid = (across[:, :, None, :] + (steps[:, :, 1, None] * y)[:, :, :, None]).permute(0, 2, 3, 1)
+    planes_of = across[:, :, None, :] + (steps[:, :, 1, None] * y)[:, :, :, None]
+    if field is not None:
+        moves = torch.from_numpy(field).to(device)
+        if points > 1:
+            moves = moves.repeat_interleave(points, 2).repeat_interleave(points, 3)
+        planes_of += steps[:, :, 0, None, None] * moves[:, None, 0]
+        planes_of += steps[:, :, 1, None, None] * moves[:, None, 1]
+    grid = planes_of.permute(0, 2, 3, 1)
     # Nothing is outside: the quickest way of reading the edge serves.
     outside = "border" if whole else "reflection" if placement.reflect else "zeros"
     colour = None if outside != "zeros" else torch.from_numpy(fill_of(frame)).to(device).view(1, -1, 1, 1)

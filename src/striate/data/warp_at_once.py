@@ -154,8 +154,8 @@ def _warped(
         ]
         return _in_order(made, [block.members for block in blocks]).permute(0, 3, 1, 2)
     views = [
-        warp.view_of(matrix, picture.shape[:2], frame)
-        for matrix, picture in zip(placement.matrices, pictures, strict=True)
+        warp.view_of(matrix, picture.shape[:2], frame, reach)
+        for matrix, picture, reach in zip(placement.matrices, pictures, placement.reaches.tolist(), strict=True)
     ]
     blocks = packed([view.cut(picture) for view, picture in zip(views, pictures, strict=True)], frame.channels, beside)
     made = []
@@ -166,7 +166,8 @@ def _warped(
         if (reduced != block.sizes).any():
             rows, columns = (_of_reduced(block.sizes[:, axis], reduced[:, axis]) for axis in (0, 1))
             values, _ = upright(block.pixels, block.sizes, rows, columns)
-        sampled = _sampled_each(values, reduced, matrices @ placement.matrices[block.members], placement, frame)
+        there = placement.select(block.members)
+        sampled = _sampled_each(values, reduced, matrices @ there.matrices, there, frame)
         made.append(warp.as_type(sampled, block.pixels.dtype).permute(0, 2, 3, 1))
     return _in_order(made, [block.members for block in blocks]).permute(0, 3, 1, 2)
 
@@ -181,16 +182,19 @@ def _sampled_each(
     values: torch.Tensor, sizes: np.ndarray, matrices: np.ndarray, placement: Placement, frame: Frame
 ) -> torch.Tensor:
     """Bilinear samples of pictures of these sizes (b, 2) in a block (b, H, W, C) `float32`, each by its matrix, output
-    -> picture: (b, C, h, w) `float32`."""
+    -> picture, after the field of its placement: (b, C, h, w) `float32`."""
     device = values.device
     height, width = values.shape[1:3]
     steps, sides = (torch.from_numpy(np.asarray(one, dtype=np.float64)).to(device) for one in (matrices, sizes))
     x = torch.arange(frame.width, dtype=torch.float64, device=device) + 0.5
     y = torch.arange(frame.height, dtype=torch.float64, device=device) + 0.5
+    field = None if placement.field is None else torch.from_numpy(placement.field).to(device)
     grid = torch.empty((len(matrices), frame.height, frame.width, 2), device=device)
     for axis, of in ((0, width), (1, height)):
         side, one = sides[:, 1 - axis, None, None], steps[:, axis, :, None, None]
         at = one[:, 0] * x + one[:, 1] * y[:, None] + one[:, 2]
+        if field is not None:
+            at += one[:, 0] * field[:, 0] + one[:, 1] * field[:, 1]
         if placement.reflect:
             # About each picture's own edges; the block's are others.
             at = at.remainder(2 * side)

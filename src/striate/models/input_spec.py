@@ -6,21 +6,24 @@ Fitted on the training split only, stored with the model, applied by the model.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.data.pieces import pieces
 from striate.data.pixel_store import Pixels
-from striate.data.resample import bring, to_channels
+from striate.data.resample import bring
 from striate.errors import InputError, require
+from striate.models.mean_picture import MeanPicture
 
 if TYPE_CHECKING:
     import torch
 
 FITS = ("squash", "crop", "pad")
+MEAN_PICTURE = "mean_picture"
 INTERPOLATIONS = ("bilinear", "bicubic")
 LARGEST_SIDE = 4096
 
@@ -30,7 +33,6 @@ STRIDE = 32  # larger sizes are multiples of it, as the networks for photographs
 LONGEST_SQUASHED = 2.0  # sides in this ratio may still be squashed; beyond, padding distorts less
 LARGEST_ASPECT = 4.0  # of an input that takes over the shape of its pictures
 LEAST_DEVIATION = 1 / 255  # pictures of one colour are not blown up
-VALUES_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,8 @@ class InputSpec:
 
     `fit`: "squash" (both sides to the size, the aspect ratio is given up), "crop" (the shorter side
     to size / `crop_share`, then the centre), "pad" (the longer side to the size, the rest filled with
-    the mean). `mean` and `deviation` are in [0, 1] units, one a channel.
+    the mean). `mean` and `deviation` are in [0, 1] units, one a channel. `mean_picture`, where there is one, is taken
+    off in the place of `mean`, which then only fills what is outside of a picture.
     """
 
     channels: int
@@ -50,6 +53,7 @@ class InputSpec:
     interpolation: str = "bilinear"
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    mean_picture: MeanPicture | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -75,44 +79,63 @@ class InputSpec:
             min(self.deviation) >= 1e-6,
             f"deviation must be positive, in units of [0, 1], got {self.deviation}",
         )
+        if self.mean_picture is not None:
+            shape, wanted = self.mean_picture.values.shape, (self.channels, self.height, self.width)
+            require(shape == wanted, f"a mean picture of {shape} cannot be taken off inputs of {wanted}")
 
     def prepare(self, pixels: np.ndarray) -> torch.Tensor:
         """(H, W, C) pixels, `uint8` or `float32` in [0, 255] -> (channels, height, width), same type."""
         return bring(pixels, self).contiguous()
 
     def normalize(self, prepared: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) in [0, 255], any type -> `float32`, (value / 255 - mean) / deviation."""
-        factor, shift = _line(tuple(self.mean), tuple(self.deviation), prepared.device)
+        """(B, C, H, W) in [0, 255], any type -> `float32`, (value / 255 - mean) / deviation. With a mean picture, H and
+        W are those of the input."""
+        factor, shift = _line(tuple(self.mean), tuple(self.deviation), self.mean_picture, prepared.device)
         scaled = prepared.float() * factor
         scaled -= shift
         return scaled
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `config.json`."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """Plain values for `config.json`. Of a mean picture only that there is one: it is a file of its own."""
+        plain = asdict(replace(self, mean_picture=None))
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        del plain["mean_picture"]
+        return plain if self.mean_picture is None else {**plain, MEAN_PICTURE: True}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> InputSpec:
-        """What `to_json` wrote. Raises InputError where it is none."""
+    def from_json(
+        cls, values: Mapping[str, Any], read: Callable[[tuple[int, int, int]], MeanPicture] | None = None
+    ) -> InputSpec:
+        """What `to_json` wrote; `read` gives the mean picture of this shape (C, h, w), where there is one. Raises
+        InputError where it is none."""
         try:
             fields: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+                if name != MEAN_PICTURE
             }
-            return cls(**fields)
+            spec = cls(**fields)
+            if values.get(MEAN_PICTURE, False) is False:
+                return spec
+            require(values[MEAN_PICTURE] is True and read is not None, f"{MEAN_PICTURE} must be true or false")
+            assert read is not None
+            return replace(spec, mean_picture=read((spec.channels, spec.height, spec.width)))
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the input specification cannot be read: {error}") from error
 
 
 @lru_cache(maxsize=16)
 def _line(
-    mean: tuple[float, ...], deviation: tuple[float, ...], device: torch.device
+    mean: tuple[float, ...], deviation: tuple[float, ...], picture: MeanPicture | None, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What values are multiplied by, and what is then taken off, (1, C, 1, 1) each: made once, not at every step."""
+    """What values are multiplied by, (1, C, 1, 1), and what is then taken off, the same or (1, C, h, w): made once, not
+    at every step."""
     import torch
 
     with torch.inference_mode(False):  # whoever asks first may be answering, and the next one training
         levels = 255 * torch.tensor(deviation).view(1, -1, 1, 1)
-        shift = 255 * torch.tensor(mean).view(1, -1, 1, 1) / levels
+        taken_off = torch.tensor(mean).view(1, -1, 1, 1) if picture is None else torch.from_numpy(picture.values)[None]
+        shift = 255 * taken_off / levels
         return (1 / levels).to(device), shift.to(device)
 
 
@@ -124,7 +147,7 @@ def pixel_statistics(pictures: Pixels, channels: int) -> tuple[tuple[float, ...]
     """
     counts = np.zeros((channels, 256), dtype=np.int64)
     number, sums, squares = 0, [], []
-    for values in _pieces(pictures, channels):
+    for values in pieces(pictures, channels):
         if values.dtype == np.uint8:
             for channel in range(channels):
                 counts[channel] += np.bincount(values[:, channel], minlength=256)
@@ -146,19 +169,6 @@ def pixel_statistics(pictures: Pixels, channels: int) -> tuple[tuple[float, ...]
         means.append(mean / 255)
         deviations.append(max(math.sqrt(max(square / count - mean * mean, 0.0)) / 255, LEAST_DEVIATION))
     return tuple(means), tuple(deviations)
-
-
-def _pieces(pictures: Pixels, channels: int) -> Iterator[np.ndarray]:
-    """All pixels as (n, channels) arrays, some millions of values at once."""
-    if pictures.uniform and len(pictures):
-        each = max(1, int(np.prod(pictures.shapes[0])))
-        step = max(1, VALUES_AT_ONCE // each)
-        for start in range(0, len(pictures), step):
-            block = pictures.block(np.arange(start, min(start + step, len(pictures))))
-            yield to_channels(block, channels).reshape(-1, channels)
-    else:
-        for index in range(len(pictures)):
-            yield to_channels(pictures.pixels(index), channels).reshape(-1, channels)
 
 
 def fit_input_spec(

@@ -6,6 +6,7 @@ Settings are checked, and tensors compared by name and shape with the network's 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from striate.errors import InputError, require
 from striate.models.run_files import (
     CHECKPOINTS,
     CONFIG,
+    MEAN,
     MODEL,
     OWN_NETWORK,
     epoch_file,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from striate.models.mean_picture import MeanPicture
     from striate.models.model import Model
 
 
@@ -49,15 +52,25 @@ def load_model(
     where = str(folder / CONFIG)
     try:
         task = task_from_json(config["task"])
-        spec = InputSpec.from_json(config["input"])
+        spec = InputSpec.from_json(config["input"], partial(_mean_picture, folder / MEAN))
     except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+        text = str(error)
+        raise error if text.startswith(str(folder / MEAN)) else InputError(f"{where}: {text}") from error
     ours = network is None
     if network is None:
         network = _build(config["network"], task.num_outputs, spec, where, weights)
     place = pick_device(device)
     _load_weights(network, weights)
     return Model(network.eval().to(place), spec, task, place, channels_last=ours)
+
+
+def _mean_picture(path: Path, shape: tuple[int, int, int]) -> MeanPicture:
+    """The mean picture beside the weights, for inputs of this shape."""
+    from striate.models.mean_picture import LARGEST, read_mean_picture
+
+    require(is_file(path), f"{path}: the mean picture is missing")
+    require(path.stat().st_size <= LARGEST, f"{path}: too large to be what striate writes there")
+    return read_mean_picture(path.read_bytes, str(path), shape)
 
 
 def _kept(folder: Path, epoch: int) -> Path:

@@ -31,6 +31,7 @@ from striate.models.run_files import (
     LAST,
     LIBRARY,
     LOG,
+    MEAN,
     METRICS,
     MODEL,
     PREDICTIONS,
@@ -263,11 +264,14 @@ def _remove_empty(folder: Path) -> None:
 
 
 def write_model(run: Run, model: Model, network: Mapping[str, Any], described: Mapping[str, Any]) -> None:
-    """Write `model.safetensors` and `config.json`. `network` {name, arguments} says how to build it again."""
+    """Write `model.safetensors`, `mean.safetensors` where a mean picture is taken off, and `config.json`. `network`
+    {name, arguments} says how to build it again."""
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.network.state_dict().items()}
     run.write(MODEL, save(tensors, metadata={"format": "pt"}))
+    if model.input_spec.mean_picture is not None:
+        run.write(MEAN, model.input_spec.mean_picture.to_bytes())
     config = {
         "schema": SCHEMA,
         "library": LIBRARY,

@@ -35,7 +35,8 @@ CHECKPOINT_FILES = (LAST, PREVIOUS, BEST)
 SEEN = "seen.safetensors"  # checksums of the pictures that the run has seen; runs of early versions have none
 # Weights after an epoch, where `keep_epochs` asks for them: as many files as epochs.
 EPOCH = re.compile(r"epoch-(\d{4,})\.safetensors")
-OWN_FILES = (*FILES, SEEN, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
+MEAN = "mean.safetensors"  # the mean picture, where one is taken off the inputs
+OWN_FILES = (*FILES, SEEN, MEAN, *(f"{CHECKPOINTS}/{name}" for name in CHECKPOINT_FILES))
 # What a run had before it was given up with --overwrite; kept until the new one has begun to learn.
 GIVEN_UP = ".given-up"
 LARGEST_CONFIG, LARGEST_METRICS = 16 * 2**20, 64 * 2**20  # bytes

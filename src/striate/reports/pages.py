@@ -117,6 +117,17 @@ class Augmented:
     drawn: tuple[bytes, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Varied:
+    """A part of augmentation alone: a picture as it is, and as that part draws it in several epochs."""
+
+    name: str
+    says: str
+    settings: str  # as flags
+    picture: bytes
+    drawn: tuple[bytes, ...]
+
+
 def training_report(report: TrainingReport) -> str:
     """The report of a training as one HTML document, under 10 MB.
 
@@ -161,11 +172,15 @@ def training_report(report: TrainingReport) -> str:
 
 
 def inspect_page(
-    survey: Mapping[str, Any], thumbnails: Sequence[Thumbnail] = (), augmented: Sequence[Augmented] = ()
+    survey: Mapping[str, Any],
+    thumbnails: Sequence[Thumbnail] = (),
+    augmented: Sequence[Augmented] = (),
+    varied: Sequence[Varied] = (),
 ) -> str:
     """What a source holds, before any training, as one HTML document, under 10 MB.
 
-    survey: `Survey.to_json()` of `striate.data.survey`; thumbnails: its contact sheet, by class.
+    survey: `Survey.to_json()` of `striate.data.survey`; thumbnails: its contact sheet, by class; augmented, varied:
+    what training would see by default, and what each part of augmentation does.
     Raises ValueError where a picture is neither PNG nor JPEG.
     """
     budget = _Budget()
@@ -181,6 +196,7 @@ def inspect_page(
             survey=given,
             sheet=sheet,
             augmented=[one for one in augmented if budget.takes(one)],
+            varied=[one for one in varied if budget.takes(one)],
             most_listed=MOST_LISTED,
             open_rows=OPEN_ROWS,
         )

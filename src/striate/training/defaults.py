@@ -200,6 +200,7 @@ def resolve_steps(
         interpolation=spec.interpolation,
         mean=spec.mean if recipe.from_run is not None else None,
         deviation=spec.deviation if recipe.from_run is not None else None,
+        mean_picture=spec.mean_picture is not None,
         epochs=epochs,
         steps=epochs * per_epoch,
         batch_size=batch,

@@ -86,6 +86,23 @@ class AugmentSettings:
     cutmix: float | None = setting(
         None, "paste a part of another picture: alpha of the Beta distribution", at_least=0, at_most=1000
     )
+    elastic: float | None = setting(
+        None, "strength (alpha) of elastic distortion, in pixels of the input", at_least=0, at_most=10_000
+    )
+    elastic_sigma: float | None = setting(
+        None, "smoothness of elastic distortion, in pixels of the input", at_least=0.5, at_most=64
+    )
+    pca_colour: float | None = setting(
+        None, "shift along the principal axes of colour (AlexNet's is 0.1)", at_least=0, at_most=10
+    )
+    rand_augment: int | None = setting(None, "so many operations of RandAugment", at_least=0, at_most=10)
+    rand_magnitude: float | None = setting(None, "strength of RandAugment's operations, of 30", at_least=0, at_most=30)
+    trivial_augment: bool | None = setting(None, "one operation of any strength (TrivialAugment)")
+    blur: float | None = setting(
+        None, "blur by a Gaussian of up to so many pixels of the input", at_least=0, at_most=20
+    )
+    noise: float | None = setting(None, "noise of up to this share of the full scale", at_least=0, at_most=1)
+    jpeg: int | None = setting(None, "compress as JPEG, of quality 100 down by up to so much", at_least=0, at_most=99)
 
     def __post_init__(self) -> None:
         check(self, "augment.")
@@ -133,6 +150,11 @@ class Recipe:
         choices=("auto", *TASKS),
     )
     targets: str | None = setting(None, "columns of the table to learn, separated by commas: building,tree")
+    mean: str = setting(
+        "channel",
+        "what is taken off the inputs: the mean of each channel, or the mean picture",
+        choices=("channel", "picture"),
+    )
     labels: str | None = setting(None, "where the labels are: folders, or a table FILE")
     root: str | None = setting(None, "folder to which the paths of a table are relative")
     stream: bool | None = setting(
@@ -177,6 +199,12 @@ class Recipe:
             require(
                 self.from_run is None or not getattr(self, name),
                 f"{name} and from (an earlier run) cannot both be given: the run brings its network and its weights",
+            )
+        brings = {"pretrained": self.pretrained, "weights": self.weights, "from (an earlier run)": self.from_run}
+        for name, value in brings.items():
+            require(
+                self.mean == "channel" or not value,
+                f"mean picture and {name} cannot both be given: weights that learned before know their own mean",
             )
         if self.reference:
             for name, plain in REFERENCE.items():

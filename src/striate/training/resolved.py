@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
+from striate.data.augmentation import FITTED
 from striate.errors import InputError, did_you_mean, require
 from striate.machine.allocator import ALLOCATORS, KEEP
 from striate.machine.precision import CHANNELS_LAST, CONTIGUOUS, FORMATS, LAYOUTS
@@ -39,6 +40,7 @@ class Resolved:
     # Of the run that it started from, in [0, 1] units, one a channel; None: fitted, or those of published weights.
     mean: tuple[Any, ...] | None = None
     deviation: tuple[Any, ...] | None = None
+    mean_picture: bool = False  # taken off in the place of the mean
     fine_tune: bool = False  # after the head was fitted, where it helps on validation
     # In all, as last planned.
     epochs: int = setting(1, "", at_least=1)
@@ -76,7 +78,7 @@ class Resolved:
 
     def __post_init__(self) -> None:
         check(self, "resolved.")
-        known = [field_.name for field_ in fields(AugmentSettings) if field_.name != "name"]
+        known = [field_.name for field_ in fields(AugmentSettings) if field_.name != "name"] + [*FITTED]
         for name in self.augment:
             require(name in known, f"resolved.augment: no setting '{name}'" + did_you_mean(name, known))
         require(all(isinstance(one, str) for one in self.reasons), "resolved.reasons must be texts")
