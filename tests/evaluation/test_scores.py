@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from striate.evaluation import calibration, ranking, scores
-from striate.evaluation.evaluation import evaluate_classification
+from striate.evaluation import calibration, evaluation_from_json, ranking, scores
+from striate.evaluation.evaluation import Evaluation, evaluate_classification
 from striate.evaluation.figure import Figure, wilson
 
 Answers = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -137,3 +137,22 @@ def test_components_average_to_the_area(answers: Answers) -> None:
             float(a > b) + 0.5 * float(a == b) for a in probabilities[own, number] for b in probabilities[~own, number]
         ]
         assert areas[number] == pytest.approx(np.mean(wins))
+
+
+def test_shares_of_classes_are_measured_by_the_most_probable_one_and_by_the_cross_entropy(answers: Answers) -> None:
+    probabilities, targets = answers(60, 3, seed=4)
+    generator = np.random.default_rng(1)
+    shares = 0.6 * np.eye(3)[targets] + 0.4 * generator.dirichlet(np.ones(3), 60)
+    soft = evaluate_classification(probabilities, shares, names(3), seed=2)
+    hard = evaluate_classification(probabilities, targets, names(3), seed=2)
+    slow = [-sum(t * np.log(p) for t, p in zip(*pair, strict=True)) for pair in zip(shares, probabilities, strict=True)]
+    assert soft.cross_entropy is not None
+    assert soft.cross_entropy.value == pytest.approx(np.mean(slow))
+    assert soft.cross_entropy.low < soft.cross_entropy.value < soft.cross_entropy.high
+    assert hard.cross_entropy is None
+    assert soft.figures() == hard.figures() | {"cross_entropy": soft.cross_entropy}
+    assert Evaluation.from_json(soft.to_json()) == soft
+    early = {name: value for name, value in hard.to_json().items() if name not in ("task", "cross_entropy")}
+    assert evaluation_from_json(early) == hard
+    with pytest.raises(ValueError, match="shares must be"):
+        evaluate_classification(probabilities, shares * 1.1, names(3))

@@ -15,34 +15,47 @@ from striate.data.preparing import prepare_all
 from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
 from striate.data.streaming import in_turn
-from striate.errors import InputError, require
+from striate.errors import InputError, require, unknown
 from striate.machine.threads import with_threads
 from striate.models.many_views import answer, spec_for, way_called
 from striate.models.model import Model
 from striate.models.run import Run
-from striate.models.run_files import METRICS, read_seen
+from striate.models.run_files import METRICS, RECIPE, is_file, read_config, read_seen
 from striate.observer import SILENT, Observer
+from striate.tasks import TASKS, task_from_json
+from striate.tasks.task import TableTask
+from striate.training.recipe import read_recipe
 from striate.words import counted
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from striate.evaluation.evaluation import Evaluation
+    from striate.evaluation import TaskEvaluation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """Figures with intervals over the pictures of `split` ("" where the source has none), and what was left out."""
+    """Figures with intervals over the pictures of `split` ("" where the source has none), and what was left out.
 
-    evaluation: Evaluation
+    targets: (N,) classes or (N, K), as in `Samples`; answers: (N, K) probabilities, or numbers. notes: what has to be
+    known of the figures, with those of the evaluation.
+    """
+
+    evaluation: TaskEvaluation
     source: str
     split: str
     pictures: int
     left_out: tuple[tuple[str, str], ...]
     names: tuple[str, ...]
     targets: np.ndarray
-    probabilities: np.ndarray
+    answers: np.ndarray
+    notes: tuple[str, ...]
     tta: str = "none"
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """The answers (N, K), of a task whose answers are probabilities."""
+        return self.answers
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -53,6 +66,7 @@ class Evaluated:
             "pictures": self.pictures,
             "left_out": [{"path": name, "reason": reason} for name, reason in self.left_out],
             **self.evaluation.to_json(),
+            "notes": list(self.notes),
         }
 
 
@@ -78,22 +92,26 @@ def evaluate(
     run: a run, a model, or None where `network` (with `weights` and `class_names`) stands in its place, as
     `actions.subject.open_subject` says. split: "train", "validation" or "test"; where None the test split, or
     everything if the source has no splits. tta: a row of `models.many_views.TTA`: the answers to several views of each
-    picture are averaged. Classes are matched by name, never by position. Where some are pictures
-    that the run was trained on, `evaluation.notes` says so. Raises InputError where the source holds a class
-    that the model does not know, or no such split; with `strict` also where a picture cannot be read.
+    picture are averaged. Classes, labels and numbers are matched by name, never by position. Where some are pictures
+    that the run was trained on, `notes` says so. Raises InputError where the source holds a class that the model does
+    not know, lacks a number that it answers, or has no such split; with `strict` also where a picture cannot be read.
     """
 
-    from striate.evaluation.evaluation import evaluate_classification
+    from striate.evaluation import EVALUATIONS, evaluate_answers
 
     way_called(tta)
-    samples = open_dataset(source, labels=labels, root=root)
+    asked = _asked(run)
+    samples = open_dataset(source, labels=labels, root=root, **asked)
     observer.say(samples.how)
     for doubt in samples.doubts:
         observer.warn(doubt)
     model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
     model = model.answering_in(precision)
     samples, split = _one_split(samples, split)
-    samples = _matched(samples, model.class_names)
+    task = model.task.name
+    if task not in EVALUATIONS:
+        raise unknown("task", task, EVALUATIONS)
+    samples = _matched(samples, task, model.class_names, observer)
     every, spec = np.arange(len(samples)), spec_for(model.input_spec, tta)
     with in_turn(samples, every) as turned:
         result = prepare_all(turned, every, spec.prepare, observer=observer, frame=spec)
@@ -106,11 +124,12 @@ def evaluate(
     used = samples.without(result.failures)
     require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
     with with_threads():
-        probabilities = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
-    evaluation = evaluate_classification(probabilities, used.targets, model.class_names, seed=seed)
+        answers = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
+    evaluation = evaluate_answers(task, answers, used.targets, model.class_names, seed)
+    notes = evaluation.notes
     if run is not None and not isinstance(run, Model):
         note = _seen_before(run, result.checksums)
-        evaluation = replace(evaluation, notes=(*([note] if note else []), *evaluation.notes))
+        notes = (*([note] if note else []), *notes)
     return Evaluated(
         evaluation=evaluation,
         source=samples.source,
@@ -119,7 +138,8 @@ def evaluate(
         left_out=tuple(left_out),
         names=used.names,
         targets=used.targets,
-        probabilities=probabilities,
+        answers=answers,
+        notes=notes,
         tta=tta,
     )
 
@@ -154,18 +174,57 @@ def _one_split(samples: Samples, wanted: str | None) -> tuple[Samples, str]:
     return samples.select(samples.rows(split)), split
 
 
-def _matched(samples: Samples, class_names: tuple[str, ...]) -> Samples:
-    """Targets renumbered to the model's classes, by name."""
+def _asked(run: Run | Model | str | Path | None) -> dict[str, Any]:
+    """What has to be said to `open_dataset` so that it finds the targets that the run answers: nothing for classes."""
+    if run is None:
+        return {}
+    if isinstance(run, Model):
+        task, names, targets = run.task.name, run.class_names, None
+    else:
+        folder = run.folder if isinstance(run, Run) else Path(run)
+        learned = task_from_json(read_config(folder)["task"])
+        task, names = learned.name, learned.names if isinstance(learned, TableTask) else ()
+        path = folder / RECIPE
+        targets = read_recipe(path)[0].targets if is_file(path) else None
+    if task == "classification":
+        return {}
+    return {"task": task, "targets": targets or (",".join(names) if task == "regression" else None)}
+
+
+def _matched(samples: Samples, task: str, class_names: tuple[str, ...], observer: Observer) -> Samples:
+    """The labelled rows, their targets in the order of the model's classes, labels or numbers, by name."""
+    require(
+        samples.task == task,
+        f"{samples.source}: it holds {TASKS[samples.task].kinds}, and the model answers {TASKS[task].kinds}; name a "
+        f"source with {TASKS[task].kinds}",
+    )
+    samples = samples.select(np.flatnonzero(samples.labelled))
+    require(len(samples) > 0, f"{samples.source}: its pictures have no labels to compare the answers with")
     position = {name: number for number, name in enumerate(class_names)}
-    used = [int(number) for number in np.unique(samples.targets) if number != UNLABELLED]
-    strange = [samples.class_names[number] for number in used if samples.class_names[number] not in position]
+    table, known = samples.targets, samples.class_names
+    if task == "regression":
+        missing = [name for name in class_names if name not in known]
+        require(
+            not missing, f"{samples.source}: has no number '{missing[0] if missing else ''}', which the model answers"
+        )
+        return replace(samples, targets=table[:, [known.index(name) for name in class_names]], class_names=class_names)
+    used = np.unique(table) if table.ndim == 1 else np.flatnonzero((table > 0).any(axis=0))
+    strange = [known[number] for number in used.tolist() if known[number] not in position]
     if strange:
+        kind, kinds = TASKS[task].kind, TASKS[task].kinds
         raise InputError(
-            f"{samples.source}: the model does not know the class{'es' * (len(strange) > 1)} "
+            f"{samples.source}: the model does not know the {kinds if len(strange) > 1 else kind} "
             f"{', '.join(strange[:5])}{', ...' * (len(strange) > 5)}; it knows "
             f"{', '.join(class_names[:8])}{', ...' * (len(class_names) > 8)}"
         )
-    require(len(used) > 0, f"{samples.source}: its pictures have no labels to compare the answers with")
-    table = np.array([position.get(name, UNLABELLED) for name in samples.class_names], dtype=np.int64)
-    samples = samples.select(np.flatnonzero(samples.targets != UNLABELLED))
-    return replace(samples, targets=table[samples.targets], class_names=class_names)
+    if table.ndim == 1:
+        order = np.array([position.get(name, UNLABELLED) for name in known], dtype=np.int64)
+        return replace(samples, targets=order[table], class_names=class_names)
+    if task == "multilabel":
+        never = [name for name in class_names if name not in known]
+        if never:
+            observer.warn(f"{samples.source} knows no {', '.join(never[:5])}: its pictures count as lacking that")
+    wide = np.zeros((len(samples), len(class_names)), dtype=np.float32)
+    for number in used.tolist():
+        wide[:, position[known[number]]] = table[:, number]
+    return replace(samples, targets=wide, class_names=class_names)

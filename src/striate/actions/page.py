@@ -6,26 +6,34 @@ shows and not the pictures: so it can be made anew, and there is one way to make
 
 from __future__ import annotations
 
+import math
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from striate.data.distribution import Distribution
 from striate.data.reading import load_pixels
 from striate.data.samples import Samples
-from striate.errors import InputError, require
-from striate.evaluation.evaluation import Evaluation
+from striate.errors import InputError, require, unknown
+from striate.evaluation import EVALUATIONS, evaluation_from_json
 from striate.models.run import Run
-from striate.models.run_files import CONFIG, HISTORY, METRICS, RECIPE
+from striate.models.run_files import HISTORY, METRICS, RECIPE
+from striate.tasks import task_from_json
+from striate.tasks.task import TableTask
 from striate.training.history import read_history
 from striate.training.recipe import read_recipe, read_source
 from striate.training.settings import to_mapping
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from striate.reports.pages import TrainingReport
 
 LARGE = 256  # side of a mistake on the page, in pixels
 LARGEST_HISTORY = 64 * 2**20  # bytes
+# Positions (n,) in a split -> for each of them the nearest training rows with their distances.
+Nearest = Callable[["np.ndarray"], dict[int, list[tuple[int, float]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,30 +44,43 @@ class Near:
     label: str
     distance: float
 
+    @classmethod
+    def of(cls, samples: Samples, found: Sequence[tuple[int, float]], label: Callable[[int], str]) -> tuple[Near, ...]:
+        """Training rows with their distances; `label` says what a row is."""
+        return tuple(cls(name=samples.names[row], label=label(row), distance=distance) for row, distance in found)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mistaken:
-    """A held-back picture whose answer is not its label; `probability` is that of the answer."""
+    """A held-back picture whose answer is not its label; `probability` is that of the answer, None where that is a
+    number. note: how far off it is, where that can be said."""
 
     name: str
     target: str
     prediction: str
-    probability: float
+    probability: float | None
     neighbours: tuple[Near, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unsure:
-    """A held-back picture and its most probable classes, most probable first."""
+    """A held-back picture and its most probable classes, most probable first; or the labels that are least certain,
+    of which it has `targets`."""
 
     name: str
     target: str
     top: tuple[tuple[str, float], ...]
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What the report tells beside figures: sentences, counts by split (K,) each, and which pictures are shown."""
+    """What the report tells beside figures: sentences, counts by split (K,) each, and which pictures are shown.
+
+    pictures: by split; runs of early versions, all of classes, have none. distributions, points: of numbers, as in
+    `TrainingReport`.
+    """
 
     title: str
     created: str
@@ -70,6 +91,9 @@ class Page:
     counts: Mapping[str, Sequence[int]]
     mistakes: tuple[Mistaken, ...]
     unsure: tuple[Unsure, ...]
+    pictures: Mapping[str, int] = field(default_factory=dict)
+    distributions: tuple[Distribution, ...] = ()
+    points: tuple[tuple[tuple[float, float], ...], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -93,7 +117,8 @@ class Page:
                         name=_text(one["name"]),
                         target=_text(one["target"]),
                         prediction=_text(one["prediction"]),
-                        probability=float(one["probability"]),
+                        probability=None if one["probability"] is None else _finite(one["probability"]),
+                        note=_text(one.get("note", "")),
                         neighbours=tuple(
                             Near(name=_text(near["name"]), label=_text(near["label"]), distance=float(near["distance"]))
                             for near in one["neighbours"]
@@ -106,8 +131,15 @@ class Page:
                         name=_text(one["name"]),
                         target=_text(one["target"]),
                         top=tuple((_text(name), float(probability)) for name, probability in one["top"]),
+                        targets=tuple(map(_text, one.get("targets", ()))),
                     )
                     for one in values["unsure"]
+                ),
+                pictures={str(name): int(number) for name, number in values.get("pictures", {}).items()},
+                distributions=tuple(Distribution.from_json(one) for one in values.get("distributions", ())),
+                points=tuple(
+                    tuple((_finite(target), _finite(answer)) for target, answer in pairs)
+                    for pairs in values.get("points", ())
                 ),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -118,6 +150,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{value!r} is not finite")
+    return number
 
 
 def repeat_command(run: Run, source: str) -> str:
@@ -147,6 +185,7 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
             target=one.target,
             prediction=one.prediction,
             probability=one.probability,
+            note=one.note,
             neighbours=tuple(
                 Neighbour(picture=small, name=near.name, label=near.label, distance=near.distance)
                 for near in one.neighbours
@@ -157,16 +196,16 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
         if (picture := pictures.of(one.name, LARGE)) is not None
     ]
     unsure = [
-        Answer(picture=picture, name=one.name, target=one.target, top=one.top)
+        Answer(picture=picture, name=one.name, target=one.target, top=one.top, targets=one.targets)
         for one in page.unsure
         if (picture := pictures.of(one.name)) is not None
     ]
-    names = _class_names(run, config)
+    task, names = task_of(run)
     require(
         all(len(column) == len(names) for column in page.counts.values()),
         f"{run.folder / METRICS}: its counts are not those of {len(names)} classes",
     )
-    evaluation = _evaluation(run, metrics, page.split, names)
+    evaluation = _evaluation(run, metrics, page.split, task, names)
     equal = _table(run, metrics, "equal_pictures") or {}
     counts = _table(run, metrics, "counts") or {}
     report = TrainingReport(
@@ -175,6 +214,7 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
         created=page.created,
         command=repeat_command(run, source),
         class_names=names,
+        task=task,
         summary=page.summary,
         trust=page.trust,
         evaluation=evaluation,
@@ -182,6 +222,9 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
         history=_history(run),
         best_epoch=_best_epoch(run, metrics),
         counts=page.counts,
+        pictures=page.pictures,
+        distributions=[one.to_json() for one in page.distributions],
+        points=page.points,
         mistakes=tuple(mistakes),
         unsure=tuple(unsure),
         pictures_missing=len(pictures.missing),
@@ -222,23 +265,27 @@ class _Pictures:
         return None
 
 
-def _class_names(run: Run, config: Mapping[str, Any]) -> tuple[str, ...]:
-    names = config["task"].get("class_names")
-    sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    require(sound, f"{run.folder / CONFIG}: the task has no list of class names")
-    return tuple(names)
+def task_of(run: Run) -> tuple[str, tuple[str, ...]]:
+    """The task of a run by its name, and the names of its classes, labels or numbers. Raises InputError."""
+    task = task_from_json(run.config["task"])
+    if not isinstance(task, TableTask) or task.name not in EVALUATIONS:
+        raise unknown("task", task.name, EVALUATIONS)
+    return task.name, task.names
 
 
-def _evaluation(run: Run, metrics: Mapping[str, Any], split: str, names: tuple[str, ...]) -> dict[str, Any] | None:
+def _evaluation(
+    run: Run, metrics: Mapping[str, Any], split: str, task: str, names: tuple[str, ...]
+) -> dict[str, Any] | None:
     given = _table(run, metrics, split)
     if given is None:
         return None
-    found = Evaluation.from_json(given)
+    found = evaluation_from_json(given)
+    plain = found.to_json()
     require(
-        found.class_names == names and len(found.by_class) == len(names),
+        plain["task"] == task and found.class_names == names,
         f"{run.folder / METRICS}: the figures are of other classes than the model's",
     )
-    return found.to_json()
+    return plain
 
 
 def _best_epoch(run: Run, metrics: Mapping[str, Any]) -> int | None:

@@ -23,16 +23,19 @@ from striate.words import none_can
 if TYPE_CHECKING:
     from torch import nn
 
-    from striate.models.model import Model, Prediction
+    from striate.models.model import Model
+    from striate.models.predictions import AnyPrediction
     from striate.models.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Answers in the order in which the pictures were named, the classes, and what could not be read."""
+    """Answers in the order in which the pictures were named, the task and its classes, labels or numbers, and what
+    could not be read."""
 
+    task: str
     class_names: tuple[str, ...]
-    answers: tuple[Prediction, ...]
+    answers: tuple[AnyPrediction, ...]
     unreadable: tuple[tuple[str, str], ...]  # (name, reason)
 
 
@@ -78,9 +81,10 @@ def predict(
     failed = {row for row, _ in result.failures}
     names = [name for row, name in enumerate(samples.names) if row not in failed]
     with with_threads():
-        probabilities = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
+        answers = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
     return Predictions(
+        task=model.task.name,
         class_names=model.class_names,
-        answers=tuple(model.predictions(names, probabilities)),
+        answers=tuple(model.predictions(names, answers)),
         unreadable=unreadable,
     )

@@ -90,7 +90,14 @@ def source_of(run: Run, observer: Observer) -> Samples | None:
     recipe, resolved = read_recipe(run.folder / RECIPE)
     stream = bool(recipe.stream) or "buffer" in resolved
     try:
-        return open_dataset(read_source(run.folder / RECIPE), labels=recipe.labels, root=recipe.root, stream=stream)
+        return open_dataset(
+            read_source(run.folder / RECIPE),
+            labels=recipe.labels,
+            root=recipe.root,
+            stream=stream,
+            task=recipe.task_asked,
+            targets=recipe.targets,
+        )
     except InputError as error:
         observer.warn(f"its pictures cannot be had any more ({error})")
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import time
 from collections.abc import Mapping
@@ -14,13 +15,16 @@ import numpy as np
 import torch
 
 from striate.actions.job import Job, Material, Trained, fingerprint
-from striate.actions.page import Mistaken, Near, Page, Unsure, compose
+from striate.actions.page import Mistaken, Page, Unsure, compose
+from striate.actions.told import TOLD
+from striate.data.distribution import distributions
 from striate.data.pixel_store import PixelStore
 from striate.data.resample import as_it_is
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
 from striate.data.splits import Duplicates, find_equal
-from striate.evaluation.evaluation import evaluate_classification
+from striate.evaluation import evaluate_answers
 from striate.machine.description import describe_machine, versions
+from striate.models import predictions
 from striate.models.model import Model
 from striate.models.run import json_text, write_model, write_seen
 from striate.models.run_files import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, read_seen
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 12  # worst mistakes and least sure answers on the page
 NEIGHBOURS = 4
+MOST_POINTS, MOST_NUMBERS = 600, 12  # of the drawings of numbers: pictures of each, and numbers
 NEIGHBOURS_AMONG = 4000  # training pictures whose features are compared
 SCHEMA = 1
 OUT_OF_FOLD = "cross_validation"
@@ -57,7 +62,7 @@ def write_results(job: Job, trained: Trained) -> None:
             "data": {
                 "source": samples.source,
                 "fingerprint": fingerprint(material),
-                "pictures": {name: int(count.sum()) for name, count in samples.counts().items()},
+                "pictures": samples.pictures_by_split(),
             },
         },
     )
@@ -81,8 +86,8 @@ def write_results(job: Job, trained: Trained) -> None:
             continue  # it has answered its part; the first does the rest
         answers[split] = model.task.decode(scores).numpy()
         targets = samples.targets[samples.rows(split)]
-        evaluations[split] = evaluate_classification(
-            answers[split], targets, samples.class_names, seed=job.recipe.seed
+        evaluations[split] = evaluate_answers(
+            samples.task, answers[split], targets, samples.class_names, job.recipe.seed
         ).to_json()
     if not job.ranks.first:
         return
@@ -90,8 +95,8 @@ def write_results(job: Job, trained: Trained) -> None:
         rows, probabilities = trained.out_of_fold
         known = np.isfinite(probabilities[:, 0])
         if known.any():
-            evaluations[OUT_OF_FOLD] = evaluate_classification(
-                probabilities[known], samples.targets[rows[known]], samples.class_names, seed=job.recipe.seed
+            evaluations[OUT_OF_FOLD] = evaluate_answers(
+                samples.task, probabilities[known], samples.targets[rows[known]], samples.class_names, job.recipe.seed
             ).to_json()
     shown = TEST if TEST in answers else VALIDATION if VALIDATION in answers else None
     seconds = {**trained.seconds, "evaluation": time.monotonic() - began}
@@ -107,11 +112,12 @@ def write_results(job: Job, trained: Trained) -> None:
             "found": len(samples) + len(left_out),
             "used": len(samples),
             "left_out": len(left_out),
-            "by_split": {name: int(count.sum()) for name, count in samples.counts().items()},
+            "by_split": samples.pictures_by_split(),
         },
         "left_out": left_out,
         "equal_pictures": duplicates.to_json(),
         "best_epoch": trained.best_epoch,
+        "tested": None if shown is None else _digest(material, shown),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "machine": describe_machine(model.device, trained.resolved.threads),
         "page": _page(trained, duplicates, answers, shown, earlier).to_json(),
@@ -150,22 +156,19 @@ def _seen_earlier(job: Job, material: Material) -> str:
     )
 
 
-def predictions_text(samples: Samples, probabilities: np.ndarray) -> str:
-    """CSV: path, target, prediction, probability, then the probability of each class."""
-    names = samples.class_names
+def predictions_text(samples: Samples, answers: np.ndarray) -> str:
+    """`predictions.csv`: what each picture is, what was answered, with what probability; see `models.predictions`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "target", "prediction", "probability", *[f"p({name})" for name in names]])
-    # Plain numbers: NumPy's own take several times as long to be written.
-    for name, target, best, row in zip(
-        samples.names,
-        samples.targets.tolist(),
-        probabilities.argmax(axis=1).tolist(),
-        probabilities.tolist(),
-        strict=True,
-    ):
-        writer.writerow([name, names[target], names[best], f"{row[best]:.6f}", *[f"{value:.6f}" for value in row]])
+    writer.writerow(predictions.columns(samples.task, samples.class_names))
+    writer.writerows(predictions.lines(samples.task, samples.names, samples.targets, answers, samples.class_names))
     return text.getvalue()
+
+
+def _digest(material: Material, split: str) -> str:
+    """A text that is equal for equal pictures in a split, in any order: runs are compared picture by picture."""
+    checksums = np.sort(material.checksums[material.samples.rows(split)])
+    return hashlib.blake2b(np.ascontiguousarray(checksums).tobytes(), digest_size=16).hexdigest()
 
 
 def _page(
@@ -176,6 +179,7 @@ def _page(
     earlier: str,
 ) -> Page:
     samples = trained.material.samples
+    numbers = samples.task == "regression"
     return Page(
         title=samples.source.rstrip("/").rpartition("/")[2] or samples.source,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -183,27 +187,46 @@ def _page(
         summary=_summary(trained),
         trust=_trust(trained, duplicates, shown, earlier),
         reasons=tuple(trained.reasons),
-        counts={name: count.tolist() for name, count in samples.counts().items()},
+        counts={} if numbers else {name: count.tolist() for name, count in samples.counts().items()},
         mistakes=() if shown is None else _mistakes(trained, shown, answers[shown]),
         unsure=() if shown is None else _unsure(trained, shown, answers[shown]),
+        pictures=samples.pictures_by_split(),
+        distributions=distributions(samples.class_names, samples.targets, samples.splits, samples.labelled)
+        if numbers
+        else (),
+        points=_points(samples, shown, answers[shown]) if numbers and shown is not None else (),
+    )
+
+
+def _points(samples: Samples, split: str, answers: np.ndarray) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """Of each number (target, answer) of pictures evenly spaced in the split."""
+    rows = samples.rows(split)
+    chosen = np.linspace(0, len(rows) - 1, min(MOST_POINTS, len(rows))).astype(np.int64)
+    targets, given = samples.targets[rows[chosen]], answers[chosen]
+    return tuple(
+        tuple(
+            (float(f"{target:.6g}"), float(f"{answer:.6g}"))
+            for target, answer in zip(targets[:, k], given[:, k], strict=True)
+        )
+        for k in range(min(MOST_NUMBERS, len(samples.class_names)))
     )
 
 
 def _summary(trained: Trained) -> tuple[str, ...]:
     samples, resolved = trained.material.samples, trained.resolved
-    counts = {name: int(count.sum()) for name, count in samples.counts().items()}
+    counts, learned = samples.pictures_by_split(), TOLD[samples.task].learned(samples)
     if trained.out_of_fold is not None:
+        of = "of" if samples.task == "classification" else "with"
         tested = f"; {counts[TEST]:,} were held back to test it" if TEST in counts else ""
         return (
             f"{resolved.network} (pretrained), its head fitted on the features of {len(trained.out_of_fold[0]):,} "
-            f"pictures of {len(samples.class_names)} classes, with a penalty chosen by cross-validation{tested}.",
+            f"pictures {of} {learned}, with a penalty chosen by cross-validation{tested}.",
         )
     how = "its last stages fine-tuned" if resolved.method == "frozen" else counted(len(trained.history), "epoch")
     parts = ", ".join(f"{counts[name]:,} for {name}" for name in (VALIDATION, TEST) if name in counts)
     return (
         f"{resolved.network}{' (pretrained)' if resolved.pretrained else ''}, {how}, learned "
-        f"{len(samples.class_names)} classes from {counts[TRAIN]:,} pictures"
-        + (f"; held back: {parts}." if parts else "."),
+        f"{learned} from {counts[TRAIN]:,} pictures" + (f"; held back: {parts}." if parts else "."),
     )
 
 
@@ -226,10 +249,9 @@ def _trust(trained: Trained, duplicates: Duplicates, shown: str | None, earlier:
     if leaked:
         equal = "equals" if len(leaked) == 1 else "equal"
         said.append(f"{len(leaked)} of the {shown} pictures {equal} one that was learned from: the figure is too good.")
-    counts = samples.counts()[TRAIN]
-    if counts.max() >= 4 * counts.min():
-        rarest = samples.class_names[int(counts.argmin())]
-        said.append(f"Classes are uneven ({rarest}: {counts.min():,}, largest: {counts.max():,}): look at each class.")
+    uneven = TOLD[samples.task].uneven(samples)
+    if uneven:
+        said.append(uneven)
     if samples.left_out:
         said.append(f"{counted(len(samples.left_out), 'picture')} could not be used, as is listed below.")
     if not said:
@@ -237,44 +259,17 @@ def _trust(trained: Trained, duplicates: Duplicates, shown: str | None, earlier:
     return tuple(said)
 
 
-def _mistakes(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Mistaken, ...]:
-    """The wrong answers that it was surest of, each with the training pictures nearest to it."""
-    samples, names = trained.material.samples, trained.material.samples.class_names
-    rows = samples.rows(split)
-    targets, best = samples.targets[rows], probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(best != targets)
-    worst = wrong[np.argsort(-probabilities[wrong, best[wrong]], kind="stable")][:MOST_PICTURES]
-    near = _nearest_training(trained, split, worst)
-    return tuple(
-        Mistaken(
-            name=samples.names[rows[at]],
-            target=names[targets[at]],
-            prediction=names[best[at]],
-            probability=float(probabilities[at, best[at]]),
-            neighbours=tuple(
-                Near(name=samples.names[row], label=names[samples.targets[row]], distance=distance)
-                for row, distance in near.get(int(at), ())
-            ),
-        )
-        for at in worst
-    )
+def _mistakes(trained: Trained, split: str, answers: np.ndarray) -> tuple[Mistaken, ...]:
+    """The worst answers, each with the training pictures nearest to it."""
+    samples = trained.material.samples
+    nearest = partial(_nearest_training, trained, split)
+    return TOLD[samples.task].mistakes(samples, samples.rows(split), answers, MOST_PICTURES, nearest)
 
 
-def _unsure(trained: Trained, split: str, probabilities: np.ndarray) -> tuple[Unsure, ...]:
+def _unsure(trained: Trained, split: str, answers: np.ndarray) -> tuple[Unsure, ...]:
     """The answers with the least certainty, right or wrong."""
-    samples, names = trained.material.samples, trained.material.samples.class_names
-    rows = samples.rows(split)
-    made = []
-    for at in np.argsort(probabilities.max(axis=1), kind="stable")[:MOST_PICTURES]:
-        order = np.argsort(-probabilities[at], kind="stable")[:3]
-        made.append(
-            Unsure(
-                name=samples.names[rows[at]],
-                target=names[samples.targets[rows[at]]],
-                top=tuple((names[k], float(probabilities[at, k])) for k in order),
-            )
-        )
-    return tuple(made)
+    samples = trained.material.samples
+    return TOLD[samples.task].unsure(samples, samples.rows(split), answers, MOST_PICTURES)
 
 
 def _nearest_training(trained: Trained, split: str, wanted: np.ndarray) -> dict[int, list[tuple[int, float]]]:
@@ -329,8 +324,9 @@ def _card(job: Job, trained: Trained, report: TrainingReport, evaluation: Mappin
         title=report.title,
         source=report.source,
         network=trained.resolved.network,
+        task=samples.task,
         class_names=samples.class_names,
-        counts={name: int(count.sum()) for name, count in samples.counts().items()},
+        counts=samples.pictures_by_split(),
         command=report.command,
         pretrained=trained.resolved.pretrained,
         input_size=(spec.channels, spec.height, spec.width),

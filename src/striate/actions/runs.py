@@ -13,10 +13,17 @@ from striate.errors import InputError, require
 from striate.models.run import Run
 from striate.models.run_files import METRICS, RECIPE, is_run
 
+# What the list shows of a task other than classification.
+FIGURES = {"multilabel": "mean_average_precision", "regression": "r2"}
+LOWEST = -1e15  # an R2 has no bound below
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """One line of the list. Figures are None where the run has none; `accuracy` in [0, 1] with its interval."""
+    """One line of the list. Figures are None where the run has none; `accuracy` in [0, 1] with its interval.
+
+    Of a run of labels or numbers `figure` names, and `value` with the interval is, the mean average precision or R2.
+    """
 
     run: str
     state: str  # "finished", "unfinished", "broken"
@@ -28,6 +35,8 @@ class RunSummary:
     pictures: int | None = None
     log_loss: float | None = None
     seconds: float | None = None
+    figure: str | None = None
+    value: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -35,7 +44,8 @@ class RunSummary:
 
 
 def runs(folder: str | Path = "runs") -> list[RunSummary]:
-    """The runs in `folder`, best test accuracy first; a folder that is a run itself is listed alone.
+    """The runs in `folder`, best test accuracy first, then those of labels and of numbers; a folder that is a run
+    itself is listed alone.
 
     Raises InputError where there is no such folder.
     """
@@ -50,7 +60,17 @@ def runs(folder: str | Path = "runs") -> list[RunSummary]:
     found = [place] if is_run(place) else [entry for entry in entries if is_run(entry)]
     listed = [_summary(Run(entry)) for entry in found]
     # Of equals, and of those without a figure, in the order of their names.
-    return sorted(listed, key=lambda one: (one.accuracy is None, -(one.accuracy or 0.0)))
+    return sorted(listed, key=_rank)
+
+
+def _rank(one: RunSummary) -> tuple[int, float]:
+    """Classes, labels, numbers, and what has no figure; the best first."""
+    if one.accuracy is not None:
+        return 0, -one.accuracy
+    for place, figure in enumerate(FIGURES.values(), start=1):
+        if one.figure == figure:
+            return place, -(one.value or 0.0)
+    return len(FIGURES) + 1, 0.0
 
 
 def _summary(run: Run) -> RunSummary:
@@ -61,7 +81,8 @@ def _summary(run: Run) -> RunSummary:
             return RunSummary(run=str(run), state="unfinished", network=network, source=source)
         metrics = run.metrics
         evaluation = _table(metrics, "test") or _table(metrics, "validation")
-        accuracy = _table(evaluation, "accuracy")
+        figure = FIGURES.get(str(evaluation.get("task", "classification")))
+        measured = _table(evaluation, figure or "accuracy")
         pictures = _number(evaluation, "n")
         return RunSummary(
             run=str(run),
@@ -69,12 +90,14 @@ def _summary(run: Run) -> RunSummary:
             state="finished" if run.finished else "unfinished",
             network=network,
             source=source,
-            accuracy=_number(accuracy, "value", 1.0),
-            low=_number(accuracy, "low", 1.0),
-            high=_number(accuracy, "high", 1.0),
+            accuracy=None if figure else _number(measured, "value", 0.0, 1.0),
+            low=_number(measured, "low", LOWEST if figure else 0.0, 1.0),
+            high=_number(measured, "high", LOWEST if figure else 0.0, 1.0),
             pictures=None if pictures is None else int(pictures),
             log_loss=_number(_table(evaluation, "log_loss"), "value"),
             seconds=_number(_table(metrics, "seconds"), "total"),
+            figure=figure if measured else None,
+            value=_number(measured, "value", LOWEST, 1.0) if figure else None,
         )
     except InputError:
         return RunSummary(run=str(run), state="broken")
@@ -87,10 +110,10 @@ def _table(values: Any, name: str) -> Mapping[str, Any]:
     return found or {}
 
 
-def _number(values: Mapping[str, Any], name: str, at_most: float = 1e15) -> float | None:
-    """The number in [0, at_most] under `name`, None where there is none. Raises InputError for anything else."""
+def _number(values: Mapping[str, Any], name: str, at_least: float = 0.0, at_most: float = 1e15) -> float | None:
+    """The number in [at_least, at_most] under `name`, None where there is none. Raises InputError for anything else."""
     found = values.get(name)
-    fine = isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= at_most
+    fine = isinstance(found, int | float) and not isinstance(found, bool) and at_least <= found <= at_most
     require(found is None or fine, f"{METRICS}: {name} is no number that can be")
     return found
 

@@ -1,6 +1,7 @@
 """How well a run answers the labelled pictures of a source, each figure with a 95 % interval.
 
-Classes are matched by name. Without --split the source's test split is taken, or everything where it has no splits.
+Classes, labels and numbers are matched by name. Without --split the source's test split is
+taken, or everything where it has no splits.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import Any
 
 from striate.cli.flags import Parser, one_of
 from striate.cli.subject_flags import add_subject, subject
-from striate.cli.text import has_interval, percent_with_interval, print_json, table
+from striate.cli.text import decimal_with_interval, has_interval, percent_with_interval, print_json, table
 from striate.machine.precision import PRECISIONS
 from striate.models.many_views import TTA
 from striate.names import on_one_line
 from striate.words import counted
 
-# How a figure of `Evaluation` is called and whether it is a share of pictures.
-FIGURES = {
+# How a figure of an evaluation is called and whether it is a share of pictures, by task.
+CLASSES = {
     "accuracy": ("accuracy", True),
     "top5_accuracy": ("top-5 accuracy", True),
     "balanced_accuracy": ("balanced accuracy", True),
@@ -28,7 +29,23 @@ FIGURES = {
     "log_loss": ("log loss", False),
     "brier": ("Brier score", False),
     "ece": ("calibration error (ECE)", True),
+    "cross_entropy": ("cross-entropy to the shares", False),
 }
+LABELS = {
+    "mean_average_precision": ("mean average precision", False),
+    "label_accuracy": ("labels right", True),
+    "all_right": ("pictures with all right", True),
+    "micro_f1": ("F1, all answers", False),
+    "macro_f1": ("F1, mean over labels", False),
+    "log_loss": ("log loss", False),
+}
+NUMBERS = {
+    "mae": ("mean absolute error", False),
+    "usual_mae": ("  of always the mean", False),
+    "rmse": ("root mean squared error", False),
+    "r2": ("R2", False),
+}
+FIGURES = {"classification": CLASSES, "multilabel": LABELS, "regression": NUMBERS}
 MOST_CLASSES = 40
 
 
@@ -76,29 +93,52 @@ def run(arguments: argparse.Namespace, started: float) -> int:
         return 0
     split = f", {found.split} split" if found.split else ""
     print(on_one_line(f"{counted(found.pictures, 'picture')} of {found.source}{split}"))
-    for name, (words, is_share) in FIGURES.items():
+    for name, (words, is_share) in FIGURES[plain["task"]].items():
         if plain.get(name) is not None:
             print(f"{words:<29} {_figure(plain[name], is_share)}")
-    rows = [["class", "pictures", "precision", "recall", "F1"]]
-    for one in plain["by_class"][:MOST_CLASSES]:
-        shares = [_share(one[name]) for name in ("precision", "recall", "f1")]
-        rows.append([one["name"], f"{one['count']:,}", *shares])
+    rows, more = ROWS[plain["task"]](plain)
     print()
-    print(table(rows, right=[1, 2, 3, 4]))
-    if len(plain["by_class"]) > MOST_CLASSES:
-        print(
-            f"and {counted(len(plain['by_class']) - MOST_CLASSES, 'more class', 'more classes')}; --json has them all"
-        )
+    print(table(rows[: MOST_CLASSES + 1], right=range(1, len(rows[0]))))
+    if len(rows) > MOST_CLASSES + 1:
+        print(f"and {counted(len(rows) - MOST_CLASSES - 1, *more)}; --json has them all")
     for note in plain["notes"]:
         print(on_one_line(note))
     return 0
 
 
+def _by_class(plain: Mapping[str, Any]) -> tuple[list[list[str]], tuple[str, str]]:
+    """The classes as rows under a heading, and what more of them are called."""
+    rows = [["class", "pictures", "precision", "recall", "F1"]]
+    for one in plain["by_class"]:
+        shares = [_share(one[name]) for name in ("precision", "recall", "f1")]
+        rows.append([one["name"], f"{one['count']:,}", *shares])
+    return rows, ("more class", "more classes")
+
+
+def _by_label(plain: Mapping[str, Any]) -> tuple[list[list[str]], tuple[str, str]]:
+    rows = [["label", "have it", "average precision", "precision", "recall", "F1"]]
+    for one in plain["by_label"]:
+        shares = [_share(one[name]) for name in ("precision", "recall")]
+        area, f1 = (_number(one[name]) for name in ("average_precision", "f1"))
+        rows.append([one["name"], f"{one['count']:,}", area, *shares, f1])
+    return rows, ("more label", "more labels")
+
+
+def _by_number(plain: Mapping[str, Any]) -> tuple[list[list[str]], tuple[str, str]]:
+    rows = [["number", "mean absolute error", "always the mean", "RMSE", "R2"]]
+    for one in plain["by_number"]:
+        usual = f"{one['usual_mae']['value']:.4g}"
+        rows.append([one["name"], _number(one["mae"]), usual, _number(one["rmse"]), _number(one["r2"])])
+    return rows, ("more number", "more numbers")
+
+
+ROWS = {"classification": _by_class, "multilabel": _by_label, "regression": _by_number}
+
+
 def _figure(figure: Mapping[str, Any], is_share: bool) -> str:
     if is_share:
         return percent_with_interval(figure)
-    text = f"{figure['value']:.4f}"
-    return f"{text} (95 % interval {figure['low']:.4f} to {figure['high']:.4f})" if has_interval(figure) else text
+    return decimal_with_interval(figure)
 
 
 def _share(figure: Mapping[str, Any] | None) -> str:
@@ -106,3 +146,10 @@ def _share(figure: Mapping[str, Any] | None) -> str:
         return "-"
     text = f"{100 * figure['value']:.1f} %"
     return f"{text} ({100 * figure['low']:.0f}-{100 * figure['high']:.0f})" if has_interval(figure) else text
+
+
+def _number(figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
+        return "-"
+    text = f"{figure['value']:.4g}"
+    return f"{text} ({figure['low']:.3g} to {figure['high']:.3g})" if has_interval(figure) else text

@@ -10,12 +10,12 @@ import csv
 import io
 import sys
 from collections.abc import Iterable
-
-import numpy as np
+from typing import Any
 
 from striate.cli.flags import Parser, one_of, positive
 from striate.cli.subject_flags import add_subject, subject
 from striate.cli.text import print_json, table
+from striate.errors import require
 from striate.machine.precision import PRECISIONS
 from striate.models.many_views import TTA
 from striate.names import on_one_line, visible
@@ -27,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
     """Flags of `striate predict`."""
     add_subject(parser)
     parser.add_argument("pictures", metavar="PICTURE", nargs="+", help="files, folders, globs, or -")
-    parser.add_argument("--top", type=positive, metavar="K", help="show the K most probable classes [1]")
+    parser.add_argument("--top", type=positive, metavar="K", help="show the K most probable classes or labels [1]")
     parser.add_argument(
         "--format", type=one_of(FORMATS), metavar="|".join(FORMATS), help="how the answers are written [table]"
     )
@@ -43,14 +43,17 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace, started: float) -> int:
     """Predict and print."""
     from striate.actions.predict import predict
+    from striate.cli.answers import WRITTEN
     from striate.cli.live import display
 
     given = vars(arguments)
+    whose = subject(given, given["pictures"])
+    _require_ranked(whose.get("run"), given.get("top"))
     show = display()
     try:
         names = _names_on_stdin() if "-" in given["pictures"] else None
         found = predict(
-            **subject(given, given["pictures"]),
+            **whose,
             pictures=given["pictures"],
             precision=given.get("precision"),
             tta=given.get("tta", "none"),
@@ -63,25 +66,30 @@ def run(arguments: argparse.Namespace, started: float) -> int:
         print(on_one_line(f"striate: {name}: {reason}"), file=sys.stderr)
     top = min(given.get("top", 1), len(found.class_names))
     kind = "jsonl" if given.get("json") else given.get("format", "table")
-    ranked = [
-        (one.name, [(found.class_names[k], float(one.probabilities[k])) for k in _order(one.probabilities)[:top]])
-        for one in found.answers
-    ]
+    written = WRITTEN[found.task](found, top)
     if kind == "table":
-        headings = ["picture", *(["answer", "probability"] * top)]
-        rows = [headings, *([name, *(cell for k, p in best for cell in (k, f"{p:.4f}"))] for name, best in ranked)]
-        print(table(rows, right=[2 * place + 2 for place in range(top)]))
+        print(table([written.headings, *written.rows], right=written.right))
     elif kind == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        extra = [f"{word}_{place + 1}" for place in range(1, top) for word in ("prediction", "probability")]
-        writer.writerow(["path", "prediction", "probability", *extra])
-        for name, best in ranked:
-            writer.writerow([visible(name), *(cell for k, p in best for cell in (visible(k), f"{p:.6f}"))])
+        writer.writerow([visible(cell) for cell in written.columns])
+        writer.writerows([visible(cell) for cell in line] for line in written.lines)
     else:
-        for name, best in ranked:
-            answers = [{"label": label, "probability": probability} for label, probability in best]
-            print_json({"path": name, "prediction": best[0][0], "probability": best[0][1], "top": answers})
+        for values in written.objects:
+            print_json(values)
     return 0
+
+
+def _require_ranked(run: Any, top: int | None) -> None:
+    """Refuse --top where a run answers numbers, before any picture is read. Raises InputError."""
+    if top is None or run is None:
+        return
+    from striate.models.run_files import read_config
+
+    task = read_config(run)["task"]
+    require(
+        not isinstance(task, dict) or task.get("name") != "regression",
+        f"{run}: answers numbers, none of which is more probable than another; leave --top away",
+    )
 
 
 def _names_on_stdin() -> Iterable[str]:
@@ -91,7 +99,3 @@ def _names_on_stdin() -> Iterable[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     return (line.rstrip("\n") for line in sys.stdin)
-
-
-def _order(probabilities: np.ndarray) -> list[int]:
-    return [int(k) for k in np.argsort(-probabilities, kind="stable")]

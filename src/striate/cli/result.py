@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
-from striate.cli.text import percent_with_interval, print_json
+from striate.cli.text import decimal_with_interval, percent_with_interval, print_json
 from striate.machine.ranks import ranks_here
 from striate.models.run import Run
 from striate.names import on_one_line
 from striate.observer import duration
 from striate.words import counted
+
+MOST_NUMBERS = 12
 
 
 def show_run(run: Run, *, as_json: bool) -> None:
@@ -23,9 +27,7 @@ def show_run(run: Run, *, as_json: bool) -> None:
         return
     for split in ("test", "validation"):
         if split in metrics:
-            accuracy = metrics[split]["accuracy"]
-            pictures = metrics["counts"]["by_split"][split]
-            print(f"{split} accuracy {percent_with_interval(accuracy)} on {counted(pictures, 'picture')}")
+            _show_figures(split, metrics[split])
             break
     else:
         print("nothing was held back, so there is no telling how well it answers")
@@ -36,3 +38,21 @@ def show_run(run: Run, *, as_json: bool) -> None:
     print(on_one_line(f"report   {run.report}"))
     print(on_one_line(f"predict  striate predict {folder} PICTURE..."))
     print(f"took {duration(metrics['seconds']['total'])}")
+
+
+def _show_figures(split: str, evaluation: Mapping[str, Any]) -> None:
+    """The figure that tells most, by task; of numbers each one's error, which is in units of its own."""
+    pictures, task = counted(evaluation["n"], "picture"), evaluation["task"]
+    if task == "classification":
+        print(f"{split} accuracy {percent_with_interval(evaluation['accuracy'])} on {pictures}")
+    elif task == "multilabel":
+        area = evaluation["mean_average_precision"]
+        told = "unknown, since no picture has any label" if area is None else decimal_with_interval(area)
+        print(f"{split} mean average precision {told} on {pictures}")
+    else:
+        for one in evaluation["by_number"][:MOST_NUMBERS]:
+            usual = f"always the mean {one['usual_mae']['value']:.4g}"
+            told = f"mean absolute error {decimal_with_interval(one['mae'])}, {usual}, on {pictures}"
+            print(on_one_line(f"{split} {one['name']}: {told}"))
+        if len(evaluation["by_number"]) > MOST_NUMBERS:
+            print(f"and {counted(len(evaluation['by_number']) - MOST_NUMBERS, 'more number')}, in the report")

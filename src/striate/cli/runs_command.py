@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 
 from striate.cli.flags import Parser
-from striate.cli.text import percent_with_interval, print_json, table
+from striate.cli.text import decimal_with_interval, percent_with_interval, print_json, table
 from striate.observer import duration
+
+SHORT = {"mean_average_precision": "mAP", "r2": "R2"}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -29,8 +31,10 @@ def run(arguments: argparse.Namespace, started: float) -> int:
         return 0
     rows = [["run", "network", "source", "accuracy", "took"]]
     for one in found:
-        figure = {"value": one.accuracy, "low": one.low, "high": one.high}
+        figure = {"value": one.accuracy if one.accuracy is not None else one.value, "low": one.low, "high": one.high}
         accuracy = percent_with_interval(figure) if one.accuracy is not None else one.state
+        if one.figure is not None and one.value is not None:
+            accuracy = f"{SHORT[one.figure]} {decimal_with_interval(figure)}"
         took = duration(one.seconds) if one.seconds is not None else "-"
         rows.append([one.run, one.network or "-", one.source or "-", accuracy, took])
     print(table(rows, right=[4]))

@@ -58,6 +58,19 @@ def percent_with_interval(figure: Mapping[str, Any]) -> str:
     return f"{text} (95 % interval {100 * figure['low']:.1f} to {100 * figure['high']:.1f})"
 
 
+def decimal_with_interval(figure: Mapping[str, Any]) -> str:
+    """ "0.7810 (95 % interval 0.7012 to 0.8450)" of a figure in units of its own."""
+    text = decimal(figure["value"])
+    if not has_interval(figure):
+        return text
+    return f"{text} (95 % interval {decimal(figure['low'])} to {decimal(figure['high'])})"
+
+
+def decimal(value: float) -> str:
+    """Four digits behind the point, or four that count where the number is small or large."""
+    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows as aligned columns, the first row a heading; `right` are the columns set to the right."""
     cells = [[on_one_line(str(cell)) for cell in row] for row in rows]

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from striate.data.decode import Header, Limits, decode, probe
+from striate.data.distribution import Distribution, distributions
 from striate.data.in_order import in_order
 from striate.data.reading import checksum, load_pixels, reduced
-from striate.data.samples import UNLABELLED, Samples
+from striate.data.samples import Samples
 from striate.data.splits import assign_splits, find_equal
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
@@ -30,6 +31,7 @@ CONSTANT = 0.01
 THUMBNAIL_SIDE = 96
 THUMBNAILS_A_CLASS = 8
 THUMBNAIL_CLASSES = 40
+THUMBNAIL_NUMBERS = 6
 ARRAY = "array"
 
 
@@ -53,8 +55,11 @@ class Survey:
     source: str
     how: str
     splits: str  # how the splits came about, or why there are none
-    class_names: tuple[str, ...]  # K
-    counts: dict[str, tuple[int, ...]]  # pictures a class (K,) by split
+    task: str  # what the targets ask for, as in `striate.tasks.TASKS`
+    class_names: tuple[str, ...]  # K: of the classes, the labels or the numbers
+    pictures: dict[str, int]  # by split
+    counts: dict[str, tuple[int, ...]]  # pictures a class or with a label (K,) by split; none of numbers
+    distributions: tuple[Distribution, ...]  # of numbers, in all and by split
     unlabelled: int
     found: int
     used: int
@@ -69,7 +74,7 @@ class Survey:
     constant_share: float
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
-    imbalance: float  # pictures of the largest class for one of the smallest
+    imbalance: float | None  # pictures of the largest class for one of the smallest
     duplicates: tuple[tuple[str, ...], ...]  # equal, inside a split
     leaks: tuple[tuple[str, ...], ...]  # equal, across splits
     conflicts: tuple[tuple[str, ...], ...]  # equal, with different labels
@@ -104,7 +109,8 @@ def survey(
 
     Raises InputError where there is no picture, where none can be read, and, if `strict`, where one cannot.
     """
-    chosen = _chosen(samples)
+    sheet = _sheet(samples)
+    chosen = {row for rows in sheet.values() for row in rows}
 
     def look(row: int) -> tuple[int, _Seen | InputError]:
         try:
@@ -120,7 +126,7 @@ def survey(
     require(found > 0, f"{samples.source}: there are no pictures")
     totals = _Totals()
     failures: list[tuple[int, str]] = []
-    thumbnails: list[Thumbnail] = []
+    small: dict[int, bytes] = {}
     with in_turn(samples, range(len(samples))) as turned:
         for row, result in in_order(
             look, range(len(samples)), weigh, threads=threads, observer=observer, what="looking"
@@ -129,9 +135,7 @@ def survey(
                 failures.append((row, str(result)))
                 continue
             if result.thumbnail is not None:
-                thumbnails.append(
-                    Thumbnail(name=samples.names[row], label=_label(samples, row), picture=result.thumbnail)
-                )
+                small[row] = result.thumbnail
             totals.add(result)
     kept = samples.without(failures)
     if kept.left_out and (strict or not len(kept)):
@@ -147,7 +151,13 @@ def survey(
     except InputError as error:
         # To look at what cannot be trained on is what a survey is for.
         words = f"no splits: {error}"
-    return _counted(kept, words, totals), _by_class(thumbnails, samples.class_names), kept
+    thumbnails = tuple(
+        Thumbnail(name=samples.names[row], label=label, picture=small[row])
+        for label, rows in sheet.items()
+        for row in rows
+        if row in small
+    )
+    return _counted(kept, words, totals), thumbnails, kept
 
 
 class _Totals:
@@ -186,7 +196,8 @@ def _counted(samples: Samples, words: str, totals: _Totals) -> Survey:
     channels = 1 if totals.grey == used else 3
     mean = totals.mean / used
     deviation = np.sqrt(np.maximum(totals.square / used - mean**2, 0))
-    counts = {split: tuple(int(number) for number in numbers) for split, numbers in samples.counts().items()}
+    numbers = samples.task == "regression"
+    counts = {} if numbers else {split: tuple(map(int, column)) for split, column in samples.counts().items()}
     by_class = [sum(column) for column in zip(*counts.values(), strict=True)] or [0]
 
     def names(groups: Sequence[tuple[int, ...]]) -> tuple[tuple[str, ...], ...]:
@@ -196,9 +207,14 @@ def _counted(samples: Samples, words: str, totals: _Totals) -> Survey:
         source=samples.source,
         how=samples.how,
         splits=words,
+        task=samples.task,
         class_names=samples.class_names,
+        pictures=samples.pictures_by_split(),
         counts=counts,
-        unlabelled=int((samples.targets == UNLABELLED).sum()),
+        distributions=distributions(samples.class_names, samples.targets, samples.splits, samples.labelled)
+        if numbers
+        else (),
+        unlabelled=int((~samples.labelled).sum()),
         found=used + len(left_out),
         used=used,
         left_out=tuple((one.name, one.reason) for one in left_out),
@@ -212,7 +228,7 @@ def _counted(samples: Samples, words: str, totals: _Totals) -> Survey:
         constant_share=totals.constant / used,
         mean=tuple(round(float(value), 6) for value in mean[:channels]),
         deviation=tuple(round(float(value), 6) for value in deviation[:channels]),
-        imbalance=round(max(by_class) / max(1, min(by_class)), 4),
+        imbalance=None if numbers else round(max(by_class) / max(1, min(by_class)), 4),
         duplicates=names(equal.inside),
         leaks=names(equal.across),
         conflicts=names(equal.conflicting),
@@ -265,24 +281,32 @@ def thumbnail_of(pixels: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
     return buffer.getvalue()
 
 
-def _chosen(samples: Samples) -> set[int]:
-    """Rows for the contact sheet: evenly spread over each of the first classes."""
-    chosen: set[int] = set()
-    for target in np.unique(samples.targets)[:THUMBNAIL_CLASSES]:
-        rows = np.flatnonzero(samples.targets == target)
-        places = np.linspace(0, len(rows) - 1, min(THUMBNAILS_A_CLASS, len(rows)))
-        chosen.update(int(row) for row in rows[places.astype(np.int64)])
-    return chosen
-
-
-def _by_class(thumbnails: Sequence[Thumbnail], class_names: Sequence[str]) -> tuple[Thumbnail, ...]:
-    order = {name: place for place, name in enumerate(class_names)}
-    return tuple(sorted(thumbnails, key=lambda one: order.get(one.label, len(order))))
-
-
-def _label(samples: Samples, row: int) -> str:
-    target = int(samples.targets[row])
-    return "" if target == UNLABELLED else samples.class_names[target]
+def _sheet(samples: Samples) -> dict[str, list[int]]:
+    """Rows for the contact sheet under a heading each: evenly spread over each of the first classes or labels; of
+    numbers the lowest and the highest."""
+    known, targets = samples.labelled, samples.targets
+    groups: dict[str, np.ndarray] = {}
+    if samples.task == "regression":
+        rows = np.flatnonzero(known)
+        for k, name in enumerate(samples.class_names[:THUMBNAIL_NUMBERS]):
+            order = rows[np.argsort(targets[rows, k], kind="stable")]
+            if len(order) >= 2:
+                most = min(THUMBNAILS_A_CLASS, len(order) // 2)
+                groups[f"{name}: the lowest"], groups[f"{name}: the highest"] = order[:most], order[-most:]
+        return {name: [int(row) for row in rows] for name, rows in groups.items()}
+    if samples.task == "multilabel":
+        has = [known & (targets[:, k] == 1) for k in range(len(samples.class_names))]
+    else:
+        classes = samples.classes
+        has = [classes == k for k in range(len(samples.class_names))]
+    there = [(name, np.flatnonzero(one)) for name, one in zip(samples.class_names, has, strict=True) if one.any()]
+    groups = dict(there[:THUMBNAIL_CLASSES])
+    if not known.all() and len(groups) < THUMBNAIL_CLASSES:
+        groups[""] = np.flatnonzero(~known)
+    return {
+        name: [int(row) for row in rows[np.linspace(0, len(rows) - 1, min(THUMBNAILS_A_CLASS, len(rows))).astype(int)]]
+        for name, rows in groups.items()
+    }
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

@@ -6,11 +6,12 @@ they are equal on every machine. Legend: N rows, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from striate.data.draws import uniforms
+from striate.evaluation.figure import Figure
 
 RESAMPLES = 1000
 PURPOSE = 0xB007  # apart from every other draw under the same seed
@@ -50,3 +51,34 @@ def percentile_interval(values: np.ndarray, resampled: np.ndarray) -> tuple[np.n
         low[known], high[known] = np.nanpercentile(resampled[:, known], [2.5, 97.5], axis=0)
         low[known], high[known] = np.fmin(low, values)[known], np.fmax(high, values)[known]
     return low, high
+
+
+def resampled_figures(
+    of: Callable[[np.ndarray], dict[str, np.ndarray]], n: int, seed: int, count: int = RESAMPLES
+) -> dict[str, list[Figure | None]]:
+    """Statistics with their intervals: by name one figure a column, None where it is undefined.
+
+    of: how often each of `n` rows counts (N, R) -> by name (R, columns), NaN where undefined.
+    """
+    values = of(np.ones((n, 1)))
+    blocks = [of(block) for block in resamples(n, seed, count)]
+    found: dict[str, list[Figure | None]] = {}
+    for name, (own,) in values.items():
+        low, high = percentile_interval(own, np.concatenate([block[name] for block in blocks]))
+        found[name] = [
+            None if np.isnan(value) else Figure(float(value), _bound(lowest), _bound(highest), n)
+            for value, lowest, highest in zip(own, low, high, strict=True)
+        ]
+    return found
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """(K, R) -> (R,), over those that are defined; NaN where none is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0).sum(axis=0) / np.where(count > 0, count, np.nan))
+
+
+def _bound(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -17,9 +17,9 @@ import numpy as np
 
 from striate.errors import InputError, require
 from striate.evaluation import scores
-from striate.evaluation.bootstrap import RESAMPLES, percentile_interval, resamples
+from striate.evaluation.bootstrap import RESAMPLES, mean_of_known, resampled_figures
 from striate.evaluation.calibration import BINS, bin_numbers, expected_error
-from striate.evaluation.figure import Figure, wilson
+from striate.evaluation.figure import Figure, plain, read_figure, wilson
 from striate.evaluation.ranking import components
 
 TOP = 5
@@ -56,11 +56,13 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Figures of N pictures. Averages over classes (`balanced_accuracy`, `macro_...`, `auroc`) are over the classes
-    that the split has; a class that was never predicted counts as precision 0 in them, as in scikit-learn.
+    """Figures of N pictures; where the targets are shares of classes, those of the most probable one. Averages over
+    classes (`balanced_accuracy`, `macro_...`, `auroc`) are over the classes that the split has; a class that was never
+    predicted counts as precision 0 in them, as in scikit-learn.
 
-    `log_loss` in nats; `brier` summed over classes, in [0, 2]; `ece` over 15 bins. `confusion` holds the cells
-    (target, prediction, pictures) that are not zero. `notes` are sentences on what could not be said.
+    `log_loss` in nats, and `cross_entropy`, that against the shares; `brier` summed over classes, in [0, 2]; `ece` over
+    15 bins. `confusion` holds the cells (target, prediction, pictures) that are not zero. `notes` are sentences on what
+    could not be said.
     """
 
     n: int
@@ -78,6 +80,7 @@ class Evaluation:
     bins: tuple[Bin, ...]
     confusion: tuple[tuple[int, int, int], ...]
     notes: tuple[str, ...] = ()
+    cross_entropy: Figure | None = None  # where the targets are shares of classes
 
     def figures(self) -> dict[str, Figure]:
         """The figures of the whole split that there are, by name, in the order of a table."""
@@ -93,20 +96,21 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `metrics.json`; None where there is no figure."""
-        plain: dict[str, Any] = _plain(self)
-        return plain
+        return {"task": "classification", **plain(self)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Evaluation:
         """What `to_json` wrote. Raises InputError where it is none."""
         try:
-            known = {field.name: values[field.name] for field in fields(cls)}
-            for name in (*_WHOLE, "top5_accuracy", "auroc"):
-                known[name] = _figure(known[name])
+            known = {field.name: values[field.name] for field in fields(cls) if field.name != "cross_entropy"}
+            known["cross_entropy"] = values.get("cross_entropy")  # of earlier versions without
+            for name in (*_WHOLE, "top5_accuracy", "auroc", "cross_entropy"):
+                known[name] = read_figure(known[name])
             known["by_class"] = tuple(
-                ClassFigures(**{**row, **{name: _figure(row[name]) for name in _BY_CLASS}}) for row in known["by_class"]
+                ClassFigures(**{**row, **{name: read_figure(row[name]) for name in _BY_CLASS}})
+                for row in known["by_class"]
             )
-            known["bins"] = tuple(Bin(**{**row, "accuracy": _figure(row["accuracy"])}) for row in known["bins"])
+            known["bins"] = tuple(Bin(**{**row, "accuracy": read_figure(row["accuracy"])}) for row in known["bins"])
             known["confusion"] = tuple(
                 (int(target), int(prediction), int(count)) for target, prediction, count in known["confusion"]
             )
@@ -118,6 +122,7 @@ class Evaluation:
             )
             require(inside, "the evaluation's confusion matrix has cells of unknown classes")
             require(all(known[name] is not None for name in _WHOLE), "the evaluation lacks figures")
+            require(len(known["by_class"]) == classes, "the evaluation lacks classes")
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the evaluation cannot be read: {error!r}") from error
@@ -134,35 +139,28 @@ def evaluate_classification(
     seed: int = 0,
     resample_count: int = RESAMPLES,
 ) -> Evaluation:
-    """All figures of `probabilities` (N, K), rows that sum to 1, for `targets` (N,) in [0, K).
+    """All figures of `probabilities` (N, K), rows that sum to 1, for `targets` (N,) in [0, K), or (N, K) shares that
+    sum to 1 (then the target is the most probable class, and the cross-entropy is that against the shares).
 
     `seed` draws the `resample_count` resamples. About a second for N = 10,000, K = 100. Raises InputError
     where there is no picture, ValueError where the arrays are not as said.
     """
+    shares = np.asarray(targets, dtype=np.float64) if np.ndim(targets) == 2 else None
+    if shares is not None:
+        targets = _classes_of(shares)
     probabilities, targets = _checked(probabilities, targets, len(class_names))
     n, num_classes = probabilities.shape
     predictions = probabilities.argmax(axis=1)
     right = scores.correct(probabilities, targets)
     confusion = scores.confusion_matrix(predictions, targets, num_classes)
     counts, predicted, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-    statistics = _Statistics(probabilities, targets, predictions)
-    values = statistics.of(np.ones((n, 1)))
-    blocks = [statistics.of(block) for block in resamples(n, seed, resample_count)]
-
-    def figures(name: str) -> list[Figure | None]:
-        """One for each column of the statistic, None where it is undefined."""
-        resampled = np.concatenate([block[name] for block in blocks])
-        low, high = percentile_interval(values[name][0], resampled)
-        return [
-            None if np.isnan(value) else Figure(float(value), _bound(lowest), _bound(highest), n)
-            for value, lowest, highest in zip(values[name][0], low, high, strict=True)
-        ]
+    found = resampled_figures(_Statistics(probabilities, targets, predictions, shares).of, n, seed, resample_count)
 
     def figure(name: str) -> Figure:
-        (found,) = figures(name)
-        if found is None:
+        (value,) = found[name]
+        if value is None:
             raise ValueError(f"{name} is undefined")
-        return found
+        return value
 
     present = counts > 0
     by_class = tuple(
@@ -176,7 +174,7 @@ def evaluate_classification(
             auroc=area,
         )
         for k, (name, f1, area) in enumerate(
-            zip(class_names, figures("f1_by_class"), figures("auroc_by_class"), strict=True)
+            zip(class_names, found["f1_by_class"], found["auroc_by_class"], strict=True)
         )
     )
     cells = np.argwhere(confusion)
@@ -190,29 +188,35 @@ def evaluate_classification(
         balanced_accuracy=figure("balanced_accuracy"),
         macro_precision=figure("macro_precision"),
         macro_f1=figure("macro_f1"),
-        auroc=figures("auroc")[0],
+        auroc=found["auroc"][0],
         log_loss=figure("log_loss"),
         brier=figure("brier"),
         ece=figure("ece"),
         by_class=by_class,
-        bins=_bins(probabilities.max(axis=1), right),
+        bins=bins_of(probabilities.max(axis=1), right),
         confusion=tuple((int(t), int(p), int(confusion[t, p])) for t, p in cells),
         notes=_notes([name for name, there in zip(class_names, present, strict=True) if not there], bool(right.all())),
+        cross_entropy=None if shares is None else figure("cross_entropy"),
     )
 
 
 class _Statistics:
     """Everything that is resampled, from how often each row counts: sums over rows, then ratios of sums."""
 
-    def __init__(self, probabilities: np.ndarray, targets: np.ndarray, predictions: np.ndarray) -> None:
+    def __init__(
+        self, probabilities: np.ndarray, targets: np.ndarray, predictions: np.ndarray, shares: np.ndarray | None
+    ) -> None:
         n, num_classes = probabilities.shape
         rows = np.arange(n)
         self.n, self.num_classes = n, num_classes
         self.targets = targets
         self.present = np.bincount(targets, minlength=num_classes) > 0
-        self.means = np.stack(
-            [scores.log_losses(probabilities, targets), scores.brier_scores(probabilities, targets)]
-        )  # (2, N)
+        losses = {"log_loss": scores.log_losses(probabilities, targets)}
+        losses["brier"] = scores.brier_scores(probabilities, targets)
+        if shares is not None:
+            losses["cross_entropy"] = scores.cross_entropies(probabilities, shares)
+        self.losses = tuple(losses)
+        self.means = np.stack(list(losses.values()))  # (2 or 3, N)
         self.confidence = probabilities.max(axis=1).astype(np.float64)
         self.bins = bin_numbers(self.confidence)
         # Rows of one target, one prediction and one bin are counted together.
@@ -234,7 +238,7 @@ class _Statistics:
         predicted = _gathered(kinds, self.kind_prediction, self.num_classes)
         hits = _gathered(kinds[right], self.kind_target[right], self.num_classes)
         precision, recall, f1 = scores.precision_recall_f1(hits, predicted, counts)
-        log_loss, brier = self.means @ weights / self.n
+        means = dict(zip(self.losses, self.means @ weights / self.n, strict=True))
         said = _sums(lines * self.confidence, self.bins, BINS)
         ece = expected_error(said, _gathered(kinds[right], self.kind_bin[right], BINS), self.n)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -247,13 +251,12 @@ class _Statistics:
         never = (counts > 0) & (predicted == 0)
         known_precision = np.where(never, 0.0, precision)
         whole = {
-            "log_loss": log_loss,
-            "brier": brier,
+            **means,
             "ece": ece,
-            "balanced_accuracy": _mean(recall[self.present]),
-            "macro_precision": _mean(known_precision[self.present]),
-            "macro_f1": _mean(f1[self.present]),
-            "auroc": _mean(area[self.present]),
+            "balanced_accuracy": mean_of_known(recall[self.present]),
+            "macro_precision": mean_of_known(known_precision[self.present]),
+            "macro_f1": mean_of_known(f1[self.present]),
+            "auroc": mean_of_known(area[self.present]),
         }
         by_class = {"f1_by_class": f1.T, "auroc_by_class": area.T}
         return {name: values[:, None] for name, values in whole.items()} | by_class
@@ -271,15 +274,8 @@ def _gathered(sums: np.ndarray, groups: np.ndarray, number: int) -> np.ndarray:
     return gathered
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """(K, R) -> (R,), over those that are defined; NaN where none is."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, values, 0).sum(axis=0) / np.where(count > 0, count, np.nan))
-
-
-def _bins(confidence: np.ndarray, right: np.ndarray) -> tuple[Bin, ...]:
+def bins_of(confidence: np.ndarray, right: np.ndarray) -> tuple[Bin, ...]:
+    """The bars of the reliability diagram of answers with these confidences (N,), of which some are right (N,) bool."""
     numbers = bin_numbers(confidence)
     counts = np.bincount(numbers, minlength=BINS)
     sums = np.bincount(numbers, weights=confidence, minlength=BINS)
@@ -296,10 +292,6 @@ def _bins(confidence: np.ndarray, right: np.ndarray) -> tuple[Bin, ...]:
     )
 
 
-def _bound(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
 def _notes(absent: list[str], all_right: bool) -> tuple[str, ...]:
     said = []
     if all_right:
@@ -309,6 +301,13 @@ def _notes(absent: list[str], all_right: bool) -> tuple[str, ...]:
         verb = "has" if len(absent) == 1 else "have"
         said.append(f"{shown} {verb} no picture here and count in no average over classes")
     return tuple(said)
+
+
+def _classes_of(shares: np.ndarray) -> np.ndarray:
+    """The most probable class (N,) of shares (N, K). Raises ValueError where they are none."""
+    if not (shares.min(initial=0.0) >= 0 and np.abs(shares.sum(axis=1) - 1).max(initial=0.0) <= 1e-3):
+        raise ValueError("shares must be in [0, 1] and each row must sum to 1")
+    return np.asarray(shares.argmax(axis=1))
 
 
 def _checked(probabilities: np.ndarray, targets: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -323,13 +322,3 @@ def _checked(probabilities: np.ndarray, targets: np.ndarray, num_classes: int) -
     if not (probabilities.min() >= 0 and np.abs(sums - 1).max() <= 1e-3):
         raise ValueError("probabilities must be in [0, 1] and each row must sum to 1")
     return probabilities, targets.astype(np.int64)
-
-
-def _plain(value: object) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _figure(values: Mapping[str, Any] | None) -> Figure | None:
-    return None if values is None else Figure.from_json(values)

@@ -57,3 +57,15 @@ def wilson(successes: int, n: int) -> Figure:
     low = 0.0 if successes == 0 else (middle - half) / scale
     high = 1.0 if successes == n else (middle + half) / scale
     return Figure(share, low, high, n)
+
+
+def read_figure(values: Mapping[str, Any] | None) -> Figure | None:
+    """What `plain` made of a figure, None of none. Raises InputError for anything else."""
+    return None if values is None else Figure.from_json(values)
+
+
+def plain(value: object) -> Any:
+    """An evaluation as plain values: its dataclasses as tables, tuples as lists; None where there is no figure."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return [plain(item) for item in value] if isinstance(value, tuple) else value

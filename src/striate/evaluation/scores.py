@@ -31,6 +31,12 @@ def log_losses(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.asarray(-np.log(np.maximum(own, SMALLEST_PROBABILITY)))
 
 
+def cross_entropies(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(N,) -sum_k t_k log p_k in nats, of probabilities and shares t (N, K), each logarithm cut as in `log_losses`."""
+    logs = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST_PROBABILITY))
+    return np.asarray(-(shares * logs).sum(axis=1))
+
+
 def brier_scores(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """(N,) sum over the classes of (probability - 1 where it is the target)^2, in [0, 2]. Brier 1950."""
     wide = probabilities.astype(np.float64)

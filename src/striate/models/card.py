@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ from striate.words import counted
 
 MOST_CLASSES = 200  # class names that are listed by name
 
-# Figure -> (name for a person, type on the Hub, whether it is a share).
-FIGURES = {
+# Figure -> (name for a person, type on the Hub, whether it is a share), by task.
+CLASSES = {
     "accuracy": ("Accuracy", "accuracy", True),
     "top5_accuracy": ("Top-5 accuracy", "top_5_accuracy", True),
     "balanced_accuracy": ("Balanced accuracy", "balanced_accuracy", True),
@@ -29,6 +29,28 @@ FIGURES = {
     "log_loss": ("Log loss", "log_loss", False),
     "brier": ("Brier score", "brier_score", False),
     "ece": ("Expected calibration error", "expected_calibration_error", True),
+    "cross_entropy": ("Cross-entropy to the given shares", "cross_entropy", False),
+}
+LABELS = {
+    "mean_average_precision": ("Mean average precision", "mean_average_precision", False),
+    "label_accuracy": ("Labels right", "accuracy", True),
+    "all_right": ("Pictures with all labels right", "exact_match", True),
+    "micro_f1": ("F1, all answers", "f1", False),
+    "macro_f1": ("F1, mean over labels", "f1", False),
+    "log_loss": ("Log loss", "log_loss", False),
+}
+NUMBERS = {
+    "mae": ("Mean absolute error", "mae", False),
+    "usual_mae": ("Mean absolute error of always answering the mean", "mae", False),
+    "rmse": ("Root mean squared error", "rmse", False),
+    "r2": ("R²", "r_squared", False),
+}
+FIGURES = {"classification": CLASSES, "multilabel": LABELS, "regression": NUMBERS}
+# As the Hub calls the task; it has no name for numbers of pictures.
+HUB = {
+    "classification": ("image-classification", "Image classification"),
+    "multilabel": ("image-classification", "Multi-label image classification"),
+    "regression": ("image-regression", "Image regression"),
 }
 
 
@@ -36,8 +58,9 @@ FIGURES = {
 class CardFacts:
     """What a model card tells.
 
-    evaluation: `Evaluation.to_json()` of `striate.evaluation` for `split`, None where nothing was held out. counts:
-    pictures by split name. input_size: (channels, height, width). summary, trust: sentences, as in the report.
+    task: in `striate.tasks.TASKS`; class_names: of the classes, the labels or the numbers. evaluation: an evaluation's
+    `to_json()` (`striate.evaluation`) for `split`, None where nothing was held out. counts: pictures by split name.
+    input_size: (channels, height, width). summary, trust: sentences, as in the report.
     """
 
     title: str
@@ -46,6 +69,7 @@ class CardFacts:
     class_names: Sequence[str]
     counts: Mapping[str, int]
     command: str
+    task: str = "classification"
     pretrained: bool = False
     input_size: tuple[int, int, int] | None = None
     evaluation: Mapping[str, Any] | None = None
@@ -58,9 +82,53 @@ class CardFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What a model of a task is for: a sentence, what its names are, and what to print of an answer."""
+
+    purpose: str
+    kinds: str
+    answer: str
+
+
+def _of_classes(names: Sequence[str]) -> Use:
+    return Use(
+        purpose=f"It says which of {len(names):,} classes a picture shows, for pictures like those it learned "
+        "from. It always answers with one of them: it cannot say that a picture shows something else.\n",
+        kinds="classes",
+        answer="answer.name, answer.label, answer.probability",
+    )
+
+
+def _of_labels(names: Sequence[str]) -> Use:
+    return Use(
+        purpose=f"It says which of {counted(len(names), 'label')} a picture has, any number of them, for pictures like "
+        "those it learned from: each label whose probability is above one half. Of anything else it says nothing.\n",
+        kinds="labels",
+        answer="answer.name, answer.labels, answer.probabilities",
+    )
+
+
+def _of_numbers(names: Sequence[str]) -> Use:
+    return Use(
+        purpose=f"It estimates {counted(len(names), 'number')} from a picture, in the units of the table that it "
+        "learned from, for pictures like those. It always answers, also for a picture of something else.\n",
+        kinds="numbers",
+        answer="answer.name, answer.numbers",
+    )
+
+
+USES: dict[str, Callable[[Sequence[str]], Use]] = {
+    "classification": _of_classes,
+    "multilabel": _of_labels,
+    "regression": _of_numbers,
+}
+
+
 def model_card(facts: CardFacts) -> str:
     """The card as text that encodes to UTF-8."""
-    figures = _figures(facts.evaluation or {})
+    figures = _figures(facts.evaluation or {}, FIGURES[facts.task])
+    use = USES[facts.task](facts.class_names)
     total = _number((facts.evaluation or {}).get("n"))
     parts = [
         _front_matter(facts, figures),
@@ -70,9 +138,8 @@ def model_card(facts: CardFacts) -> str:
         _table(facts, figures, total),
         "".join(f"- {markdown(one)}\n" for one in facts.trust),
         "## What it is for\n",
-        f"It says which of {len(facts.class_names):,} classes a picture shows, for pictures like those it learned "
-        "from. It always answers with one of them: it cannot say that a picture shows something else.\n",
-        _classes(facts.class_names),
+        use.purpose,
+        _named(use.kinds, facts.class_names),
         "## How to use it\n",
         "With Striate installed, in this folder:\n",
         _code("bash", "striate predict . picture.jpg"),
@@ -80,7 +147,7 @@ def model_card(facts: CardFacts) -> str:
             "python",
             'import striate\n\nmodel = striate.load(".")  # the folder of this file\n'
             'for answer in model.predict(["picture.jpg"]):\n'
-            "    print(answer.name, answer.label, answer.probability)",
+            f"    print({use.answer})",
         ),
         "Any size, colour mode and orientation will do: the model brings a picture to its own size"
         + (f" ({' × '.join(str(side) for side in facts.input_size)}).\n" if facts.input_size else ".\n"),
@@ -130,19 +197,24 @@ class _Figure:
     interval: str
 
 
-def _figures(evaluation: Mapping[str, Any]) -> list[_Figure]:
+def _figures(evaluation: Mapping[str, Any], known: Mapping[str, tuple[str, str, bool]]) -> list[_Figure]:
     found = []
-    for key, (name, kind, share) in FIGURES.items():
+    for key, (name, kind, share) in known.items():
         given = evaluation.get(key)
         if not isinstance(given, Mapping) or (value := _number(given.get("value"))) is None:
             continue
         low, high = _number(given.get("low")), _number(given.get("high"))
         interval = ""
         if low is not None and high is not None and low < high:  # of no width: resampling found no spread to tell
-            interval = f"{100 * low:.1f}–{100 * high:.1f} %" if share else f"{low:.4f}–{high:.4f}"
-        shown = f"{100 * value:.1f} %" if share else f"{value:.4f}"
+            to = " to " if low < 0 else "–"
+            interval = f"{100 * low:.1f}{to}{100 * high:.1f} %" if share else f"{_decimal(low)}{to}{_decimal(high)}"
+        shown = f"{100 * value:.1f} %" if share else _decimal(value)
         found.append(_Figure(name=name, kind=kind, value=value, shown=shown, interval=interval))
     return found
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
 def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
@@ -151,14 +223,15 @@ def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
         lines.append(f"license: {_quoted(facts.license)}")
     lines += [
         "library_name: striate",
-        "pipeline_tag: image-classification",
+        *(["pipeline_tag: image-classification"] if facts.task != "regression" else []),
         "tags:",
-        "- image-classification",
+        f"- {HUB[facts.task][0]}",
         "- striate",
     ]
     if figures:
         lines += ["model-index:", f"- name: {_quoted(facts.title)}", "  results:", "  - task:"]
-        lines += ["      type: image-classification", "      name: Image classification", "    dataset:"]
+        kind, name = HUB[facts.task]
+        lines += [f"      type: {kind}", f"      name: {name}", "    dataset:"]
         lines += [
             "      type: imagefolder",
             f"      name: {_quoted(facts.source)}",
@@ -177,17 +250,17 @@ def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
 
 def _table(facts: CardFacts, figures: Sequence[_Figure], total: float | None) -> str:
     if not figures:
-        return "Nothing was held out, so nothing is known of how often it is right.\n"
+        return "Nothing was held out, so nothing is known of how good its answers are.\n"
     one = f"{markdown(facts.split)} picture"
     number = counted(round(total), one) if total else f"the {one}s"
     rows = [f"| {one.name} | {one.shown} | {one.interval or '–'} |" for one in figures]
     return "\n".join([f"On {number}:\n", "| figure | value | 95 % interval |", "|---|---:|---:|", *rows, ""])
 
 
-def _classes(names: Sequence[str]) -> str:
+def _named(kinds: str, names: Sequence[str]) -> str:
     listed = ", ".join(markdown(name) for name in names[:MOST_CLASSES])
     more = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
-    return f"The classes: {listed}{more}.\n"
+    return f"The {kinds}: {listed}{more}.\n"
 
 
 def _data(facts: CardFacts) -> str:
@@ -201,7 +274,9 @@ def _limits(facts: CardFacts, total: float | None) -> str:
     said = [
         "The figures hold for pictures taken in the same way as these. Other cameras, places, seasons or people can "
         "lower them by any amount: measure on your own pictures with `striate evaluate`.",
-        "A high probability is no proof. The report shows how far its certainty can be believed.",
+        "A number comes without a certainty: the report shows how far off such answers were."
+        if facts.task == "regression"
+        else "A high probability is no proof. The report shows how far its certainty can be believed.",
     ]
     if total is not None and total < 200:
         number = counted(round(total), "picture")

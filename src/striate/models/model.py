@@ -25,6 +25,7 @@ from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast, pick_precision
 from striate.machine.threads import with_threads
 from striate.models.input_spec import InputSpec
+from striate.models.predictions import PREDICTIONS, AnyPrediction
 from striate.networks.fused import fused
 from striate.tasks.task import Task
 
@@ -43,16 +44,6 @@ class PreparedLike(Protocol):
     def ndim(self) -> int: ...
     def __len__(self) -> int: ...
     def __getitem__(self, part: slice | torch.Tensor, /) -> torch.Tensor: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """The answer for one picture: `probability` of `label`, and all `probabilities` (K,) in the order of classes."""
-
-    name: str
-    label: str
-    probability: float
-    probabilities: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +158,7 @@ class Model:
         names: tuple[str, ...] = getattr(self.task, "names", getattr(self.task, "class_names", ()))
         return names
 
-    def predict(self, pictures: Sequence[str | Path | np.ndarray] | str | Path | np.ndarray) -> list[Prediction]:
+    def predict(self, pictures: Sequence[str | Path | np.ndarray] | str | Path | np.ndarray) -> list[AnyPrediction]:
         """Answers for files, folders, globs, or arrays (H, W), (H, W, C) of `uint8`, or `float32` in [0, 255];
         one array of four dimensions (N, H, W, C) is N pictures.
 
@@ -198,13 +189,9 @@ class Model:
             answers = self.answer(torch.cat(prepared)).numpy()
         return self.predictions(names, answers)
 
-    def predictions(self, names: Sequence[str], probabilities: np.ndarray) -> list[Prediction]:
-        """Probabilities (N, K) as answers that a person can read."""
-        best = probabilities.argmax(axis=1)
-        return [
-            Prediction(name=name, label=self.class_names[k], probability=float(row[k]), probabilities=row)
-            for name, row, k in zip(names, probabilities, best, strict=True)
-        ]
+    def predictions(self, names: Sequence[str], answers: np.ndarray) -> list[AnyPrediction]:
+        """Answers (N, K) as a person can read them; which kind follows from the task."""
+        return PREDICTIONS[self.task.name](names, answers, self.class_names)
 
 
 def pixels_of(picture: np.ndarray) -> np.ndarray:

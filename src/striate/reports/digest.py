@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
-from striate.reports import drawing, lines, text
+from striate.reports import confusion, drawing, lines, text
 from striate.reports.reliability import Bin, interval_strip, reliability_chart
 from striate.words import counted
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VALIDATION = "validation_"  # how the columns of a history begin that were measured on validation
 UPDATES = "update_ratio"  # alone, or followed by ":" and the layer
+TABLE_CLASSES = 30  # more classes than this are shown as pairs and a picture instead of a table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +47,15 @@ class Figure:
         return text.percent(self.value)
 
     def percent_interval(self) -> str:
-        return f"{text.percent(self.low, sign=False)}–{text.percent(self.high)}" if self.bounded else ""
+        to = " to " if self.low is not None and self.low < 0 else "–"
+        return f"{text.percent(self.low, sign=False)}{to}{text.percent(self.high)}" if self.bounded else ""
 
     def decimal(self) -> str:
         return text.decimal(self.value)
 
     def decimal_interval(self) -> str:
-        return f"{text.decimal(self.low)}–{text.decimal(self.high)}" if self.bounded else ""
+        to = " to " if self.low is not None and self.low < 0 else "–"
+        return f"{text.decimal(self.low)}{to}{text.decimal(self.high)}" if self.bounded else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,7 @@ _MEANINGS = (
         "A picture of a class gets more of that class than another picture; 1 is best, 0.5 a guess.",
     ),
     ("log_loss", "Log loss", False, "How surprised the model is by the labels; 0 is best."),
+    ("cross_entropy", "Cross-entropy", False, "How surprised it is by the shares of the classes that were given."),
     ("brier", "Brier score", False, "Squared error of the probabilities; 0 is best."),
     ("ece", "Calibration error", True, "How far stated and real certainty lie apart; 0 is best."),
 )
@@ -82,8 +86,13 @@ _MEANINGS = (
 
 def overview(evaluation: Mapping[str, Any]) -> list[Shown]:
     """The figures beside the accuracy, in the order in which they are shown; those that are not given are left out."""
-    shown = []
-    for key, name, as_percent, meaning in _MEANINGS:
+    return shown(evaluation, _MEANINGS)
+
+
+def shown(evaluation: Mapping[str, Any], meanings: Sequence[tuple[str, str, bool, str]]) -> list[Shown]:
+    """The figures of `meanings`, (key, name, whether it is a share, what it means), as far as they are given."""
+    made = []
+    for key, name, as_percent, meaning in meanings:
         if evaluation.get(key) is None:
             continue
         figure = Figure.of(evaluation[key])
@@ -92,8 +101,8 @@ def overview(evaluation: Mapping[str, Any]) -> list[Shown]:
             if as_percent
             else (figure.decimal(), figure.decimal_interval())
         )
-        shown.append(Shown(name=name, value=value, interval=interval, meaning=meaning))
-    return shown
+        made.append(Shown(name=name, value=value, interval=interval, meaning=meaning))
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,8 +301,9 @@ class Reliability:
     sentence: str
 
 
-def reliability(evaluation: Mapping[str, Any]) -> Reliability | None:
-    """The diagram, its rows and its sentence; None where there are no bins."""
+def reliability(evaluation: Mapping[str, Any], overall: Any = None, unit: str = "picture") -> Reliability | None:
+    """The diagram, its rows and its sentence; None where there are no bins. overall: how often it is right in all, the
+    accuracy where None. unit: what is answered."""
     rows = []
     for given in evaluation.get("bins") or ():
         number = round(text.finite(given.get("count")) or 0)
@@ -310,11 +320,40 @@ def reliability(evaluation: Mapping[str, Any]) -> Reliability | None:
     sure = sum(row[2].count * row[2].confidence for row in rows) / total
     right = sum(row[2].count * row[2].accuracy for row in rows) / total
     told = f"On average it was {text.percent(sure)} sure and {text.percent(right)} right"
-    gap, overall = 100 * (sure - right), Figure.of(evaluation.get("accuracy"))
+    gap, known = 100 * (sure - right), Figure.of(overall or evaluation.get("accuracy"))
     if abs(gap) < 1:
         sentence = f"{told}: by and large its certainty is what it should be."
-    elif overall.low is not None and overall.high is not None and overall.low <= sure <= overall.high:
-        sentence = f"{told}: {abs(gap):.1f} points apart, which chance alone can make of {counted(total, 'picture')}."
+    elif known.low is not None and known.high is not None and known.low <= sure <= known.high:
+        sentence = f"{told}: {abs(gap):.1f} points apart, which chance alone can make of {counted(total, unit)}."
     else:
         sentence = f"{told}: {abs(gap):.1f} points too {'sure of itself' if gap > 0 else 'modest'}."
     return Reliability(chart=chart, rows=rows, sentence=sentence)
+
+
+def context(report: TrainingReport) -> dict[str, Any]:
+    """What the template of classes takes beside what every report has."""
+    given = report.evaluation or {}
+    matrix = confusion_matrix(report)
+    small = matrix is not None and len(matrix) <= TABLE_CLASSES
+    rows = class_rows(report, matrix)
+    pairs = [] if matrix is None else confusion.pairs(matrix, report.class_names)
+    contents = [("confusion", "What is taken for what")] if matrix is not None else []
+    return {
+        "part": "report_classes.html",
+        "contents": [*contents, *([("classes", "Class by class")] if rows else [])],
+        "answer": headline(report),
+        "lead": "",
+        "figures": overview(given),
+        "matrix": confusion.cells(matrix, report.class_names) if matrix is not None and small else None,
+        "heat": confusion.heat_picture(matrix) if matrix is not None and not small else None,
+        "pairs": pairs,
+        "rows": rows,
+        "wrong": bool(pairs),
+        "reliability": reliability(given),
+        "unit": "class",
+        "mistakes_lead": "The wrong answers that it was surest of. The small pictures are the training pictures "
+        "nearest to it, as the network sees them, with their labels: where those are of the answer's class, the label "
+        "itself may be wrong.",
+        "unsure_lead": "The answers with the least certainty, right or wrong. The label is in bold with a tick; a "
+        "person should look at pictures like these.",
+    }

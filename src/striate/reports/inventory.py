@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.reports import text
+from striate.reports.distributions import distribution_rows
+from striate.tasks import TASKS
 from striate.words import counted
 
 CHANNELS = {1: ("grey",), 3: ("red", "green", "blue")}
@@ -52,14 +54,23 @@ class Inventory:
 
         self.source = str(take("source", "pictures"))
         self.how = [str(one) for one in (take("how", ""), take("splits", "")) if one]
+        self.task = str(take("task", "classification"))
         counts = take("counts", {})
-        self.rows = class_counts([str(name) for name in take("class_names", ())], counts)
-        self.splits = [str(split) for split in counts]
-        self.totals = [sum(round(text.finite(value) or 0) for value in column) for column in counts.values()]
+        pictures = take("pictures", {})
+        names = [str(name) for name in take("class_names", ())]
+        self.rows = [] if self.task == "regression" else class_counts(names, counts)
+        self.unit, self.units = TASKS[self.task].kind, TASKS[self.task].kinds
+        self.distributions = distribution_rows(take("distributions", ()))
+        self.names = [row.name for row in self.distributions if row.first] or [row.name for row in self.rows]
+        self.splits = [str(split) for split in counts or pictures]
+        # A picture may be counted under several labels.
+        self.totals = [round(text.finite(pictures.get(split)) or 0) for split in self.splits if pictures] or [
+            sum(round(text.finite(value) or 0) for value in column) for column in counts.values()
+        ]
         self.left_out = [(str(name), str(reason)) for name, reason in take("left_out", ())]
         self.left_out_count = int(take("left_out_count", len(self.left_out)))
         self.unlabelled = int(take("unlabelled", 0))
-        self.used = int(take("used", sum(self.totals) + self.unlabelled))
+        self.used = int(take("used", sum(self.totals) + (0 if pictures else self.unlabelled)))
         self.found = int(take("found", self.used + self.left_out_count))
         self.duplicates = take("duplicates", ())
         self.leaks = take("leaks", ())
@@ -105,7 +116,7 @@ class Inventory:
             if smallest.total * 3 < largest.total:
                 few, many = counted(smallest.total, "picture"), text.count(largest.total)
                 names = (f"“{text.clip(one.name, 40)}”" for one in (smallest, largest))
-                told.append(f"The classes differ in size: {few} of {next(names)}, {many} of {next(names)}.")
+                told.append(f"The {self.units} differ in size: {few} of {next(names)}, {many} of {next(names)}.")
             if smallest.total < 10:
                 told.append(
                     f"“{text.clip(smallest.name, 40)}” has {counted(smallest.total, 'picture')} in all: "
@@ -130,7 +141,7 @@ class Inventory:
         if self.grey_share is not None:
             facts.append(("grey", text.percent(self.grey_share, 0), "of the pictures"))
         if self.imbalance is not None:
-            facts.append(("largest class", f"{text.decimal(self.imbalance, 2)}×", "the smallest"))
+            facts.append((f"largest {self.unit}", f"{text.decimal(self.imbalance, 2)}×", "the smallest"))
         return facts
 
 

@@ -6,7 +6,7 @@ from anywhere (its own policy forbids it), and shows every name as text. Legend:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from striate.data.survey import Thumbnail as Thumbnail  # what `inspect_page` takes
 from striate.names import visible
-from striate.reports import confusion, digest, text, thumbnails
+from striate.reports import digest, labels, numbers, text, thumbnails
+from striate.reports.distributions import MOST_DRAWN, distribution_rows
 from striate.reports.inventory import Inventory, class_counts
 
-TABLE_CLASSES = 30  # more classes than this are shown as pairs and a picture instead of a table
 OPEN_ROWS = 20  # rows of a long table that are seen at once; the rest unfolds
 MOST_MISTAKES = 24
 MOST_UNSURE = 24
@@ -46,8 +46,9 @@ class Mistake:
     name: str
     target: str
     prediction: str
-    probability: float  # of `prediction`
+    probability: float | None  # of `prediction`; None where the answer is a number
     neighbours: tuple[Neighbour, ...] = ()
+    note: str = ""  # how far off it is, say
 
     @property
     def doubtful_label(self) -> bool:
@@ -58,23 +59,32 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A picture and the classes that were most probable for it: (name, probability), most probable first."""
+    """A picture and the classes that were most probable for it: (name, probability), most probable first; or labels,
+    the least certain first, of which it has `targets`."""
 
     picture: bytes  # PNG or JPEG
     name: str
     target: str
     top: tuple[tuple[str, float], ...]
+    targets: tuple[str, ...] = ()
+
+    @property
+    def true_names(self) -> tuple[str, ...]:
+        """The class, or the labels, that the picture has."""
+        return self.targets or (self.target,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingReport:
     """All that the report of a training shows. Plain values; an empty part says so on the page or is left away.
 
-    evaluation: `Evaluation.to_json()` of `striate.evaluation`, None where nothing was held out. history: one row
-    an epoch. counts: pictures a class (K,) by split name. left_out: (name, reason), which may list fewer than
-    `left_out_count`; found = used + left out. pictures_missing: how many of the pictures that belong on the page could
-    not be had. times: seconds by name. duplicates, leaks and conflicts: groups of
-    names of equal pictures: inside a split, across splits, with different labels.
+    evaluation: an evaluation's `to_json()` (`striate.evaluation`), None where nothing was held out. history: one row an
+    epoch. task: as in `striate.tasks.TASKS`; class_names: of the classes, the labels or the numbers. counts: pictures a
+    class, or with a label, (K,) by split name; pictures: those of each split. distributions: of numbers, `to_json()` of
+    `striate.data.distribution`; points: for each number (target, answer) of pictures of `split`. left_out: (name,
+    reason), which may list fewer than `left_out_count`; found = used + left out. pictures_missing: how many of the
+    pictures that belong on the page could not be had. times: seconds by name. duplicates, leaks and conflicts: groups
+    of names of equal pictures: inside a split, across splits, with different labels.
     """
 
     title: str
@@ -82,6 +92,7 @@ class TrainingReport:
     created: str
     command: str
     class_names: tuple[str, ...]
+    task: str = "classification"
     summary: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
     evaluation: Mapping[str, Any] | None = None
@@ -89,6 +100,9 @@ class TrainingReport:
     history: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
     counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    pictures: Mapping[str, int] = field(default_factory=dict)
+    distributions: Sequence[Mapping[str, Any]] = ()
+    points: Sequence[Sequence[tuple[float, float]]] = ()
     mistakes: tuple[Mistake, ...] = ()
     unsure: tuple[Answer, ...] = ()
     pictures_missing: int = 0
@@ -128,6 +142,14 @@ class Varied:
     drawn: tuple[bytes, ...]
 
 
+# What is shown of the answers of each task.
+ANSWERS: dict[str, Callable[[TrainingReport], dict[str, Any]]] = {
+    "classification": digest.context,
+    "multilabel": labels.context,
+    "regression": numbers.context,
+}
+
+
 def training_report(report: TrainingReport) -> str:
     """The report of a training as one HTML document, under 10 MB.
 
@@ -135,8 +157,6 @@ def training_report(report: TrainingReport) -> str:
     matrix lies beyond the classes.
     """
     budget = _Budget()
-    matrix = digest.confusion_matrix(report)
-    rows = digest.class_rows(report, matrix)
     mistakes = [one for one in report.mistakes[:MOST_MISTAKES] if budget.takes(one)]
     unsure = [one for one in report.unsure[:MOST_UNSURE] if budget.takes(one)]
     left_out_count = len(report.left_out) if report.left_out_count is None else report.left_out_count
@@ -145,21 +165,15 @@ def training_report(report: TrainingReport) -> str:
         .get_template("report.html")
         .render(
             report=report,
-            answer=digest.headline(report),
-            figures=digest.overview(report.evaluation or {}),
+            **ANSWERS[report.task](report),
             charts=digest.curves(report),
-            matrix=None
-            if matrix is None or len(matrix) > TABLE_CLASSES
-            else confusion.cells(matrix, report.class_names),
-            pairs=[] if matrix is None else confusion.pairs(matrix, report.class_names),
-            heat=None if matrix is None or len(matrix) <= TABLE_CLASSES else confusion.heat_picture(matrix),
-            rows=rows,
             notes=tuple((report.evaluation or {}).get("notes") or ()),
             mistakes=mistakes,
             unsure=unsure,
-            reliability=digest.reliability(report.evaluation or {}),
-            data_rows=class_counts(report.class_names, report.counts),
-            totals=[sum(round(text.finite(value) or 0) for value in column) for column in report.counts.values()],
+            data_rows=[] if report.task == "regression" else class_counts(report.class_names, report.counts),
+            totals=_totals(report),
+            distributions=distribution_rows(report.distributions),
+            most_drawn=MOST_DRAWN,
             history_columns=digest.history_columns(report.history),
             layers=digest.layer_updates(report.history),
             history_rows=digest.history_rows(report.history),
@@ -169,6 +183,13 @@ def training_report(report: TrainingReport) -> str:
             open_rows=OPEN_ROWS,
         )
     )
+
+
+def _totals(report: TrainingReport) -> list[int]:
+    """Pictures of each split: a picture may be counted under several labels."""
+    if report.pictures:
+        return [report.pictures.get(split, 0) for split in report.counts]
+    return [sum(round(text.finite(value) or 0) for value in column) for column in report.counts.values()]
 
 
 def inspect_page(
@@ -195,6 +216,7 @@ def inspect_page(
         .render(
             survey=given,
             sheet=sheet,
+            most_drawn=MOST_DRAWN,
             augmented=[one for one in augmented if budget.takes(one)],
             varied=[one for one in varied if budget.takes(one)],
             most_listed=MOST_LISTED,

@@ -110,7 +110,9 @@ def _short(number: int) -> str:
     return f"{number:,}" if number < 1000 else f"{number / 1000:.1f}k" if number < 10000 else f"{number / 1000:.0f}k"
 
 
-def interval_strip(value: float, low: float, high: float, chance: float | None = None) -> Markup:
+def interval_strip(
+    value: float, low: float, high: float, chance: float | None = None, chance_name: str = "guessing"
+) -> Markup:
     """A figure in [0, 1] on its scale from 0 to 100 %, with its interval, and where guessing would be."""
     width, height, edge = 360, 44, 6
     inner = width - 2 * edge
@@ -127,12 +129,15 @@ def interval_strip(value: float, low: float, high: float, chance: float | None =
     spoken = f"{percent(value)}, 95 % interval {percent(low)} to {percent(high)}"
     if chance is not None:
         parts.append(Markup('<path class="mark" d="M{0:.1f} 7V21"/>').format(across(chance)))
-        if across(chance) < width - 110:
-            shift = across(chance) < edge + 60  # keep clear of the label of 0
-            parts.append(
-                Markup('<text x="{:.1f}" y="40" class="{}">guessing {}</text>').format(
-                    max(across(chance), edge + 18), "" if shift else "mid", percent(chance, 0 if chance >= 0.1 else 1)
-                )
+        near_end = across(chance) >= width - 110  # keep clear of the label of 100 %, and of that of 0
+        shift = across(chance) < edge + 60
+        parts.append(
+            Markup('<text x="{:.1f}" y="40" class="{}">{} {}</text>').format(
+                width - 50 if near_end else max(across(chance), edge + 18),
+                "end" if near_end else "" if shift else "mid",
+                chance_name,
+                percent(chance, 0 if chance >= 0.1 else 1),
             )
-        spoken += f"; guessing would give {percent(chance)}"
+        )
+        spoken += f"; {chance_name} would give {percent(chance)}"
     return svg(width, height, spoken, parts)

@@ -1,0 +1,130 @@
+"""What a training on labels gave, arranged for the page: how many answers are right, label by label, how sure.
+
+As `digest.py` does for classes. Legend: K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from striate.reports import digest, text
+from striate.reports.reliability import interval_strip
+from striate.words import counted
+
+if TYPE_CHECKING:
+    from striate.reports.pages import TrainingReport
+
+_MEANINGS = (
+    (
+        "mean_average_precision",
+        "Mean average precision",
+        False,
+        "Pictures in order of a label's probability: how far those that have it come first. 1 is best.",
+    ),
+    ("micro_f1", "F1, all answers", False, "The balance of precision and recall, each answer counted alike."),
+    ("macro_f1", "F1, mean over labels", False, "The same, each label counted alike; 1 is best."),
+    ("all_right", "All labels right", True, "The share of pictures without a single wrong label."),
+    ("log_loss", "Log loss", False, "How surprised the model is by the labels; 0 is best."),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRow:
+    """A label in the table. `share`: of the pictures that have it: the average precision of an order by chance."""
+
+    name: str
+    support: int
+    share: float
+    average_precision: digest.Figure
+    precision: digest.Figure
+    recall: digest.Figure
+    f1: digest.Figure
+
+
+def context(report: TrainingReport) -> dict[str, Any]:
+    """What the template of labels takes beside what every report has."""
+    given = report.evaluation or {}
+    return {
+        "part": "report_labels.html",
+        "contents": [("labels", "Label by label")] if given else [],
+        "answer": headline(report),
+        "lead": sentence(report),
+        "figures": digest.shown(given, _MEANINGS),
+        "rows": label_rows(given),
+        "wrong": headline(report) is not None and given["label_accuracy"].get("value") != 1,
+        "reliability": digest.reliability(given, overall=given.get("label_accuracy"), unit="answer"),
+        "unit": "label",
+        "mistakes_lead": "The wrong answers that it was surest of, one label a picture. The small pictures are "
+        "the training pictures nearest to it, as the network sees them, and whether they have the label: where they "
+        "say what the answer says, the label itself may be wrong.",
+        "unsure_lead": "The pictures with the least certain answers, and their three least certain labels. Those that "
+        "the picture has are in bold with a tick; a person should look at pictures like these.",
+    }
+
+
+def headline(report: TrainingReport) -> digest.Headline | None:
+    """The share of all answers, yes or no, that are right; None where no answers were counted."""
+    given = report.evaluation or {}
+    if given.get("label_accuracy") is None:
+        return None
+    figure = digest.Figure.of(given["label_accuracy"])
+    strip = None
+    if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
+        strip = interval_strip(
+            figure.value, figure.low, figure.high, text.finite(given.get("usual_accuracy")), "always the usual"
+        )
+    number = round(text.finite(given.get("n")) or 0)
+    answers = counted(number * len(report.class_names), "label")
+    return digest.Headline(
+        value=figure.percent(),
+        rest=f"of {answers} right, on {counted(number, f'{report.split} picture')}",
+        interval=figure.percent_interval(),
+        strip=strip,
+    )
+
+
+def sentence(report: TrainingReport) -> str:
+    """What the figures say, in plain words; "" where there are none."""
+    given = report.evaluation or {}
+    right, usual = digest.Figure.of(given.get("label_accuracy")), text.finite(given.get("usual_accuracy"))
+    if right.value is None or usual is None:
+        return ""
+    number, labels = round(text.finite(given.get("n")) or 0), len(report.class_names)
+    said = [
+        f"For each of {counted(number, 'picture')} it answered whether it has each of {counted(labels, 'label')}. "
+        f"Always giving the more frequent answer would be right in {text.percent(usual)}"
+    ]
+    area = digest.Figure.of(given.get("mean_average_precision"))
+    rows = label_rows(given)
+    guessed = [row.share for row in rows if row.average_precision.value is not None]
+    if area.value is not None and guessed:
+        said.append(
+            f"in the order of its certainty the mean average precision is {text.decimal(area.value)}, where an "
+            f"order by chance gives {text.decimal(sum(guessed) / len(guessed))}"
+        )
+    return "; ".join(said)
+
+
+def label_rows(given: Mapping[str, Any]) -> list[LabelRow]:
+    """The labels, lowest average precision first; those without a figure last."""
+    number = text.finite(given.get("n")) or 0
+    rows = [
+        LabelRow(
+            name=str(one.get("name", "")),
+            support=round(text.finite(one.get("count")) or 0),
+            share=(text.finite(one.get("count")) or 0) / number if number else 0.0,
+            average_precision=digest.Figure.of(one.get("average_precision")),
+            precision=digest.Figure.of(one.get("precision")),
+            recall=digest.Figure.of(one.get("recall")),
+            f1=digest.Figure.of(one.get("f1")),
+        )
+        for one in _rows(given)
+    ]
+    return sorted(rows, key=lambda row: (row.average_precision.value is None, row.average_precision.value or 0.0))
+
+
+def _rows(given: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    rows: Sequence[Mapping[str, Any]] = given.get("by_label") or ()
+    return rows
