@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from striate.actions.answers import order, plain_answer
 from striate.models.predictions import LabelsPrediction, NumbersPrediction, Prediction, listed, shown
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from striate.actions.predict import Predictions
 
 
@@ -29,7 +28,7 @@ class Written:
 def _classes(found: Predictions, top: int) -> Written:
     """The `top` most probable classes of each picture."""
     ranked = [
-        (one.name, [(found.class_names[k], float(one.probabilities[k])) for k in _order(one.probabilities)[:top]])
+        (one.name, [(found.class_names[k], float(one.probabilities[k])) for k in order(one.probabilities)[:top]])
         for one in found.answers
         if isinstance(one, Prediction)
     ]
@@ -40,15 +39,7 @@ def _classes(found: Predictions, top: int) -> Written:
         right=[2 * place + 2 for place in range(top)],
         columns=["path", "prediction", "probability", *extra],
         lines=[[name, *(cell for k, p in best for cell in (k, f"{p:.6f}"))] for name, best in ranked],
-        objects=[
-            {
-                "path": name,
-                "prediction": best[0][0],
-                "probability": best[0][1],
-                "top": [{"label": label, "probability": probability} for label, probability in best],
-            }
-            for name, best in ranked
-        ],
+        objects=_objects(found, top),
     )
 
 
@@ -59,22 +50,15 @@ def _labels(found: Predictions, top: int) -> Written:
     rows = []
     for one in answers:
         number = max(len(one.labels), top if top > 1 else 0)
-        best = [(names[k], float(one.probabilities[k])) for k in _order(one.probabilities)[:number]]
+        best = [(names[k], float(one.probabilities[k])) for k in order(one.probabilities)[:number]]
         rows.append([one.name, ", ".join(f"{name} {probability:.2f}" for name, probability in best) or "(none)"])
     return Written(
-        headings=["picture", "labels" if top == 1 else f"labels, at least {top}"],
+        headings=["picture", "labels"],
         rows=rows,
         right=[],
         columns=["path", "answer", *(f"p({name})" for name in names)],
         lines=[[one.name, listed(one.labels), *(f"{p:.6f}" for p in one.probabilities.tolist())] for one in answers],
-        objects=[
-            {
-                "path": one.name,
-                "labels": list(one.labels),
-                "probabilities": dict(zip(names, one.probabilities.tolist(), strict=True)),
-            }
-            for one in answers
-        ],
+        objects=_objects(found, top),
     )
 
 
@@ -87,8 +71,12 @@ def _numbers(found: Predictions, top: int) -> Written:
         right=list(range(1, len(found.class_names) + 1)),
         columns=["path", *(f"answer({name})" for name in found.class_names)],
         lines=[[one.name, *map(shown, one.numbers.values())] for one in answers],
-        objects=[{"path": one.name, "numbers": one.numbers} for one in answers],
+        objects=_objects(found, top),
     )
+
+
+def _objects(found: Predictions, top: int) -> list[dict[str, Any]]:
+    return [plain_answer(one, found.class_names, top) for one in found.answers]
 
 
 WRITTEN: dict[str, Callable[[Predictions, int], Written]] = {
@@ -96,9 +84,3 @@ WRITTEN: dict[str, Callable[[Predictions, int], Written]] = {
     "multilabel": _labels,
     "regression": _numbers,
 }
-
-
-def _order(probabilities: np.ndarray) -> list[int]:
-    """Numbers of the classes, most probable first; of equals in their order."""
-    values = probabilities.tolist()
-    return sorted(range(len(values)), key=lambda k: -values[k])
