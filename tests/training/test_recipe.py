@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from striate.data.augmentation import RANGES, Augmentation
+from striate.data.augmentation import FITTED, RANGES, Augmentation
 from striate.errors import InputError
 from striate.training.optimizers import OPTIMIZERS
 from striate.training.recipe import (
@@ -101,11 +101,18 @@ def test_the_names_of_parts_are_those_of_the_tables():
 
 def test_the_strengths_are_those_of_the_augmentation_and_so_are_their_bounds():
     asked = [field.name for field in dataclasses.fields(AugmentSettings) if field.name != "name"]
-    assert asked == [field.name for field in dataclasses.fields(Augmentation)]
+    # What is fitted on the training pictures cannot be asked for.
+    assert asked == [field.name for field in dataclasses.fields(Augmentation) if field.name not in FITTED]
+    assert {*FITTED} < {field.name for field in dataclasses.fields(Augmentation)}
     for name, (low, high) in RANGES.items():
         for value in (low, high):
-            # Two more rules stand beside the bounds: a scale is 0 or at least 1, and smallest <= largest.
-            partner = {"erasing_smallest": {"erasing_largest": 1.0}, "erasing_largest": {"erasing_smallest": 0.0}}
+            # More rules stand beside the bounds: a scale is 0 or at least 1, smallest <= largest, and a field of
+            # displacements must be smooth enough for its strength.
+            partner = {
+                "erasing_smallest": {"erasing_largest": 1.0},
+                "erasing_largest": {"erasing_smallest": 0.0},
+                "elastic": {"elastic_sigma": 50.0},
+            }
             given = {name: type(getattr(Augmentation(), name))(value), **partner.get(name, {})}
             assert getattr(AugmentSettings(**given), name) == getattr(Augmentation(**given), name)
         for value in (low - 1, high + 1):
