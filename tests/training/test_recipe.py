@@ -127,6 +127,9 @@ def test_the_strengths_are_those_of_the_augmentation_and_so_are_their_bounds():
 
 
 def test_what_contradicts_itself_is_refused():
+    for brings in ({"pretrained": True}, {"weights": "w.pth", "network": "resnet18"}, {"from_run": "run"}):
+        with pytest.raises(InputError, match=r"mean picture and .* cannot both be given"):
+            Recipe(mean="picture", **brings)
     with pytest.raises(InputError, match="epochs and minutes cannot both be given"):
         Recipe(epochs=3, minutes=1.0)
     with pytest.raises(InputError, match="weights needs to know whose they are"):
@@ -183,8 +186,10 @@ def some(kind: type) -> st.SearchStrategy[Any]:
 
 
 def without_contradiction(given: dict[str, Any]) -> dict[str, Any]:
-    """A run to start from brings what these would say."""
+    """A run to start from brings what these would say, and so do weights."""
     brought = ("weights", "pretrained", "width") if given.get("from_run") is not None else ()
+    if any(given.get(name) for name in ("from_run", "weights", "pretrained")):
+        brought += ("mean",)
     return {name: value for name, value in given.items() if name not in brought}
 
 
