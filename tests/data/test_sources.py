@@ -237,8 +237,10 @@ class TestRefusals:
         [
             ("a.png", "no source of pictures"),
             ("a.zip", "unpack it"),
-            ("a.npz", "in Python"),
-            ("a.parquet", "no source"),
+            ("a.npy", "name the folder"),
+            ("a.xlsx", "no source"),
+            ("a.npz", "damaged or cut short"),
+            ("a.parquet", "no Parquet file"),
         ],
     )
     def test_a_file_that_is_no_source(self, tmp_path, name, said):

@@ -89,11 +89,11 @@ WRONG = [
     ((np.full((6, 2, 2), np.nan), LABELS), "values in [0, 255] or [0, 1]"),
     ((np.full((6, 2, 2), np.inf), LABELS), "values in [0, 255] or [0, 1]"),
     ((np.full((6, 2, 2), 256), LABELS), "got 256 to 256"),
-    ((PICTURES, [0.5] * 6), "numbers with a fraction, or NaN"),
     ((PICTURES, [0.0] * 5 + [np.nan]), "numbers with a fraction, or NaN"),
     ((PICTURES, np.array(["a"] * 5 + [None], dtype=object)), "label 5 is None"),
     ((PICTURES, ["a"] * 5 + [""]), "label 5 is"),
-    ((PICTURES, np.zeros((6, 2))), "one label a picture"),
+    ((PICTURES, np.zeros((6, 2, 2))), "one label a picture"),
+    ((PICTURES, np.zeros((6, 0))), "one label a picture"),
     ((PICTURES, [[0], [1, 2]]), "labels: "),
 ]
 
@@ -103,7 +103,48 @@ def test_wrong_arrays(source, said):
     assert said in refused(source)
 
 
+@pytest.mark.parametrize(
+    ("labels", "task", "names", "targets"),
+    [
+        ([0.5, 1.5, 2, 3, 4, 5], "regression", ("number",), [[0.5], [1.5], [2], [3], [4], [5]]),
+        (np.eye(6)[:, :2] + np.eye(6)[:, 1:3], "multilabel", ("0", "1"), [[1, 0], [1, 1], [0, 1]] + [[0, 0]] * 3),
+        (np.arange(12).reshape(6, 2) / 2, "regression", ("0", "1"), (np.arange(12).reshape(6, 2) / 2).tolist()),
+        ([[0.25, 0.75]] * 6, "classification", ("0", "1"), [[0.25, 0.75]] * 6),
+        (np.array([[2], [1], [0]] * 2), "classification", ("0", "1", "2"), [2, 1, 0] * 2),
+    ],
+)
+def test_labels_numbers_and_shares(labels, task, names, targets):
+    samples = open_dataset((PICTURES, labels))
+    assert (samples.task, samples.class_names) == (task, names)
+    assert samples.targets.tolist() == targets
+
+
+def test_what_labels_are_can_be_said():
+    numbers = open_dataset((PICTURES, [3, 1, 2, 3, 1, 2]), task="regression")
+    assert numbers.targets.tolist() == [[3], [1], [2], [3], [1], [2]]
+    assert "numbers with a fraction, or NaN" in refused((PICTURES, [0.5] * 6), task="classification")
+    assert "labels: label 1: 'b' in 'number' is no number" in refused((PICTURES, ["1", "b"] * 3), task="regression")
+    assert "arrays have no columns with names" in refused((PICTURES, LABELS), targets="a")
+    left = open_dataset((PICTURES, [0.5, np.nan, 1, 2, 3, 4])).left_out
+    assert [(one.name, one.reason) for one in left] == [("picture#1", "no number in 'number'")]
+    several = {"train": (PICTURES, np.eye(6)), "test": (PICTURES, LABELS)}
+    assert "other labels for each picture than in train: labels" in refused(several)
+
+
 def test_tensors_are_arrays():
     torch = pytest.importorskip("torch")
     samples = open_dataset((torch.from_numpy(PICTURES), torch.tensor(LABELS)))
     np.testing.assert_array_equal(samples.pictures.load(3), PICTURES[3])
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32", "bfloat16"])
+def test_tensors_with_channels_in_front(kind):
+    torch = pytest.importorskip("torch")
+    colour = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8) // 2 * 2
+    tensor = torch.from_numpy(colour).permute(0, 3, 1, 2).to(getattr(torch, kind)).requires_grad_(kind != "uint8")
+    samples = open_dataset((tensor, torch.tensor(LABELS)))
+    np.testing.assert_array_equal(samples.pictures.load(3), colour[3])
+    assert "channels, which come first in a tensor, moved to the end" in samples.how
+    last = open_dataset((torch.from_numpy(colour), torch.tensor(LABELS)))
+    np.testing.assert_array_equal(last.pictures.load(3), colour[3])
+    assert "moved" not in last.how

@@ -1,9 +1,11 @@
-"""Mutated IDX files, tars and tables: a table of samples or one InputError, in 2 s and 500 MB, nothing else."""
+"""Mutated files of every kind of source: a table of samples or one InputError, in 2 s and 500 MB, nothing else."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import json
+import pickle
 import shutil
 import struct
 import tarfile
@@ -11,6 +13,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,8 +32,12 @@ def tried(source: Path) -> Samples | None:
         except InputError:
             return None
         assert len(samples) == len(samples.targets) == len(samples.splits) == len(samples.index) > 0
-        assert samples.targets.min() >= 0
-        assert samples.targets.max() < len(samples.class_names)
+        if samples.targets.ndim == 1:
+            assert samples.targets.min() >= 0
+            assert samples.targets.max() < len(samples.class_names)
+        else:
+            assert samples.targets.shape == (len(samples), len(samples.class_names))
+            assert np.isfinite(samples.targets).all()
         for text in (*samples.names, *samples.class_names, *(left.name for left in samples.left_out)):
             text.encode("utf-8")
         for index in samples.index:
@@ -139,6 +146,8 @@ TABLE = (
     b"\xef\xbb\xbfpath;label;split;group;note\r\n1.png;caf\xc3\xa9;train;p1;x\r\n"
     b'2.png;dog;train;p1;"a;b"\r\ndeep/3.png;dog;test;p2;\r\n4.png;caf\xc3\xa9;test;;\r\n'
 )
+NUMBERS = b"path,width,height,tree\n1.png,0.5,1,0\n2.png,2,nan,1\ndeep/3.png,3,4e2,\n4.png,1,2,1\n"
+LISTS = b"path,labels\n1.png,a|b\n2.png,b\ndeep/3.png,c|a\n4.png,c\n"
 TABLES = [TABLE, TABLE.decode("utf-8-sig").encode("utf-16"), TABLE.replace(b";", b"\t")]
 
 
@@ -162,7 +171,7 @@ def test_table_unmutated(photos, data):
 
 
 @fuzz_settings
-@given(st.sampled_from(TABLES).flatmap(mutated), st.booleans())
+@given(st.sampled_from([*TABLES, NUMBERS, LISTS]).flatmap(mutated), st.booleans())
 def test_table(photos, data, by_folder):
     (photos / "labels.csv").write_bytes(data)
     samples = tried(photos if by_folder else photos / "labels.csv")
@@ -236,3 +245,120 @@ def test_archive(tmp_path, unpacked_into, file):
     # whatever is kept was kept whole
     assert not any(entry.name.endswith(".part") for entry in unpacked_into.glob("archives/*"))
     shutil.rmtree(unpacked_into / "archives", ignore_errors=True)
+
+
+@pytest.mark.parametrize(("data", "task", "rows"), [(NUMBERS, "regression", 2), (LISTS, "multilabel", 4)])
+def test_table_of_several_unmutated(photos, data, task, rows):
+    (photos / "labels.csv").write_bytes(data)
+    samples = tried(photos / "labels.csv")
+    assert samples is not None
+    assert (samples.task, len(samples)) == (task, rows)
+
+
+JSON_LINES = b"".join(
+    json.dumps({"path": name, "label": label, "split": "train", "x": {"y": [1, None, 0.5]}}).encode() + b"\n"
+    for name, label in (("1.png", ["a"]), ("2.png", []), ("deep/3.png", ["a", "b"]), ("4.png", ["c\u00e9"]))
+)
+
+
+def test_json_lines_unmutated(photos):
+    (photos / "labels.jsonl").write_bytes(JSON_LINES)
+    samples = tried(photos / "labels.jsonl")
+    assert samples is not None
+    assert samples.targets.tolist() == [[1, 0, 0], [0, 0, 0], [1, 1, 0], [0, 0, 1]]
+
+
+@fuzz_settings
+@given(mutated(JSON_LINES))
+def test_json_lines(photos, data):
+    (photos / "labels.jsonl").write_bytes(data)
+    tried(photos / "labels.jsonl")
+
+
+def make_npz(*, compressed: bool) -> bytes:
+    raw = io.BytesIO()
+    arrays = {"x_train": np.arange(120, dtype=np.uint8).reshape(6, 4, 5), "y_train": np.arange(6) % 3}
+    (np.savez_compressed if compressed else np.savez)(raw, **arrays, class_names=np.array(["a", "b", "c"]))
+    return raw.getvalue()
+
+
+NPZ = [make_npz(compressed=compressed) for compressed in (False, True)]
+
+
+@pytest.mark.parametrize("data", NPZ, ids=["stored", "compressed"])
+def test_npz_unmutated(tmp_path, data):
+    path = tmp_path / "a.npz"
+    path.write_bytes(data)
+    samples = tried(path)
+    assert samples is not None
+    assert samples.class_names == ("a", "b", "c")
+    assert samples.pictures.load(5)[3, 4] == 119
+
+
+NPY = b"{'descr': '|u1', 'fortran_order': False, 'shape': (6, 4, 5), }       \n"
+NPY = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(NPY)) + NPY + bytes(120)
+
+
+@fuzz_settings
+@given(st.sampled_from(NPZ).flatmap(mutated), mutated(NPY), st.booleans())
+def test_arrays(tmp_path, archive, array, packed):
+    for old in tmp_path.iterdir():
+        old.unlink()
+    if packed:
+        (tmp_path / "a.npz").write_bytes(archive)
+        tried(tmp_path / "a.npz")
+    else:
+        (tmp_path / "x.npy").write_bytes(array)
+        np.save(tmp_path / "y.npy", np.arange(6))
+        tried(tmp_path)
+
+
+CIFAR = {b"data": np.zeros((3, 3072), np.uint8), b"labels": [3, 1, 4], b"filenames": ["a.png", b"b.png", b""]}
+PICKLES = [pickle.dumps(CIFAR, protocol) for protocol in (0, 2, 4, 5)]
+
+
+@pytest.mark.parametrize("data", PICKLES)
+def test_pickle_unmutated(tmp_path, data):
+    (tmp_path / "data_batch_1").write_bytes(data)
+    samples = tried(tmp_path)
+    assert samples is not None
+    assert samples.class_names == ("1", "3", "4")
+
+
+@fuzz_settings
+@given(st.sampled_from(PICKLES).flatmap(mutated))
+def test_pickle(tmp_path, data):
+    (tmp_path / "data_batch_1").write_bytes(data)
+    tried(tmp_path)
+
+
+def make_parquet(**options: object) -> bytes:
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    image = [{"bytes": bytes([number]) * 40, "path": f"{number}.png"} for number in range(6)]
+    noted = {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["a", "b"], "_type": "ClassLabel"}}}})}
+    table = pa.table({"image": image, "label": [0, 1] * 3, "split": ["train"] * 6}).replace_schema_metadata(noted)
+    raw = io.BytesIO()
+    pq.write_table(table, raw, row_group_size=2, **options)
+    return raw.getvalue()
+
+
+PARQUETS = [make_parquet(), make_parquet(compression="none", use_dictionary=False), make_parquet(compression="gzip")]
+
+
+@pytest.mark.parametrize("data", PARQUETS, ids=["snappy", "none", "gzip"])
+def test_parquet_unmutated(tmp_path, data):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(data)
+    samples = tried(path)
+    assert samples is not None
+    assert samples.class_names == ("a", "b")
+    assert [samples.pictures.load(row) for row in range(6)] == [bytes([row]) * 40 for row in range(6)]
+
+
+@fuzz_settings
+@given(st.sampled_from(PARQUETS).flatmap(mutated))
+def test_parquet(tmp_path, data):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(data)
+    tried(path)

@@ -8,16 +8,19 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from striate.data.samples import CLASSIFICATION, Samples
+from striate.data.samples import CLASSIFICATION, REGRESSION, Samples
+from striate.data.sources import tabular
 from striate.data.sources.classes import refuse_unknown_classes
 from striate.data.sources.listing import listing, shown, some
 from striate.data.sources.pictures import find_pictures
 from striate.data.sources.remote import is_address
+from striate.data.sources.tabular import Format
+from striate.data.sources.targets import Asked, asked, numbers_of_classes, refuse
 from striate.errors import InputError, did_you_mean
 from striate.words import counted
 
@@ -26,12 +29,35 @@ __all__ = ["SOURCES", "find_pictures", "is_address", "open_dataset"]
 # name -> module, from the form that cannot be mistaken to the one that takes nearly everything
 SOURCES = {
     "idx": "striate.data.sources.idx",
+    "cifar": "striate.data.sources.cifar",
+    "npz": "striate.data.sources.npz",
     "webdataset": "striate.data.sources.tars",
+    "parquet": "striate.data.sources.parquet",
+    "json-lines": "striate.data.sources.json_lines",
     "table": "striate.data.sources.table",
     "folders": "striate.data.sources.folders",
 }
 FOLDERS = "folders"
+TABLES = ("parquet", "json-lines", "table")
+# What gives each picture one class, and how it is called in sentences; the others know `Asked` themselves.
+ONE_CLASS = {"idx": "IDX files", "webdataset": "tars", FOLDERS: "class folders"}
 DEEPEST = 8
+
+
+class AskedSource(Protocol):
+    """What a module of `SOURCES` offers where its files have labels of several kinds."""
+
+    def read(self, path: Path, wanted: Asked | None = None) -> Samples:
+        """The table of the pictures there, with the targets that are asked for. Raises InputError."""
+        ...
+
+
+class TableSource(Protocol):
+    """What a module of `TABLES` offers."""
+
+    def read(self, path: Path, root: Path | None = None, wanted: Asked | None = None) -> Samples:
+        """The pictures that it names, with paths from `root`. Raises InputError."""
+        ...
 
 
 class Source(Protocol):
@@ -53,27 +79,24 @@ def open_dataset(
     root: str | Path | None = None,
     stream: bool = False,
     task: str | None = None,
-    targets: str | None = None,
+    targets: str | Sequence[str] | None = None,
 ) -> Samples:
     """The table of a labelled source, with the splits that it has itself ("" where it has none).
 
     source: a folder of class folders (also under train / val / test), a folder with a table of
-    labels or the table itself, IDX files or the folder of them, WebDataset tars or the folder of
-    them, or the address of such tars (s3://bucket/train-{000..009}.tar); a zip or tar of any of these; or arrays:
-    (pictures, labels), or {"train": (pictures, labels), "test": ...}.
+    labels (CSV, JSON lines, Parquet) or the table itself, IDX files, the files of CIFAR, NumPy's .npz, WebDataset tars,
+    or the folder of them, or the address of such tars (s3://bucket/train-{000..009}.tar); a zip or tar of any of these;
+    or arrays or tensors: (pictures, labels), or {"train": (pictures, labels), "test": ...}; or a pandas frame.
     labels: "folders", or the table that counts, where a folder holds both or several.
     root: the folder that the paths of a table start from (default: the table's own).
     stream: the pictures are to be read again in every epoch, so nothing of them is kept in memory.
+    task: "classification", "multilabel" or "regression" (default: recognised). targets: the columns of a table to
+    learn, as a list or separated by commas (default: found by their names).
     `Samples.how` says how it was recognised. Raises InputError.
     """
-    if targets is not None or task not in (None, CLASSIFICATION):
-        raise InputError("sources of one class a picture have no other targets; leave --task and --targets away")
+    wanted = asked(task, targets)
     if not isinstance(source, (str, os.PathLike)):
-        if not isinstance(source, (tuple, list, Mapping)):
-            raise InputError(f"a source is a path or arrays (pictures, labels), got {type(source).__name__}")
-        from striate.data.sources import arrays
-
-        samples = arrays.read(source)
+        samples = _in_memory(source, root, wanted)
     elif is_address(source):
         _check_address(str(source))
         if labels is not None or root is not None:
@@ -82,29 +105,40 @@ def open_dataset(
             )
         from striate.data.sources import tars
 
-        samples = tars.read_address(str(source))
+        samples = _as_asked(tars.read_address(str(source)), wanted, "webdataset")
     else:
-        samples = _open_path(Path(source), labels, None if root is None else Path(root), stream)
+        samples = _open_path(Path(source), labels, None if root is None else Path(root), stream, wanted)
     refuse_unknown_classes(samples)
     return samples
 
 
-def _open_path(path: Path, labels: str | Path | None, root: Path | None, stream: bool) -> Samples:
+def _in_memory(source: Any, root: str | Path | None, wanted: Asked) -> Samples:
+    """The table of arrays, or of a pandas frame. Raises InputError."""
+    from striate.data.sources import arrays, frames
+
+    if frames.is_frame(source):
+        return frames.read(source, None if root is None else Path(root), wanted)
+    if not isinstance(source, (tuple, list, Mapping)):
+        raise InputError(f"a source is a path or arrays (pictures, labels), got {type(source).__name__}")
+    return arrays.read(source, wanted)
+
+
+def _open_path(path: Path, labels: str | Path | None, root: Path | None, stream: bool, wanted: Asked) -> Samples:
     _check_there(path)
     if root is not None and not root.is_dir():
         raise InputError(f"{shown(str(root))}: no such folder (--root)")
     if not path.is_dir() and _is_archive(path):
-        return _open_archive(path, labels, root, stream)
+        return _open_archive(path, labels, root, stream, wanted)
     if labels is not None:
-        return _open_as_told(path, labels, root)
+        return _open_as_told(path, labels, root, wanted)
     if not path.is_dir():
         name = next((name for name in SOURCES if name != FOLDERS and _module(name).recognises(path)), None)
         if name is None:
             raise InputError(f"{shown(str(path))}: {_why_no_source(path)}")
-        return _read(name, path, root, stream)
+        return _read(name, path, root, stream, wanted)
     opened, via = path, ""
     for _ in range(DEEPEST):
-        samples = _open_folder(opened, root, stream)
+        samples = _open_folder(opened, root, stream, wanted)
         if samples is not None:
             return replace(samples, source=str(path), how=samples.how + via)
         inner = _only_folder(opened)
@@ -120,40 +154,64 @@ def _is_archive(path: Path) -> bool:
     return archives.recognises(path)
 
 
-def _open_archive(path: Path, labels: str | Path | None, root: Path | None, stream: bool) -> Samples:
+def _open_archive(
+    path: Path, labels: str | Path | None, root: Path | None, stream: bool, wanted: Asked
+) -> Samples:
     """The source that an archive holds, unpacked into the cache folder."""
     from striate.data.sources import archives
 
     there = archives.unpacked(path)
     try:
-        samples = _open_path(there.folder, labels, root, stream)
+        samples = _open_path(there.folder, labels, root, stream, wanted)
     except InputError as error:
         # What is wrong with the files is wrong with the archive, which is what the user knows.
         raise InputError(str(error).replace(str(there.folder), shown(str(path)))) from error
     return replace(samples, source=str(path), how=f"{samples.how}; {there.words}")
 
 
-def _open_folder(path: Path, root: Path | None, stream: bool) -> Samples | None:
+def _open_folder(path: Path, root: Path | None, stream: bool, wanted: Asked) -> Samples | None:
     """What the folder itself holds, or None where that is nothing, or nothing but one folder of it all."""
-    found = [name for name in SOURCES if _module(name).recognises(path)]
+    found = [name for name in SOURCES if _recognises(name, path, wanted)]
     if not found:
         return None
     if found[0] == FOLDERS and _only_folder(path) is not None:
         return None
-    if found == ["table", FOLDERS]:
-        return _agreed(_read_table(path, root), path)
     if found == [FOLDERS]:
-        return _beside_tables(_module(FOLDERS).read(path), path)
-    samples = _read(found[0], path, root, stream)
+        return _as_asked(_beside_tables(_module(FOLDERS).read(path), path), wanted, FOLDERS)
+    if found[0] in TABLES and found[-1] == FOLDERS and not wanted.columns:
+        return _beside_folders(found[0], path, root, wanted)
+    samples = _read(found[0], path, root, stream, wanted)
     ignored = [name for name in found[1:] if name != FOLDERS]
     return replace(samples, how=f"{samples.how}; {some(ignored)} also there, not used") if ignored else samples
 
 
-def _open_as_told(path: Path, labels: str | Path, root: Path | None) -> Samples:
+def _recognises(name: str, path: Path, wanted: Asked) -> bool:
+    """Whether a source is meant for the path; for a table also whether it has the columns that are asked for."""
+    if name in ("json-lines", "table") and wanted.columns:
+        return tabular.recognises(_format(name), path, wanted)
+    return _module(name).recognises(path)
+
+
+def _beside_folders(name: str, path: Path, root: Path | None, wanted: Asked) -> Samples:
+    """A table with class folders beside it: they must agree, where the table says what is to be learned.
+
+    Columns of numbers beside class folders say something else (sizes, days), and do not count unless they are named.
+    """
+    parts = tabular.tables(_format(name), path, wanted)
+    if parts and wanted.task is None and not tabular.names_targets(_format(name), parts[0].file, wanted):
+        folders = _module(FOLDERS).read(path)
+        if len(folders.class_names) > 1:
+            table = shown(parts[0].file.relative_to(path).as_posix())
+            note = f"{table} has columns of numbers, which are not used (to learn them: --labels {table})"
+            return replace(folders, how=f"{folders.how}; {note}")
+    return _agreed(_read(name, path, root, False, wanted), path, name)
+
+
+def _open_as_told(path: Path, labels: str | Path, root: Path | None, wanted: Asked) -> Samples:
     if os.fspath(labels) == FOLDERS:
         if not path.is_dir():
             raise InputError(f"{shown(str(path))}: --labels folders needs a folder of class folders, this is a file")
-        return _module(FOLDERS).read(path)
+        return _as_asked(_module(FOLDERS).read(path), wanted, FOLDERS)
     table = Path(labels)
     if not table.is_file() and (path / table).is_file():
         table = path / table
@@ -163,26 +221,45 @@ def _open_as_told(path: Path, labels: str | Path, root: Path | None) -> Samples:
         # a table that lies in the source speaks of its own folder, one from elsewhere of the source
         inside = table.resolve().is_relative_to(path.resolve())
         root = table.parent if inside else path
-    return replace(_read_table(table, root), source=str(path))
+    name = next((name for name in TABLES if table.name.lower().endswith(_format(name).suffixes)), "table")
+    return replace(_read(name, table, root, False, wanted), source=str(path))
 
 
-def _read(name: str, path: Path, root: Path | None, stream: bool) -> Samples:
-    if name == "table":
-        return _read_table(path, root)
+def _read(name: str, path: Path, root: Path | None, stream: bool, wanted: Asked) -> Samples:
+    module = _module(name)
+    if name in TABLES:
+        return cast(TableSource, module).read(path, root, wanted)
     if name == "webdataset":
         from striate.data.sources import tars
 
-        return tars.read(path, stream=stream)
-    return _module(name).read(path)
+        return _as_asked(tars.read(path, stream=stream), wanted, name)
+    if name in ONE_CLASS:
+        return _as_asked(module.read(path), wanted, name)
+    samples = cast(AskedSource, module).read(path, wanted)
+    return _as_numbers(samples) if wanted.task == REGRESSION and samples.task == CLASSIFICATION else samples
 
 
-def _read_table(path: Path, root: Path | None) -> Samples:
-    from striate.data.sources import table
+def _as_asked(samples: Samples, wanted: Asked, name: str) -> Samples:
+    """Samples with one class a picture as `--task` and `--targets` say. Raises InputError where they cannot be so."""
+    refuse(wanted, samples.source, ONE_CLASS[name])
+    return _as_numbers(samples) if wanted.task == REGRESSION else samples
 
-    return table.read(path, root)
+
+def _as_numbers(samples: Samples) -> Samples:
+    """Classes that are called by numbers as these numbers. Raises InputError."""
+    numbers = numbers_of_classes(samples.targets, samples.class_names, samples.source)
+    how = f"{samples.how}; the classes are numbers, learned as such"
+    return replace(samples, how=how, targets=numbers.values, class_names=numbers.names, task=numbers.task)
 
 
-def _agreed(table: Samples, path: Path) -> Samples:
+def _format(name: str) -> Format:
+    """The format of the tables that a source of `TABLES` reads."""
+    from striate.data.sources import json_lines, parquet, table
+
+    return {"parquet": parquet.PARQUET, "json-lines": json_lines.JSON_LINES, "table": table.TEXT}[name]
+
+
+def _agreed(table: Samples, path: Path, source: str) -> Samples:
     """The table's rows, where class folders lie beside it and say the same. Raises InputError where they do not."""
     try:
         folders = _module(FOLDERS).read(path)
@@ -193,13 +270,13 @@ def _agreed(table: Samples, path: Path) -> Samples:
     told = dict(zip(folders.names, zip(folders.targets.tolist(), folders.splits.tolist(), strict=True), strict=True))
     missing = {left.name for left in table.left_out}
     wrong = ""
-    for name, target, split in zip(table.names, table.targets.tolist(), table.splits.tolist(), strict=True):
+    for row, (name, split) in enumerate(zip(table.names, table.splits.tolist(), strict=True)):
         if name not in told:
             wrong = f"{name} is in the table, but in no class folder"
             break
         of_folder, split_of_folder = told.pop(name)
-        label, other = table.class_names[target], folders.class_names[of_folder]
-        if label != other:
+        label, other = table.label(row), folders.class_names[of_folder]
+        if label != other or table.targets.ndim > 1:
             wrong = f"{name} is '{label}' in the table and '{other}' by its folder"
         elif split and split_of_folder and split != split_of_folder:
             wrong = f"{name} is in the {split} split of the table and in the {split_of_folder} folder"
@@ -208,9 +285,7 @@ def _agreed(table: Samples, path: Path) -> Samples:
     if not wrong and told.keys() - missing:
         wrong = f"{counted(len(told), 'picture')} of the folders not in the table (the first is {min(told)})"
     if wrong:
-        from striate.data.sources import table as tables
-
-        name = shown(str(tables.tables(path)[0]))
+        name = shown(str(tabular.tables(_format(source), path)[0].file))
         raise InputError(
             f"{shown(str(path))}: the table and the class folders disagree: {wrong}; "
             f"say which one counts: --labels {name} or --labels folders"
@@ -237,10 +312,9 @@ def _beside_tables(folders: Samples, path: Path) -> Samples:
 
 def _lacking(path: Path) -> str:
     """What the tables in a folder lack of a table of labels: 'labels.csv has no column for the label (label, ...)'."""
-    from striate.data.sources import table
-
-    names = [name for name in listing(path).others if name.lower().endswith(table.SUFFIXES)]
-    return "; ".join(f"{shown(name)}: {table.missing_columns(path / name)}" for name in names[:3])
+    kinds = [_format(name) for name in TABLES]
+    names = [(name, kind) for name in listing(path).others for kind in kinds if name.lower().endswith(kind.suffixes)]
+    return "; ".join(f"{shown(name)}: {tabular.missing(kind, path / name)}" for name, kind in names[:3])
 
 
 def _splits_of(table: Samples, folders: Samples) -> Any:
@@ -305,9 +379,12 @@ def _why_no_source(path: Path) -> str:
         return (
             "a packed file, of which .zip and .tar (.tar.gz, .tar.bz2, .tar.xz) are taken; unpack it, name the folder"
         )
-    if suffix in (".npy", ".npz"):
-        return "arrays are taken in Python: open_dataset((pictures, labels))"
-    return "no source of pictures; name a folder, a table (.csv, .tsv), IDX files, tars (.tar, .tar.gz) or a .zip"
+    if suffix == ".npy":
+        return "one array; name the folder that has the pictures and the labels in it (images.npy, labels.npy)"
+    return (
+        "no source of pictures; name a folder, a table (.csv, .tsv, .jsonl, .parquet), IDX files, arrays (.npz), "
+        "tars (.tar, .tar.gz) or a .zip"
+    )
 
 
 def _why_no_folder(path: Path) -> str:
@@ -324,5 +401,5 @@ def _why_no_folder(path: Path) -> str:
     there = f"; it holds {some([*top.folders, *top.others])}" if top.folders or top.others else "; it is empty"
     return (
         "no labelled pictures found (looked for class folders, also under train, val and test; a table with the "
-        f"columns path and label; IDX files; tars){there}"
+        f"columns path and label; IDX files; the files of CIFAR; arrays of NumPy; Parquet files; tars){there}"
     )

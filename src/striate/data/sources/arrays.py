@@ -1,23 +1,27 @@
-"""Arrays of pictures in memory: (pictures, labels), or {"train": (pictures, labels), "test": ...}.
+"""Arrays of pictures in memory: (pictures, labels), or {"train": (pictures, labels), "test": ...}. Tensors, too.
 
-Legend: N pictures, H W pixels, C channels (1 or 3).
+Legend: N pictures, H W pixels, C channels (1 or 3), K classes, labels or numbers.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from striate.data.samples import Samples
-from striate.data.sources.classes import encode
+from striate.data.samples import CLASSIFICATION, Samples
+from striate.data.sources.classes import encode, encode_numbers
 from striate.data.sources.listing import SPLIT_NAMES, class_name
+from striate.data.sources.targets import Asked, Column, Rows, Targets, read_targets
 from striate.errors import InputError, unknown
 from striate.words import counted
 
 ARRAYS = "arrays"  # `Samples.source` of what has no place
 CHECKED = 1 << 22  # values looked at once, so that no temporary is as large as the pictures
+FIRST_MOVED = "channels, which come first in a tensor, moved to the end"
 
 
 class Pixels:
@@ -49,11 +53,23 @@ class Pixels:
         return block
 
 
-def read(source: Any) -> Samples:
+@dataclass(frozen=True, eq=False)
+class Set:
+    """Pictures and labels of one split as they were given, and what they are called in sentences."""
+
+    split: str
+    pictures: np.ndarray
+    labels: np.ndarray
+    pictures_named: str
+    labels_named: str
+
+
+def read(source: Any, wanted: Asked | None = None) -> Samples:
     """The table of a pair (pictures, labels) or of a mapping from split name to such pairs.
 
-    pictures (N,H,W[,C]): uint8, other integers in 0..255, or floats in [0,1] (multiplied by 255)
-    or [0,255]. labels (N,): integers or text. Raises InputError for anything else.
+    pictures (N,H,W[,C]), or a tensor (N,C,H,W): uint8, other integers in 0..255, or floats in [0,1] (multiplied by
+    255) or [0,255]. labels (N,): whole numbers or text (classes), or numbers with fractions; (N,K): of 0 and 1
+    (labels), shares that sum to 1 (soft labels), or numbers. Raises InputError for anything else.
     """
     if isinstance(source, Mapping):
         pairs = [(_split(name), f"{name}: ", pair) for name, pair in source.items()]
@@ -63,33 +79,100 @@ def read(source: Any) -> Samples:
             raise InputError("arrays: two names of the mapping mean the same split")
     else:
         pairs = [("", "", source)]
-    names: list[str] = []
-    parts, texts, splits, notes = [], [], [], []
+    sets, notes = [], []
     for split, where, pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise InputError(f"{where}arrays come as a pair (pictures, labels)")
-        pixels, note = as_pixels(_array(pair[0], f"{where}pictures"), f"{where}pictures")
-        labels = _labels(pair[1], f"{where}labels")
-        if len(pixels) != len(labels):
-            raise InputError(f"{where}{counted(len(pixels), 'picture')}, but {counted(len(labels), 'label')}")
+        pictures, note = _of_tensor(pair[0])
+        sets.append(
+            Set(
+                split,
+                _array(pictures, f"{where}pictures"),
+                _labels(pair[1], f"{where}labels"),
+                f"{where}pictures",
+                f"{where}labels",
+            )
+        )
+        notes += [note] if note else []
+    return table_of(sets, source=ARRAYS, title="arrays", wanted=wanted or Asked(), notes=tuple(dict.fromkeys(notes)))
+
+
+def table_of(
+    sets: Sequence[Set],
+    *,
+    source: str,
+    title: str,
+    wanted: Asked,
+    names_of_numbers: tuple[str, ...] | None = None,
+    notes: Sequence[str] = (),
+) -> Samples:
+    """The table of some sets of arrays, each a split or all without. Raises InputError."""
+    names: list[str] = []
+    parts, splits, said = [], [], list(notes)
+    sets = [replace(one, labels=_one_or_several(one.labels, one.labels_named)) for one in sets]
+    for one in sets:
+        pixels, note = as_pixels(one.pictures, one.pictures_named)
+        if len(pixels) != len(one.labels):
+            where = f"{one.split}: " if one.split else ""
+            raise InputError(f"{where}{counted(len(pixels), 'picture')}, but {counted(len(one.labels), 'label')}")
         parts.append(pixels)
-        texts.extend(labels)
-        splits.extend([split] * len(labels))
-        names.extend(f"{split or 'picture'}#{row}" for row in range(len(labels)))
-        notes.append(note)
-    targets, class_names = encode(texts)
-    said = "; ".join(dict.fromkeys(note for note in notes if note))
-    return Samples(
-        source=ARRAYS,
-        how=f"arrays: {counted(len(class_names), 'class', 'classes')}, {counted(len(names), 'picture')}"
-        + (f"; {said}" if said else ""),
+        splits.extend([one.split] * len(pixels))
+        names.extend(f"{one.split or 'picture'}#{row}" for row in range(len(pixels)))
+        said += [note] if note and note not in said else []
+    targets = _targets(sets, wanted, names_of_numbers, names)
+    how = f"{title}: {targets.what}, {counted(len(names), 'picture')}"
+    found = Samples(
+        source=source,
+        how="; ".join([how, *targets.notes, *said]),
         pictures=Pixels(parts),
         index=np.arange(len(names), dtype=np.int64),
         names=tuple(names),
-        targets=targets,
-        class_names=class_names,
+        targets=targets.values,
+        class_names=targets.names,
         splits=np.array(splits, dtype=np.str_),
+        doubts=targets.doubts,
+        task=targets.task,
     )
+    return found.without(targets.left_out)
+
+
+def _targets(
+    sets: Sequence[Set], wanted: Asked, names_of_numbers: tuple[str, ...] | None, names: Sequence[str]
+) -> Targets:
+    """What the labels of all sets say together."""
+    shapes = {one.labels.shape[1:] for one in sets}
+    if len(shapes) > 1:
+        raise InputError(f"{sets[1].labels_named}: other labels for each picture than in {sets[0].labels_named}")
+    where = sets[0].labels_named
+    if wanted.columns:
+        raise InputError(f"{where}: arrays have no columns with names, so there is nothing for --targets to pick")
+    values = np.concatenate([one.labels for one in sets]) if len(sets) > 1 else sets[0].labels
+    fractions = values.dtype.kind == "f" and not bool((values == np.floor(values)).all() and np.isfinite(values).all())
+    if values.ndim == 1 and wanted.task in (None, CLASSIFICATION):
+        if fractions and (wanted.task == CLASSIFICATION or not bool((values % 1 > 0).any())):
+            raise InputError(f"{where}: integers or text are needed, got numbers with a fraction, or NaN")
+        if not fractions:
+            return _classes(values, names_of_numbers, where)
+    if values.ndim == 1:
+        columns = [Column("number", values.tolist())]
+    else:
+        known = names_of_numbers is not None and len(names_of_numbers) == values.shape[1]
+        called = names_of_numbers if names_of_numbers is not None and known else map(str, range(values.shape[1]))
+        columns = [Column(name, column.tolist()) for name, column in zip(called, values.T, strict=True)]
+    try:
+        found = read_targets(columns, wanted.task, Rows(lambda row: f"label {row}", lambda row: names[row]))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return found
+
+
+def _classes(values: np.ndarray, names_of_numbers: tuple[str, ...] | None, where: str) -> Targets:
+    if names_of_numbers is not None and values.dtype.kind in "iuf":
+        targets, class_names = encode_numbers(values.astype(np.int64), names_of_numbers, "'class_names'")
+    else:
+        targets, class_names = encode(texts(values, where))
+    what = counted(len(class_names), "class", "classes")
+    return Targets(targets, class_names, CLASSIFICATION, what)
 
 
 def as_pixels(values: np.ndarray, where: str) -> tuple[np.ndarray, str]:
@@ -128,6 +211,20 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return float(np.min(lows)), float(np.max(highs))  # NaN goes through min and max
 
 
+def _of_tensor(values: Any) -> tuple[Any, str]:
+    """A tensor of torch as an array whose channels are at its end, and what was done, or ""; others as they are."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(values, torch.Tensor):
+        return values, ""
+    tensor = values.detach().cpu()
+    if tensor.dtype in (torch.bfloat16, torch.float16):
+        tensor = tensor.float()
+    array: np.ndarray = tensor.numpy()
+    if array.ndim == 4 and array.shape[1] in (1, 3):
+        return np.moveaxis(array, 1, 3), FIRST_MOVED
+    return array, ""
+
+
 def _array(values: Any, where: str) -> np.ndarray:
     try:
         array = np.asarray(values)
@@ -138,22 +235,37 @@ def _array(values: Any, where: str) -> np.ndarray:
     return array
 
 
-def _labels(values: Any, where: str) -> list[str]:
+def _labels(values: Any, where: str) -> np.ndarray:
+    """Labels as an array."""
+    values = _of_tensor(values)[0]
     try:
-        array = np.asarray(values)
+        return np.asarray(values)
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: no array can be made of them ({error})") from None
-    if array.ndim != 1:
-        raise InputError(f"{where}: one label a picture is needed, shape (N,), got {array.shape}")
-    if array.dtype.kind == "f" and not bool((array == np.floor(array)).all() and np.isfinite(array).all()):
-        raise InputError(f"{where}: integers or text are needed, got numbers with a fraction, or NaN")
+
+
+def _one_or_several(labels: np.ndarray, where: str) -> np.ndarray:
+    """(N,) or (N, K); a single column is no column."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return labels[:, 0]
+    if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
+        raise InputError(f"{where}: one label a picture is needed, shape (N,) or (N, K), got {labels.shape}")
+    return labels
+
+
+def texts(array: np.ndarray, where: str) -> list[str]:
+    """Labels (N,), whole numbers or texts, as texts. Raises InputError."""
     if array.dtype.kind in "iuf":
         return [str(int(value)) for value in array.tolist()]
-    texts = [str(value) if isinstance(value, (str, bool, int)) else "" for value in array.tolist()]
-    if "" in texts:
-        row = texts.index("")
+    try:
+        values = np.char.decode(array, "latin-1").tolist() if array.dtype.kind == "S" else array.tolist()
+    except ValueError:  # a number that is no character
+        raise InputError(f"{where}: integers or text are needed, got texts that are none") from None
+    found = [str(value) if isinstance(value, (str, bool, int)) else "" for value in values]
+    if "" in found:
+        row = found.index("")
         raise InputError(f"{where}: integers or text are needed, label {row} is {array[row]!r}")
-    return [class_name(text) for text in texts]
+    return [class_name(text) for text in found]
 
 
 def _split(name: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from striate.data.samples import TRAIN, Samples, natural_key
+from striate.data.samples import CLASSIFICATION, TRAIN, Samples, natural_key
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import class_name, some
 from striate.errors import InputError, did_you_mean
@@ -23,15 +23,17 @@ def encode(labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.array([number[label] for label in labels], dtype=np.int64), names
 
 
-def encode_numbers(numbers: np.ndarray, names: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def encode_numbers(
+    numbers: np.ndarray, names: Sequence[str] | None, where: str = LIST_NAME
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Class numbers (N,) -> (targets (N,) int64, class names): of the list `names`, else the numbers themselves.
 
-    Only classes that occur are classes. Raises InputError where a number is beyond the list.
+    Only classes that occur are classes. Raises InputError where a number is beyond the list, which is in `where`.
     """
     found, positions = np.unique(numbers, return_inverse=True)
     if names is not None and len(found) and (int(found[0]) < 0 or int(found[-1]) >= len(names)):
         wrong = int(found[0]) if int(found[0]) < 0 else int(found[-1])
-        raise InputError(f"{LIST_NAME} names {len(names)} classes (0 to {len(names) - 1}), but a label says {wrong}")
+        raise InputError(f"{where} names {len(names)} classes (0 to {len(names) - 1}), but a label says {wrong}")
     texts = [str(int(number)) if names is None else names[int(number)] for number in found]
     targets, order = encode(texts)
     return targets[positions.reshape(-1)], order
@@ -68,8 +70,8 @@ def names_in(text: str, where: str) -> tuple[str, ...]:
 
 
 def refuse_unknown_classes(samples: Samples) -> None:
-    """Raise InputError where a split holds a class that no training picture has."""
-    if not bool((samples.splits == TRAIN).any()):
+    """Raise InputError where a split holds a class that no training picture has. Shares may have some of each."""
+    if samples.task != CLASSIFICATION or samples.targets.ndim > 1 or not bool((samples.splits == TRAIN).any()):
         return
     counts = samples.counts()
     trained = counts[TRAIN] > 0

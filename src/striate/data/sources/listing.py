@@ -6,6 +6,7 @@ Nothing here opens a file.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,6 +49,12 @@ class Listing:
         return os.path.join(self.path, name)  # noqa: PTH118 - a hundred thousand Paths take seconds
 
 
+def split_of(name: str) -> str:
+    """The split that a file's name begins with: train-000.tar, val_3.tgz, test.csv; "" where it is none."""
+    first = re.match(r"[a-z]+", name.lower())
+    return SPLIT_NAMES.get(first[0], "") if first else ""
+
+
 def is_junk(name: str) -> bool:
     """Hidden files and folders, and what systems and archivers leave behind."""
     return name.startswith(".") or name.casefold() in JUNK
@@ -64,8 +71,13 @@ def shown(name: str) -> str:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
+        pass
+    else:
+        return name
+    try:
         return os.fsencode(name).decode("utf-8", "backslashreplace")
-    return name
+    except UnicodeEncodeError:  # half a character, which no file's name has (but JSON may)
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def class_name(name: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from striate.data.samples import LeftOut, Samples
 from striate.data.sources.classes import encode, listed_names, names_in
-from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some
+from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some, split_of
 from striate.data.sources.members import Members
 from striate.data.sources.remote import RemoteFile
 from striate.data.sources.tar_index import LARGEST_CLASS, Shard, read_shard
@@ -67,7 +67,7 @@ def read_address(address: str) -> Samples:
         titles = ["/".join(file.path.split("/")[-2:]) for file, _ in files]
     named = zip(files, titles, strict=True)
     found = _with_splits(
-        address, [_Found(file, shown(title), split or _split(file.name)) for (file, split), title in named]
+        address, [_Found(file, shown(title), split or split_of(file.name)) for (file, split), title in named]
     )
     mended = 0
 
@@ -199,7 +199,7 @@ def _label(text: bytes | None, names: tuple[str, ...] | None) -> str | _Wrong:
 def _shards(folder: Path) -> list[tuple[Path, str]]:
     """(file, split or "") of the tars in a folder, else of those in its split folders."""
     top = listing(folder)
-    found = [(folder / name, _split(name)) for name in top.others if name.lower().endswith(ENDINGS)]
+    found = [(folder / name, split_of(name)) for name in top.others if name.lower().endswith(ENDINGS)]
     if not found:
         for inner in top.folders:
             if inner.casefold() in SPLIT_NAMES:
@@ -207,12 +207,6 @@ def _shards(folder: Path) -> list[tuple[Path, str]]:
                 tars = [name for name in inside.others if name.lower().endswith(ENDINGS)]
                 found.extend((folder / inner / name, SPLIT_NAMES[inner.casefold()]) for name in tars)
     return found
-
-
-def _split(name: str) -> str:
-    """The split that a shard's name begins with: train-000.tar, val_3.tgz."""
-    first = re.match(r"[a-z]+", name.lower())
-    return SPLIT_NAMES.get(first[0], "") if first else ""
 
 
 def _name(path: Path, file: Path) -> str:
