@@ -73,6 +73,8 @@ CORE: dict[str, Entry] = {
     "platformdirs": Entry("platformdirs", "MIT", "where this system keeps caches"),
 }
 DEVELOPMENT: dict[str, Entry] = {
+    "pandas": Entry("", "BSD-3-Clause", "frames as sources, in their tests"),
+    "pyarrow": Entry("", "Apache-2.0", "writes the Parquet files that are read in tests"),
     "pytest": Entry("", "MIT", "tests"),
     "pytest-xdist": Entry("", "MIT", "tests on both cores"),
     "hypothesis": Entry("", "MPL-2.0", "mutated files for the fuzz tests"),

@@ -154,9 +154,7 @@ def _is_archive(path: Path) -> bool:
     return archives.recognises(path)
 
 
-def _open_archive(
-    path: Path, labels: str | Path | None, root: Path | None, stream: bool, wanted: Asked
-) -> Samples:
+def _open_archive(path: Path, labels: str | Path | None, root: Path | None, stream: bool, wanted: Asked) -> Samples:
     """The source that an archive holds, unpacked into the cache folder."""
     from striate.data.sources import archives
 
