@@ -177,7 +177,7 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
     page = Page.from_json(metrics["page"])
     recipe, resolved = read_recipe(run.folder / RECIPE)
     source = read_source(run.folder / RECIPE)
-    pictures = _Pictures(samples)
+    pictures = Thumbnails(samples)
     mistakes = [
         Mistake(
             picture=picture,
@@ -244,7 +244,7 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
     return report, pictures.missing
 
 
-class _Pictures:
+class Thumbnails:
     """Thumbnails of the pictures of a source, by name; `missing` are those that were asked for and not there."""
 
     def __init__(self, samples: Samples | None) -> None:

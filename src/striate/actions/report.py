@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.actions.page import compose
+from striate.actions.page import Thumbnails, compose
 from striate.actions.places import page_place
 from striate.errors import InputError, require
 from striate.models.run import Run
-from striate.models.run_files import CHECKPOINTS, METRICS, PREDICTIONS, RECIPE, REPORT, read_config
+from striate.models.run_files import CHECKPOINTS, METRICS, RECIPE, REPORT, read_config
 from striate.observer import SILENT, Observer
+from striate.tasks import TASKS
 from striate.words import counted
 
 if TYPE_CHECKING:
+    from striate.actions.compared import Changed, Comparison
     from striate.data.samples import Samples
-    from striate.reports.comparison import Compared
+    from striate.reports.comparison import Compared, Pairing
 
 MOST_RUNS = 50
 TRAINING_REPORT = "<span>Training report</span>"  # in every report of a run
@@ -33,11 +35,12 @@ def report(
     """The page, and where it lies: of one run its own `report.html`, made anew; of several a page that compares them.
 
     out: a file; for one run None means the run's own, for several `comparison.html` in the current folder, with a
-    number where that name is taken. The pictures on a run's page are read from its source; the observer is told how
-    many are not there any more. Raises InputError where a folder holds no run with results.
+    number where that name is taken. The pictures on a page are read from the run's source; the observer is told how
+    many are not there any more. Runs that were tested on the same pictures are compared picture by picture; where they
+    were not, the page says what differs. Raises InputError where a folder holds no run with results, and for runs of
+    different tasks.
     """
     from striate.machine.files import write_atomically
-    from striate.reports.comparison import comparison_page
     from striate.reports.pages import training_report
 
     named = [runs] if isinstance(runs, Run | str | Path) else list(runs)
@@ -45,9 +48,7 @@ def report(
     folders = [one if isinstance(one, Run) else Run(Path(one)) for one in named]
     if len(folders) > 1:
         place = page_place(out, name="comparison", command="report")
-        columns = [_compared(run, observer) for run in folders]
-        created = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        write_atomically(place, comparison_page(columns, created=created, same_test=_same_test(folders)))
+        write_atomically(place, _side_by_side(folders, observer))
         return place
     (run,) = folders
     page_at = None if out is None else page_place(out, name="report", command="report", mark=TRAINING_REPORT)
@@ -103,37 +104,98 @@ def source_of(run: Run, observer: Observer) -> Samples | None:
         return None
 
 
-def _compared(run: Run, observer: Observer) -> Compared:
+def _side_by_side(runs: Sequence[Run], observer: Observer) -> str:
+    """The page that compares runs, the best first; of two also which pictures changed sides. Raises InputError."""
+    from striate.actions.compared import Measured, compare, difference, measured
+    from striate.evaluation.paired import holm
+    from striate.reports.comparison import comparison_page
+
+    columns = [_compared(run) for run in runs]
+    for run, column in zip(runs[1:], columns[1:], strict=True):
+        require(
+            column.task == columns[0].task,
+            f"{runs[0]} answers {TASKS[columns[0].task].kinds} and {run} {TASKS[column.task].kinds}; "
+            "name runs of one task",
+        )
+    order = sorted(range(len(runs)), key=lambda place: -columns[place].rank)
+    found: dict[int, Measured] = {}
+    why = ""
+    for place in order:
+        try:
+            found[place] = measured(runs[place], columns[place].split)
+        except InputError as error:
+            why = why or str(error)
+    first = order[0] if len(runs) > 2 else 0  # of two in the order in which they were named
+    others = [place for place in order if place != first]
+    for place in others:
+        why = why or difference(found[first], found[place])
+    comparisons = [] if why else [compare(found[first], found[place]) for place in others]
+    raised = holm([one.p for one in comparisons])
+    comparisons = [replace(one, p=p) for one, p in zip(comparisons, raised, strict=True)]
+    return comparison_page(
+        [columns[place] for place in order],
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        not_compared=why,
+        pairings=[_pairing(one, runs[first], observer, pictures=len(runs) == 2) for one in comparisons],
+    )
+
+
+def _compared(run: Run) -> Compared:
     from striate.reports.comparison import Compared
 
     _require_results(run)
     page, _ = compose(run, None)
-    metrics = run.metrics
-    seconds = metrics.get("seconds")
+    seconds = run.metrics.get("seconds")
     return Compared(
         name=str(run),
         source=page.source,
         network=str(run.config["network"]["name"]),
+        task=page.task,
         class_names=page.class_names,
         split=page.split,
         evaluation=page.evaluation,
         history=page.history,
-        learned_from=sum(page.counts.get("train", ())),
+        learned_from=page.pictures.get("train") or sum(page.counts.get("train", ())),
         seconds=seconds.get("total") if isinstance(seconds, dict) else None,
     )
 
 
-def _same_test(runs: Sequence[Run]) -> bool:
-    """Whether all were tested on the same pictures with the same labels, by what `predictions.csv` lists."""
-    tested = [_tested(run) for run in runs]
-    return all(one is not None and one == tested[0] for one in tested)
+def _pairing(found: Comparison, run: Run, observer: Observer, *, pictures: bool) -> Pairing:
+    """A comparison as the page shows it, with the pictures that changed sides where these are wanted."""
+    from striate.reports.comparison import ChangedPicture, PairedPart, Pairing
 
+    shown = (*found.only_first, *found.only_second) if pictures else ()
+    drawn = Thumbnails(source_of(run, observer) if shown else None)
 
-def _tested(run: Run) -> frozenset[tuple[str, str]] | None:
-    """(picture, label) of each line; None where there is no such file, or it is something else."""
-    path = run.folder / PREDICTIONS
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return frozenset((row["path"], row["target"]) for row in csv.DictReader(file))
-    except (OSError, csv.Error, KeyError):
-        return None
+    def of(changed: Sequence[Changed]) -> tuple[ChangedPicture, ...]:
+        return tuple(
+            ChangedPicture(
+                picture=drawn.of(one.name), name=one.name, target=one.target, first=one.first, second=one.second
+            )
+            for one in (changed if pictures else ())
+        )
+
+    pairing = Pairing(
+        first=found.first,
+        second=found.second,
+        task=found.task,
+        n=found.n,
+        measure=found.measure,
+        more_is_better=found.more_is_better,
+        values=found.values,
+        difference=found.test.difference.to_json(),
+        p=found.p,
+        parts=tuple(
+            PairedPart(name=one.name, count=one.count, first=one.first, second=one.second, p=one.p)
+            for one in found.parts
+        ),
+        changed=found.changed,
+        only_first=of(found.only_first),
+        only_second=of(found.only_second),
+    )
+    if drawn.missing:
+        observer.warn(
+            f"{counted(len(drawn.missing), 'picture that changed sides is', 'pictures that changed sides are')} not "
+            f"there any more; the first is {drawn.missing[0]}"
+        )
+    return pairing

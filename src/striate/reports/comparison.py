@@ -1,6 +1,6 @@
-"""Several runs side by side on one page: figures with their intervals, curves laid over each other.
+"""Several runs side by side on one page: figures with their intervals, whether they differ, curves over each other.
 
-Plain values in, one HTML document out, as in `pages.py`. Legend: K classes.
+Plain values in, one HTML document out, as in `pages.py`. Legend: K classes, labels or numbers.
 """
 
 from __future__ import annotations
@@ -11,26 +11,82 @@ from typing import Any
 
 from striate.reports import digest, drawing, lines, text
 from striate.reports.pages import environment
+from striate.tasks import TASKS
+from striate.words import counted
 
 COLOURS = 8  # of lines that can be told apart; further runs are in the table alone
-SHARES = (("balanced_accuracy", "balanced accuracy"), ("macro_f1", "F1"), ("ece", "calibration error"))
-NUMBERS = (("auroc", "AUROC"), ("log_loss", "log loss"), ("brier", "Brier score"))
-CURVES = (
-    ("loss", "Loss in training", False),
-    ("validation_log_loss", "Log loss on validation", False),
-    ("validation_accuracy", "Accuracy on validation", True),
-)
+MOST_PARTS = 40
+SURE = 0.05  # a difference that chance makes less often than this is told as one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What the page shows of a task: the figure that ranks runs, (key, name, whether it is a share), further ones, and
+    what is drawn by epochs, (column, title, whether it is a share)."""
+
+    main: tuple[str, str, bool]
+    figures: tuple[tuple[str, str, bool], ...]
+    curves: tuple[tuple[str, str, bool], ...]
+
+
+KINDS = {
+    "classification": Kind(
+        main=("accuracy", "accuracy", True),
+        figures=(
+            ("balanced_accuracy", "balanced accuracy", True),
+            ("macro_f1", "F1", True),
+            ("ece", "calibration error", True),
+            ("auroc", "AUROC", False),
+            ("log_loss", "log loss", False),
+            ("brier", "Brier score", False),
+        ),
+        curves=(
+            ("loss", "Loss in training", False),
+            ("validation_log_loss", "Log loss on validation", False),
+            ("validation_accuracy", "Accuracy on validation", True),
+        ),
+    ),
+    "multilabel": Kind(
+        main=("mean_average_precision", "mean average precision", False),
+        figures=(
+            ("label_accuracy", "labels right", True),
+            ("all_right", "all labels right", True),
+            ("micro_f1", "F1, all answers", False),
+            ("macro_f1", "F1, mean over labels", False),
+            ("log_loss", "log loss", False),
+        ),
+        curves=(
+            ("loss", "Loss in training", False),
+            ("validation_log_loss", "Log loss on validation", False),
+            ("validation_accuracy", "Labels right on validation", True),
+        ),
+    ),
+    "regression": Kind(
+        main=("r2", "R²", False),
+        figures=(
+            ("mae", "mean absolute error", False),
+            ("rmse", "root mean squared error", False),
+            ("usual_mae", "always the mean", False),
+        ),
+        curves=(
+            ("loss", "Loss in training", False),
+            ("validation_squared_error", "Squared error on validation", False),
+            ("validation_absolute_error", "Absolute error on validation", False),
+        ),
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A run as the comparison shows it. evaluation: `Evaluation.to_json()` of `split`, None where nothing was held
+    """A run as the comparison shows it. evaluation: an evaluation's `to_json()` of `split`, None where nothing was held
     out. history: one row an epoch. learned_from: training pictures."""
 
     name: str
     source: str
     network: str
     class_names: tuple[str, ...]
+    task: str = "classification"
     split: str = "test"
     evaluation: Mapping[str, Any] | None = None
     history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
@@ -38,66 +94,212 @@ class Compared:
     seconds: Any = None
 
     @property
-    def accuracy(self) -> digest.Figure:
-        """With its interval; without a value where nothing was held out."""
-        return digest.Figure.of((self.evaluation or {}).get("accuracy"))
+    def kind(self) -> Kind:
+        """What is shown of its task."""
+        return KINDS[self.task]
+
+    @property
+    def main(self) -> digest.Figure:
+        """The figure that ranks runs, with its interval; without a value where nothing was held out."""
+        return digest.Figure.of((self.evaluation or {}).get(self.kind.main[0]))
+
+    @property
+    def rank(self) -> float:
+        """Larger is better; -infinity where there is no figure."""
+        value = self.main.value
+        return float("-inf") if value is None else value
 
     @property
     def tested(self) -> int:
         """Pictures that the figures rest on."""
         return round(text.finite((self.evaluation or {}).get("n")) or 0)
 
+    def shown(self) -> tuple[str, str]:
+        """The main figure as texts: (value, interval)."""
+        return _texts(self.main, self.kind.main[2])
+
+    def bar(self) -> tuple[float, float, float] | None:
+        """The main figure and its interval in [0, 1], to be drawn; None where there are none."""
+        main = self.main
+        if main.value is None:
+            return None
+        value, low, high = (
+            min(1.0, max(0.0, one if one is not None else main.value)) for one in (main.value, main.low, main.high)
+        )
+        return value, low, high
+
     def figures(self) -> list[tuple[str, str]]:
-        """The other figures as texts: (value, interval), in the order of `headings`."""
+        """The other figures as texts: (value, interval), in the order of the headings."""
         given = self.evaluation or {}
-        shares = [digest.Figure.of(given.get(key)) for key, _ in SHARES]
-        numbers = [digest.Figure.of(given.get(key)) for key, _ in NUMBERS]
-        return [(one.percent(), one.percent_interval()) for one in shares] + [
-            (one.decimal(), one.decimal_interval()) for one in numbers
-        ]
+        return [_texts(digest.Figure.of(given.get(key)), share) for key, _, share in self.kind.figures]
 
 
-def comparison_page(runs: Sequence[Compared], *, created: str, same_test: bool) -> str:
-    """The runs, best accuracy first, as one HTML document. same_test: whether all were tested on the same pictures."""
-    ordered = sorted(runs, key=lambda run: -(run.accuracy.value if run.accuracy.value is not None else -1.0))
+@dataclass(frozen=True, kw_only=True)
+class PairedPart:
+    """A class, label or number: what two runs reached there (a share that is right, or a mean error), and the p of
+    their difference."""
+
+    name: str
+    count: int
+    first: float
+    second: float
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedPicture:
+    """A picture that one of two runs answered rightly or better; `picture` PNG or JPEG, None where it is gone."""
+
+    picture: bytes | None
+    name: str
+    target: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """Two runs compared picture by picture. values: what `measure` names, of each; difference: second less first, with
+    its interval, as `Figure.to_json`; p: how often chance alone makes so large a one. changed: pictures that the first
+    alone, and the second alone, answered rightly or better, of which some are shown."""
+
+    first: str
+    second: str
+    task: str
+    n: int
+    measure: str
+    more_is_better: bool
+    values: tuple[float, float]
+    difference: Mapping[str, Any]
+    p: float
+    parts: tuple[PairedPart, ...]
+    changed: tuple[int, int]
+    only_first: tuple[ChangedPicture, ...] = ()
+    only_second: tuple[ChangedPicture, ...] = ()
+
+    @property
+    def differ(self) -> bool:
+        """Whether chance alone would make so large a difference in less than one case of twenty."""
+        return self.p < SURE
+
+    @property
+    def better(self) -> str:
+        """The name of the run that did better; of equal ones the first."""
+        more = self.values[1] > self.values[0]
+        return self.second if more == self.more_is_better and self.values[0] != self.values[1] else self.first
+
+    def chance(self) -> str:
+        """ "0.3 %", "less than 0.1 %"."""
+        return "less than 0.1 %" if self.p < 0.001 else text.percent(self.p)
+
+    def verdict(self) -> str:
+        """Whether they differ, in a sentence."""
+        if not self.differ:
+            return f"{self.first} and {self.second} are not told apart by these {counted(self.n, 'picture')}"
+        return f"{self.better} is better: chance alone hardly makes such a difference"
+
+    def evidence(self) -> str:
+        """What was counted or measured, and by which test, in sentences."""
+        how = "rightly" if self.task == "classification" else "better"
+        one, two = self.changed
+        figure = digest.Figure.of(self.difference)
+        share = self.task != "regression"
+        value, interval = self._difference(figure)
+        test = "McNemar's exact test" if self.task == "classification" else "a sign-flip test of 10,000 draws"
+        measured = (
+            f"{self.measure}: {text.percent(self.values[0])} and {text.percent(self.values[1])}"
+            if share
+            else f"{self.measure}: {text.decimal(self.values[0])} and {text.decimal(self.values[1])}"
+        )
+        return (
+            f"{self.first} alone answered {counted(one, 'picture')} {how}, {self.second} alone "
+            f"{counted(two, 'picture')}. {measured[0].upper()}{measured[1:]}, a difference of {value}"
+            f"{f' (95 % interval {interval})' if interval else ''}. Were they equally good, so large a difference "
+            f"would come about in {self.chance()} of all tests ({test})"
+        )
+
+    def _difference(self, figure: digest.Figure) -> tuple[str, str]:
+        if self.task == "regression":
+            return figure.decimal(), figure.decimal_interval().replace("–", " to ")
+        ends = [text.percent(one, sign=False) for one in (figure.low, figure.high)]
+        points = f"{text.percent(figure.value, sign=False)} points"
+        return points, f"{ends[0]} to {ends[1]}" if figure.bounded else ""
+
+    def rows(self) -> list[tuple[PairedPart, str, str, str, str]]:
+        """The parts by how much they changed, the greatest gain first: (part, first, second, change, "gain" or
+        "loss")."""
+        share = self.task != "regression"
+        sign = 1 if self.more_is_better else -1
+        ordered = sorted(self.parts, key=lambda one: -sign * (one.second - one.first))
+        made = []
+        for one in ordered:
+            change = one.second - one.first
+            told = [text.percent(value) if share else text.decimal(value) for value in (one.first, one.second)]
+            by = f"{100 * change:+.1f}" if share else f"{'+' if change > 0 else ''}{text.decimal(change)}"
+            kind = "" if change == 0 else "gain" if sign * change > 0 else "loss"
+            made.append((one, told[0], told[1], by.replace("-", "−"), kind))
+        return made
+
+
+def comparison_page(
+    runs: Sequence[Compared], *, created: str, not_compared: str = "", pairings: Sequence[Pairing] = ()
+) -> str:
+    """The runs, in the order given, the best first, as one HTML document.
+
+    not_compared: what differs between their tests, in a sentence; "" where all were tested on the same pictures.
+    """
+    kind, task = runs[0].kind, TASKS[runs[0].task]
     return (
         environment()
         .get_template("comparison.html")
         .render(
-            runs=ordered,
+            runs=runs,
             created=created,
-            sentences=_sentences(ordered, same_test),
-            headings=[name for _, name in (*SHARES, *NUMBERS)],
-            charts=_charts(ordered),
+            sentences=_sentences(runs, not_compared, pairings),
+            main=kind.main,
+            headings=[name for _, name, _ in kind.figures],
+            pairings=pairings,
+            charts=_charts(runs),
             colours=COLOURS,
+            most_parts=MOST_PARTS,
+            unit=task.kind,
+            units=task.kinds,
         )
     )
 
 
-def _sentences(runs: Sequence[Compared], same_test: bool) -> list[str]:
+def _texts(figure: digest.Figure, share: bool) -> tuple[str, str]:
+    return (figure.percent(), figure.percent_interval()) if share else (figure.decimal(), figure.decimal_interval())
+
+
+def _sentences(runs: Sequence[Compared], not_compared: str, pairings: Sequence[Pairing]) -> list[str]:
     """What the figures can tell and what they cannot."""
     said = []
-    if same_test:
+    if not not_compared:
         said.append("All were tested on the same pictures, so the figures can be compared.")
     else:
         said.append(
             "They were not all tested on the same pictures: a difference may be one of the tests, not of the runs."
         )
-    bounded = [run.accuracy for run in runs if run.accuracy.bounded]
-    if len(bounded) > 1 and bounded[0].low is not None and bounded[1].high is not None:
+        said.append(not_compared)
+    said += [one.verdict() for one in pairings]
+    bounded = [run.main for run in runs if run.main.bounded]
+    if not pairings and len(bounded) > 1 and bounded[0].low is not None and bounded[1].high is not None:
         if bounded[0].low > bounded[1].high:
             said.append(f"{runs[0].name} is best, and its interval lies above all others.")
         else:
             said.append("The intervals of the best two overlap: these figures alone do not tell which is better.")
+    if len(pairings) > 1:
+        said.append("Each is compared with the best; the more runs, the more a difference has to be to count (Holm).")
     if len({run.class_names for run in runs}) > 1:
-        said.append("Their classes differ.")
+        said.append(f"Their {TASKS[runs[0].task].kinds} differ.")
     return said
 
 
 def _charts(runs: Sequence[Compared]) -> list[drawing.Chart]:
     """One chart for each figure that any run has by epochs."""
     drawn = []
-    for column, title, as_percent in CURVES:
+    for column, title, as_percent in runs[0].kind.curves:
         series = [
             lines.Series(
                 name=run.name, values=[text.finite(row.get(column)) for row in run.history], style=f"run{number}"
