@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from striate.actions.resume import resume
     from striate.actions.runs import runs
     from striate.actions.serve import serve
+    from striate.actions.show_batch import show_batch
     from striate.actions.train import train
     from striate.actions.verify import verify
     from striate.data.samples import Samples
@@ -56,6 +57,7 @@ _LAZY = {
     "resume": "striate.actions.resume",
     "runs": "striate.actions.runs",
     "serve": "striate.actions.serve",
+    "show_batch": "striate.actions.show_batch",
     "train": "striate.actions.train",
     "verify": "striate.actions.verify",
 }
@@ -82,6 +84,7 @@ __all__ = [
     "resume",
     "runs",
     "serve",
+    "show_batch",
     "train",
     "verify",
 ]

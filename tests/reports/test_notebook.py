@@ -11,6 +11,7 @@ import torch
 from test_pages import HOSTILE, Page
 
 import striate
+from striate.actions.show_batch import ShownBatch
 from striate.data.batches import Batch
 from striate.data.samples import TRAIN, Samples
 from striate.models.run import Run
@@ -124,6 +125,52 @@ def test_a_run_shows_its_figures_with_their_intervals(tmp_path: Path) -> None:
     assert "not finished" in closed(run._repr_html_()).text
     (place / "config.json").write_text(json.dumps({"schema": 99}))
     assert "update striate" in closed(as_html(Run(place))).text
+
+
+def test_a_sheet_of_training_pictures_has_each_with_what_it_is() -> None:
+    shown = ShownBatch(
+        source=HOSTILE[1],
+        pictures=np.zeros((len(HOSTILE), 8, 9, 1), dtype=np.uint8),
+        names=tuple(f"{number}.png" for number in range(len(HOSTILE))),
+        targets=HOSTILE,
+        varied=HOSTILE[2],
+    )
+    page = closed(shown._repr_html_())
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == len(HOSTILE)
+    for name in HOSTILE[:4]:
+        assert name in page.text
+    assert f"{len(HOSTILE) - 1}.png" in page.text  # of which it is not known what it is
+    assert "9x8 pixels" in page.text
+
+
+def test_an_explanation_shows_the_answer_the_probabilities_and_each_map(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 3),
+    )
+    spec = striate.InputSpec(channels=1, height=12, width=12, mean=(0.5,), deviation=(0.25,))
+    picture = np.random.default_rng(0).integers(0, 255, (12, 12), dtype=np.uint8)
+    names = [HOSTILE[0], HOSTILE[1], "bee"]
+    why = striate.explain(
+        network,
+        picture,
+        input_spec=spec,
+        class_names=names,
+        method="gradient,grad-cam",
+        label="bee",
+        out=tmp_path / "why",
+    )
+    page = closed(why._repr_html_())
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 3
+    assert f"{why.answer}, but it is bee" in page.text if why.mistaken else "bee, and so it is" in page.text
+    for name, probability in zip(names, why.probabilities, strict=True):
+        assert f"{name} {100 * probability:.1f}\xa0%".replace("\xa0", " ") in page.text
+    assert "Grad-CAM: " in page.text
+    assert str(why.page) in page.text
 
 
 def test_what_cannot_be_shown_is_a_defect() -> None:

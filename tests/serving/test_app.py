@@ -18,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from served import Reply, ask, send, serving
+from served import Reply, ask, model_of, send, serving
 
 import striate
 from striate.actions.serve import app_of
@@ -26,6 +26,8 @@ from striate.cli.main import status
 from striate.serving.app import METHODS
 from striate.serving.body import Uploads, read_body
 from striate.serving.refusal import Gone
+from striate.tasks.multilabel import MultiLabel
+from striate.tasks.regression import Regression
 
 MOST = 200_000  # bytes of an upload in these tests
 CLASSES = ("ant", "bee", "wasp <b>&")
@@ -287,6 +289,30 @@ def test_the_description_is_true(place: Path, port: int) -> None:
     assert set(whole["paths"]["/predict"]["post"]["responses"]) == seen | {"200", "408"}
     wrong = {"path": "a", "prediction": "cat", "probability": 2, "top": []}
     assert not conforms(wrong, {"$ref": "#/components/schemas/Answer"}, whole)
+
+
+@pytest.mark.parametrize("names", [("sky",), CLASSES], ids=len)
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_labels_and_numbers_are_answered_and_described(kind: str, names: tuple[str, ...]) -> None:
+    means = tuple(100.0 * number for number in range(len(names)))
+    task = MultiLabel(names) if kind == "multilabel" else Regression(names, means, (3.0,) * len(names))
+    model = model_of(task, 8)
+    with serving(app_of(model, "run")) as number:
+        for picture in (photo(0), photo(1)[..., 0], photo(2, 30)):
+            reply = ask(number, "POST", "/predict?name=a.png", encoded(picture, "PNG"))
+            described(number, reply, "/predict", "post")
+            answers = model.answer(model.prepare(picture if picture.ndim == 3 else picture[..., None])[None])[
+                0
+            ].tolist()
+            told = dict(zip(names, answers, strict=True))
+            if kind == "regression":
+                assert reply.json == {"path": "a.png", "numbers": told}
+            else:
+                labels = [name for name in names if told[name] > 0.5]
+                assert reply.json == {"path": "a.png", "labels": labels, "probabilities": told}
+        health = ask(number, "GET", "/health")
+        described(number, health, "/health", "get")
+        assert (health.json["task"], health.json["class_names"]) == (kind, list(names))
 
 
 def test_every_answer_forbids_to_keep_guess_and_frame_it(port: int) -> None:

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from browser import Browser, browsing
 from PIL import Image
-from served import ask, serving
+from served import ask, model_of, serving
 
-import striate
 from striate.actions.serve import app_of
 from striate.serving.body import Uploads
+from striate.tasks.classification import Classification
+from striate.tasks.multilabel import MultiLabel
+from striate.tasks.regression import Regression
 
-CLASSES = ("<img src=x onerror=alert(1)>", "bee & wasp", "ant")
+NAMES = ("<img src=x onerror=alert(1)>", "bee & wasp", "ant")
 SIDE = 12
 
 # Drops files, [name, base64] each, on the page as a person does, and waits until all of them are answered.
@@ -65,21 +67,23 @@ def dropped(browser: Browser, *files: tuple[str, bytes]) -> list[dict[str, objec
 
 
 def test_a_picture_that_is_dropped_is_answered(tmp_path: Path) -> None:
-    pictures = np.stack([np.asarray(Image.open(io.BytesIO(photo(number)))) for number in range(12)])
-    run = striate.train(
-        (pictures, np.array(CLASSES)[np.arange(12) % 3]), out=tmp_path / "run", network="linear", epochs=1, threads=1
-    )
-    app = app_of(striate.load(run, device="cpu"), "runs/<b>insects</b>", Uploads(bytes=10_000))
-    with browsing(tmp_path / "browser") as browser, serving(app) as port:
-        expected = ask(port, "POST", "/predict?top=3", photo(1)).json
+    classes = app_of(model_of(Classification(NAMES), SIDE), "runs/<b>insects</b>", Uploads(bytes=10_000))
+    labels = app_of(model_of(MultiLabel(NAMES), SIDE), "labels")
+    numbers = app_of(model_of(Regression(NAMES, (0.0, 5.0, -1e6), (1.0, 2.0, 3.0)), SIDE), "numbers")
+    with (
+        browsing(tmp_path / "browser") as browser,
+        serving(classes) as port,
+        serving(labels) as port_of_labels,
+        serving(numbers) as port_of_numbers,
+    ):
+        answer = ask(port, "POST", "/predict?top=3", photo(1)).json
         browser.open(f"http://127.0.0.1:{port}/")
         (card,) = dropped(browser, ("a <b>.png", photo(1)))
         assert card["state"] == "answered"
         assert card["path"] == "a <b>.png"
-        assert str(card["text"]).startswith(expected["prediction"])
-        assert card["names"] == [one["label"] for one in expected["top"]]
-        drawn = [float(str(width).removesuffix("%")) for width in card["widths"]]  # type: ignore[attr-defined]
-        assert drawn == pytest.approx([100 * one["probability"] for one in expected["top"]], abs=0.06)
+        assert str(card["text"]).startswith(answer["prediction"])
+        assert card["names"] == [one["label"] for one in answer["top"]]
+        assert widths(card) == pytest.approx([100 * one["probability"] for one in answer["top"]], abs=0.06)
         assert card["tags"] == 0  # names are text
         cards = dropped(browser, ("no.png", b"no picture"), ("large.png", bytes(10_001)))
         assert [one["state"] for one in cards] == ["refused", "refused", "answered"]
@@ -90,3 +94,25 @@ def test_a_picture_that_is_dropped_is_answered(tmp_path: Path) -> None:
         assert browser.run(f"{elsewhere}.then(() => 'reached', (error) => error.name)") == "TypeError"
         loaded = "performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname)"
         assert set(browser.run(loaded)) <= {"/predict", "/favicon.ico"}
+
+        answer = ask(port_of_labels, "POST", "/predict", photo(1)).json
+        browser.open(f"http://localhost:{port_of_labels}/")
+        (card,) = dropped(browser, ("a.png", photo(1)))
+        assert str(card["text"]).startswith(", ".join(answer["labels"]) or "none of its labels")
+        ordered = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
+        assert card["names"] == [name for name, _ in ordered]
+        assert widths(card) == pytest.approx([100 * probability for _, probability in ordered], abs=0.06)
+
+        answer = ask(port_of_numbers, "POST", "/predict", photo(1)).json
+        browser.open(f"http://127.0.0.1:{port_of_numbers}/")
+        (card,) = dropped(browser, ("a.png", photo(1)))
+        assert card["names"] == list(NAMES)
+        shown = [float(line) for line in str(card["text"]).splitlines() if line.lstrip("-").replace(".", "").isdigit()]
+        assert shown == pytest.approx(list(answer["numbers"].values()), rel=1e-5)
+
+
+def widths(card: dict[str, object]) -> list[float]:
+    """How long the bars are, in percent."""
+    found = card["widths"]
+    assert isinstance(found, list)
+    return [float(one.removesuffix("%")) for one in found]

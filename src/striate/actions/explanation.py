@@ -90,6 +90,12 @@ class Explanation:
     notes: tuple[str, ...]
     details: Details = field(repr=False)
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from striate.actions.explanation_cell import cell
+
+        return cell(self)
+
     @property
     def answer(self) -> str:
         """The most probable class."""

@@ -13,8 +13,6 @@ from striate.observer import SILENT, Observer
 from striate.words import counted
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from striate.data.pixel_store import PixelStore
     from striate.data.samples import Samples
     from striate.models.input_spec import InputSpec
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 # Of the page that shows what training will see.
 AUGMENTED_PICTURES = 8
 AUGMENTED_TIMES = 7  # with the picture itself, a row of the page
-# Pictures that the network's input is fitted on, for that page only.
-FITTED_ON = 64
 
 
 def inspect(
@@ -89,45 +85,25 @@ def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[tuple[Augmen
     """What training by default would see of a few training pictures, in its first epochs; and each part alone."""
     import numpy as np
 
-    from striate.data.augment import preview
+    from striate.actions.training_view import view_of_samples
     from striate.data.samples import TRAIN
-    from striate.data.store import build_store
-    from striate.models.input_spec import fit_input_spec
     from striate.reports import pages
-    from striate.training.defaults import Facts, choose_augmentation, choose_network
-    from striate.training.recipe import Recipe
 
-    rows = samples.rows(TRAIN)
-    require(len(rows) > 0, f"{samples.source}: there are no training pictures to vary ({found.splits})")
-    near = rows[np.linspace(0, len(rows) - 1, min(FITTED_ON, len(rows))).astype(np.int64)]
-    store = build_store(samples, near).store
-    grey = found.grey_share == 1
-    counts = np.bincount(samples.targets[rows], minlength=len(samples.class_names))
-    facts = Facts(
-        pictures=len(rows),
-        classes=len(samples.class_names),
-        smallest_class=int(counts.min()),
-        longer_side=float(np.median(store.shapes[:, :2].max(axis=1))),
-        grey=grey,
-        mirrors=not grey,
-    )
-    recipe = Recipe(seed=seed)
-    name, _, _ = choose_network(recipe, facts)
-    spec, _ = fit_input_spec(store)
-    augmentation = choose_augmentation(recipe, facts, name, spec)
+    trained = len(samples.rows(TRAIN)) > 0
+    require(trained, f"{samples.source}: there are no training pictures to vary ({found.splits})")
+    view = view_of_samples(samples, seed=seed)
+    store = view.store
     chosen = np.linspace(0, len(store) - 1, min(AUGMENTED_PICTURES, len(store))).astype(np.int64)
-    pictures: list[np.ndarray] = [store.pixels(int(index)) for index in chosen]
-    shown = preview(pictures, augmentation, spec, seed=seed, rows=near[chosen], times=AUGMENTED_TIMES)
     by_default = tuple(
         pages.Augmented(
-            name=samples.names[int(near[index])],
-            label=samples.class_names[int(samples.targets[near[index]])],
-            picture=thumbnail_of(picture),
+            name=samples.names[int(view.rows[index])],
+            label=samples.label(int(view.rows[index])),
+            picture=thumbnail_of(store.pixels(int(index))),
             drawn=tuple(thumbnail_of(one) for one in times),
         )
-        for index, picture, times in zip(chosen, pictures, shown, strict=True)
+        for index, times in zip(chosen, view.varied(chosen, times=AUGMENTED_TIMES), strict=True)
     )
-    return by_default, _varied(store, spec, seed)
+    return by_default, _varied(store, view.input_spec, seed)
 
 
 def _varied(store: PixelStore, spec: InputSpec, seed: int) -> tuple[Varied, ...]:

@@ -64,8 +64,10 @@ def preview(
     seed: int,
     rows: np.ndarray | None = None,
     times: int = 8,
+    first: int = 0,
 ) -> np.ndarray:
-    """What training sees of these pictures, (H, W, C) each, in the epochs 0, 1, ...: (N, times, h, w, C) `uint8`.
+    """What training sees of these pictures, (H, W, C) each, in the epochs `first`, `first` + 1, ...:
+    (N, times, h, w, C) `uint8`.
 
     `rows` (N,): their rows in training, 0, 1, ... by default. Mixing takes the next of these pictures
     for the partner, which in training is the next one of the epoch.
@@ -76,7 +78,7 @@ def preview(
     shapes = np.array([picture.shape for picture in pictures], dtype=np.int64).reshape(-1, 3)
     uniform = len({(picture.shape, picture.dtype) for picture in pictures}) == 1
     shown = []
-    for epoch in range(times):
+    for epoch in range(first, first + times):
         drawn = draw(augmentation, seed, epoch, rows, shapes, frame, uniform=uniform)
         made = apply(pictures, drawn, frame)
         if drawn.mixed is not None and drawn.shares is not None:

@@ -59,8 +59,23 @@
     return list;
   }
 
+  function numbers(rows) {
+    const list = element("div", "guess wide");
+    for (const [name, number] of rows) {
+      list.append(element("bdi", "", name), element("span", "", Number(number.toPrecision(6)).toString()));
+    }
+    return list;
+  }
+
+  // One class, any number of labels, or numbers.
   function answered(answer) {
-    return [element("p", "answer", answer.prediction), bars(answer.top)];
+    if ("top" in answer) return [element("p", "answer", answer.prediction), bars(answer.top)];
+    if ("labels" in answer) {
+      const rows = Object.entries(answer.probabilities).map(([label, probability]) => ({ label, probability }));
+      rows.sort((one, other) => other.probability - one.probability);
+      return [element("p", "answer", answer.labels.join(", ") || "none of its labels"), bars(rows)];
+    }
+    return [numbers(Object.entries(answer.numbers))];
   }
 
   async function ask(file) {
