@@ -284,7 +284,7 @@ def _examples(facts: Any) -> list[tuple[str, Any]]:
 def variation_page() -> str:
     """Every part of augmentation and every way of looking at a picture more than once, with its row."""
     from striate.data.policy import RAND_AUGMENT, TRIVIAL_AUGMENT
-    from striate.data.variations import VARIATIONS, settings_of
+    from striate.data.variations import SIDE, VARIATIONS, as_flags, settings_for
     from striate.models.many_views import TTA
 
     costs = _costs()
@@ -304,13 +304,14 @@ def variation_page() -> str:
         "On a GPU batches are made there, but for what only a processor does: with any of that, it makes the whole "
         "batch." + COSTS_WORDS * bool(costs),
         "",
-        f"| part | as shown by `inspect` | needs |{COSTS_HEADING * bool(costs)} good for | made by | paper |",
+        f"| part | a strength that shows, at {SIDE} pixels | needs |{COSTS_HEADING * bool(costs)} good for | made by "
+        "| paper |",
         f"|---|---|---|{'---:|---:|' * bool(costs)}---|---|---|",
     ]
     for name, part in VARIATIONS.items():
         cells = [
             f"`{name}`: {part.says}",
-            f"`{settings_of(name)}`",
+            f"`{as_flags(settings_for(name))}`",
             part.needs,
             *(costs.get((name, kind), "") for kind in KINDS if costs),
             part.good_for,
@@ -366,7 +367,8 @@ KINDS = ("digits", "photographs")
 COSTS_HEADING = " cost, 28x28 grey | cost, 224x224 |"
 COSTS_WORDS = (
     " Cost: milliseconds of processor time for 128 pictures, beyond what the same pictures cost as they are, measured "
-    "by `make bench NAME=variations` ([benchmarks](benchmarks.md))."
+    "by `make bench NAME=variations` ([all of it](benchmarks.md#what-does-varying-the-pictures-cost)); strengths in "
+    "pixels are larger there on larger pictures, as `inspect` has them."
 )
 
 
@@ -378,7 +380,10 @@ def _costs() -> dict[tuple[str, str], str]:
     found = {}
     for one in json.loads(record.read_text(encoding="utf-8"))["contenders"]:
         part, _, kind = one["name"].partition(", ")
-        found[part, kind] = f"{statistics.median(figures['added_ms'] for figures in one['rounds']):.0f}"
+        added = [figures["added_ms"] for figures in one["rounds"] if figures and "added_ms" in figures]
+        if added:
+            middle = statistics.median(added)
+            found[part, kind] = f"{middle:.1f}" if abs(middle) < 10 else f"{middle:.0f}"
     return found
 
 

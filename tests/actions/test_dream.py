@@ -13,6 +13,7 @@ from torch import nn
 import striate
 from striate.actions.dream import png, sheet
 from striate.errors import InputError
+from striate.models.mean_picture import MeanPicture
 from striate.views.dreams import dream as dream_of
 
 QUICK = {"network": "small-conv", "width": 4, "epochs": 3, "threads": 1, "precision": "float32"}
@@ -148,6 +149,14 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["taken.png"]
     assert (tmp_path / "taken.png").read_bytes() == b"mine"
+
+
+def test_a_network_that_is_shown_less_than_a_mean_picture_has_no_dreams() -> None:
+    mean = MeanPicture(np.full((1, 8, 8), 0.5, dtype=np.float32))
+    spec = striate.InputSpec(channels=1, height=8, width=8, mean=(0.5,), deviation=(0.25,), mean_picture=mean)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    with pytest.raises(InputError, match="takes a mean picture off its inputs"):
+        striate.dream(None, network=network, input_spec=spec)
 
 
 def test_of_many_classes_one_must_be_named() -> None:

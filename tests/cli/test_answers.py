@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import QUICK, here, write_pictures
+from PIL import Image
 
 import striate
 from striate.data.splits import assign_splits
+from striate.models.many_views import TTA
 
 Capture = pytest.CaptureFixture[str]
 
@@ -110,6 +112,32 @@ def test_evaluate_gives_every_figure_with_its_interval(run: Path, capsys: Captur
     for words in ("13 pictures of pictures", "accuracy", "AUROC", "log loss", "Brier", "ECE", "95 % interval"):
         assert words in said.out
     assert "calibration" in said.out
+
+
+def test_answers_to_several_views_are_averaged_and_it_is_written_down(run: Path, place: Path, capsys: Capture) -> None:
+    """Against the answers to pictures that were mirrored before."""
+    for path in sorted((place / "pictures").rglob("*.png")):
+        mirrored = place / "mirrored" / path.relative_to(place / "pictures")
+        mirrored.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
+
+    def answers(*arguments: str) -> np.ndarray:
+        lines = here(capsys, "predict", "run", *arguments, "--top", "2", "--format", "jsonl").out.splitlines()
+        tops = [sorted(json.loads(line)["top"], key=lambda one: one["label"]) for line in lines]
+        return np.array([[one["probability"] for one in top] for top in tops])
+
+    plain = answers("pictures")
+    assert (answers("pictures", "--tta", "none") == plain).all()
+    both = answers("pictures", "--tta", "flip")
+    assert np.allclose(both, (plain + answers("mirrored")) / 2, atol=1e-6)
+    assert not np.allclose(both, plain, atol=1e-4)
+    found = {tta: json.loads(here(capsys, "evaluate", "run", "pictures", "--json", "--tta", tta).out) for tta in TTA}
+    assert {tta: one["tta"] for tta, one in found.items()} == {tta: tta for tta in TTA}
+    assert json.loads(here(capsys, "evaluate", "run", "pictures", "--json").out) == found["none"]
+    targets = np.array([0] * 6 + [1] * 6)
+    for tta in TTA:
+        expected = -np.log(answers("pictures", "--tta", tta)[np.arange(12), targets]).mean()
+        assert found[tta]["log_loss"]["value"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_evaluate_takes_the_test_split_and_what_is_asked(run: Path, place: Path, capsys: Capture) -> None:

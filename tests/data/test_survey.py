@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from striate.actions.inspect import inspect
 from striate.data.samples import Samples
 from striate.data.survey import survey, thumbnail_of
+from striate.data.variations import VARIATIONS
 from striate.errors import InputError
 from striate.observer import Observer
 
@@ -112,6 +114,29 @@ def test_the_page_shows_the_pictures_and_never_replaces_a_strangers_file(
         inspect(odd_folder, out=tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         inspect(odd_folder, out=tmp_path / "nowhere" / "page.html")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_part_of_the_variation_is_drawn_alone(channels: int, tmp_path: Path) -> None:
+    y, x = np.mgrid[0:40, 0:40]
+    for number, name in enumerate(("a", "b")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for index in range(6):
+            waves = [127 + 100 * np.sin((x + index) / (3 + number) + c) * np.cos(y / (4 + c)) for c in range(channels)]
+            pixels = np.stack(waves, axis=2).astype(np.uint8).squeeze()
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{index}.png")
+    inspect(tmp_path / "pets", out=tmp_path / "page.html", augment=True)
+    section = (tmp_path / "page.html").read_text().partition('id="varied"')[2].partition("</section>")[0]
+    rows = {}
+    for row in section.split("<h3>")[1:]:
+        flags = re.search(r"<code>--augment\.([a-z-]+)", row)
+        assert flags is not None
+        rows[flags[1].replace("-", "_")] = re.findall(r'src="data:image/\w+;base64,([^"]+)"', row)
+    expected = [name for name, part in VARIATIONS.items() if channels == 3 or not part.needs_colour]
+    assert list(rows) == expected
+    for name, pictures in rows.items():
+        assert len(pictures) == 8, name
+        assert len(set(pictures)) >= (2 if "flip" in name else 3), name  # those that are drawn differ
 
 
 def test_nothing_is_written_beside_the_page(odd_folder: Path, tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_colours_and_rectangles_are_the_same_functions(device):
         assert float((here.float() - there.float()).abs().max()) <= (0 if device == "cpu" else most)
 
 
+AXES = (0.12, 0.11, 0.1, 0.01, 0.0, -0.01, 0.002, -0.004, 0.002)  # of colour, as photographs have them
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_tints_blur_and_noise_are_the_same_functions(device):
+    options = Augmentation(pca_colour=1.0, pca_axes=AXES, blur=1.5, noise=0.2)
+    for dtype, most in ((np.uint8, 1.0), (np.float32, 1e-2)):
+        here, there = both(noise([(32, 28)] * 9, dtype), options, spec(), device, uniform=True)
+        assert float((here.float() - there.float()).abs().max()) <= (0 if device == "cpu" else most)
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("length", "count"), [(224, 224), (500, 224), (37, 224), (225, 224), (3, 1), (1, 5), (999, 7)])
 def test_filters_are_those_of_torchs_antialiased_resize(interpolation, length, count):
@@ -175,12 +186,22 @@ def test_batches_for_a_gpu_are_made_on_it():
 # -- whole batches ----------------------------------------------------------------------------------
 
 
+# Parts that only a processor does: it makes the whole batch.
+BY_PROCESSOR = Augmentation(rand_augment=2, jpeg=60, rotation=20.0, elastic=20.0, mixup=0.5)
 MUCH = Augmentation(
     rotation=20.0, scale=1.2, flip_horizontal=True, contrast=0.4, hue=0.1, erasing=0.5, mixup=0.5, cutmix=1.0
 )
 
 
-def made(ragged: bool, device: str | None, *, ahead: bool = True, start: int = 0, size: int = 4) -> list[Batch]:
+def made(
+    ragged: bool,
+    device: str | None,
+    *,
+    ahead: bool = True,
+    start: int = 0,
+    size: int = 4,
+    augmentation: Augmentation = MUCH,
+) -> list[Batch]:
     sizes = [(20 + 3 * (i % 4), 16 + 5 * (i % 3)) if ragged else (32, 28) for i in range(23)]
     batches = Batches(
         Kept(noise(sizes)),
@@ -188,7 +209,7 @@ def made(ragged: bool, device: str | None, *, ahead: bool = True, start: int = 0
         frame=spec(),
         batch_size=size,
         seed=3,
-        augmentation=MUCH,
+        augmentation=augmentation,
         weights=np.linspace(0.5, 1.5, 23),
         drop_last=False,
         ahead=ahead,
@@ -221,3 +242,17 @@ def test_the_thread_and_the_first_step_change_no_bit(device, ragged):
         assert all(torch.equal(one.pictures, two.pictures) for one, two in zip(whole, other, strict=True))
     late = made(ragged, device, start=2)
     assert all(torch.equal(one.pictures, two.pictures) for one, two in zip(whole[2:], late, strict=True))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_what_only_a_processor_does_is_done_by_it_and_copied(device, ragged):
+    assert BY_PROCESSOR.by_processor == ("rand_augment", "jpeg")
+    assert MUCH.by_processor == ()
+    pairs = zip(
+        made(ragged, None, augmentation=BY_PROCESSOR), made(ragged, device, augmentation=BY_PROCESSOR), strict=True
+    )
+    for here, there in pairs:
+        assert there.pictures.device.type == device
+        error = (here.pictures.float() - there.pictures.cpu().float()).abs()
+        assert float(error.max()) <= (0 if device == "cpu" else 1)  # mixing rounds

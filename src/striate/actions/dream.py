@@ -118,6 +118,10 @@ def dream(
         output=output,
         device=device,
     )
+    require(
+        model.input_spec.mean_picture is None,
+        "this run takes a mean picture off its inputs, in which a dream has no place; name a run without one",
+    )
     indices = _indices(kind, class_name, unit, channel, model.class_names)
     require(
         picture is None or len(indices) == 1,

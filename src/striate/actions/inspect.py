@@ -109,8 +109,9 @@ def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[tuple[Augmen
 def _varied(store: PixelStore, spec: InputSpec, seed: int) -> tuple[Varied, ...]:
     """Each part of augmentation alone, on the picture in the middle and, where pairs are mixed, the one after it."""
     from striate.data.augment import preview
+    from striate.data.augmentation import Augmentation
     from striate.data.principal import colour_axes
-    from striate.data.variations import VARIATIONS, settings_of, shown
+    from striate.data.variations import VARIATIONS, as_flags, settings_for
     from striate.reports import pages
 
     middle = len(store) // 2
@@ -120,12 +121,14 @@ def _varied(store: PixelStore, spec: InputSpec, seed: int) -> tuple[Varied, ...]
     for name, part in VARIATIONS.items():
         if part.needs_colour and spec.channels == 1:
             continue
-        drawn = preview(pictures, shown(name, axes), spec, seed=seed, times=AUGMENTED_TIMES)[0]
+        settings = settings_for(name, min(spec.height, spec.width))
+        alone = Augmentation(**settings, pca_axes=axes)
+        drawn = preview(pictures, alone, spec, seed=seed, times=AUGMENTED_TIMES)[0]
         rows.append(
             pages.Varied(
                 name=name,
                 says=part.says,
-                settings=settings_of(name),
+                settings=as_flags(settings),
                 picture=thumbnail_of(pictures[0]),
                 drawn=tuple(thumbnail_of(one) for one in drawn),
             )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from striate.data.augmentation import Augmentation
+from striate.data.augmentation import RANGES
 
 AFFINE = "Simard et al. 2003, section 2"
 
@@ -65,7 +65,7 @@ VARIATIONS: dict[str, Variation] = {
         says="moved by shares of the side", strength=0.12, good_for="digits, letters", paper=AFFINE
     ),
     "elastic": Variation(
-        says="bent by a smooth field",
+        says="bent by a smooth field (elastic distortion)",
         strength=34.0,
         details={"elastic_sigma": 4.0},
         needs="shapes that may bend; alpha at most four times sigma squared",
@@ -96,14 +96,14 @@ VARIATIONS: dict[str, Variation] = {
         paper="Howard 2013, section 2",
     ),
     "pca_colour": Variation(
-        says="shifted along the principal axes of colour",
+        says="all of it shifted along the principal axes of colour",
         strength=0.3,
         needs="axes, which are fitted on the training pictures",
         good_for="photographs in different light",
         paper="Krizhevsky et al. 2012, section 4.1",
     ),
     "rand_augment": Variation(
-        says="so many operations of fourteen",
+        says="two operations of fourteen (RandAugment)",
         strength=2,
         details={"rand_magnitude": 9.0},
         needs="many epochs; classes that colours, turns and slants keep",
@@ -112,7 +112,7 @@ VARIATIONS: dict[str, Variation] = {
         by="processor",
     ),
     "trivial_augment": Variation(
-        says="one operation of fourteen, of any strength",
+        says="one operation of fourteen, of any strength (TrivialAugment)",
         strength=True,
         needs="many epochs; classes that colours, turns and slants keep",
         good_for="long runs, without anything to tune",
@@ -121,40 +121,40 @@ VARIATIONS: dict[str, Variation] = {
     ),
     "blur": Variation(
         says="out of focus",
-        strength=2.0,
+        strength=1.0,
         good_for="pictures that may be blurred where the network will work",
         paper="Hendrycks and Dietterich 2019",
     ),
     "noise": Variation(
-        says="grains",
-        strength=0.1,
+        says="noise in every pixel",
+        strength=0.2,
         good_for="pictures taken in the dark where the network will work",
         paper="Hendrycks and Dietterich 2019",
         by="GPU; the numbers by the processor",
     ),
     "jpeg": Variation(
-        says="compressed",
+        says="compressed as JPEG",
         strength=95,
         good_for="files from the web and from messengers",
         paper="Hendrycks and Dietterich 2019",
         by="processor",
     ),
     "erasing": Variation(
-        says="a rectangle becomes the mean",
+        says="a rectangle becomes the mean (random erasing)",
         strength=1.0,
         details={"erasing_smallest": 0.02, "erasing_largest": 0.33},
         good_for="things that may be covered",
         paper="Zhong et al. 2020",
     ),
     "mixup": Variation(
-        says="blended with another one, and so is its label",
+        says="blended with another picture, and so is its label (mixup)",
         strength=1.0,
         needs="many epochs",
         good_for="long runs; probabilities that are not too sure",
         paper="Zhang et al. 2018",
     ),
     "cutmix": Variation(
-        says="a part of another one pasted in, and its share of the label",
+        says="a part of another picture pasted in, with its share of the label (CutMix)",
         strength=1.0,
         needs="many epochs",
         good_for="long runs on photographs",
@@ -163,17 +163,26 @@ VARIATIONS: dict[str, Variation] = {
 }
 
 
-def shown(name: str, pca_axes: tuple[float, ...] = ()) -> Augmentation:
-    """The augmentation that shows this part and nothing else. pca_axes: of the pictures that it is shown on."""
-    part = VARIATIONS[name]
-    axes = {"pca_axes": pca_axes} if name == "pca_colour" else {}
-    return Augmentation(**{name: part.strength, **part.details, **axes})
+SIDE = 28  # pixels of the input that strengths in pixels are meant for
+# Strengths in pixels: by which power of the side they grow. A field that is smoother by a factor moves as far at
+# alpha times the factor, and should move farther by the factor.
+IN_PIXELS = {"pad_crop": 1, "elastic": 2, "elastic_sigma": 1, "blur": 1}
 
 
-def settings_of(name: str) -> str:
-    """The settings of `shown` as flags: "--augment.elastic 34 --augment.elastic-sigma 4"."""
+def settings_for(name: str, side: int = SIDE) -> dict[str, Any]:
+    """The settings of `Augmentation` that show this part, and nothing else, on inputs of so many pixels a side."""
     part = VARIATIONS[name]
+    factor = max(1, round(min(side, 512) / SIDE))
+    found = {name: part.strength, **part.details}
+    return {
+        key: min(value * factor ** IN_PIXELS[key], RANGES[key][1]) if key in IN_PIXELS else value
+        for key, value in found.items()
+    }
+
+
+def as_flags(settings: Mapping[str, Any]) -> str:
+    """The same on the command line: "--augment.elastic 34 --augment.elastic-sigma 4"."""
     return " ".join(
         f"--augment.{key.replace('_', '-')}" + ("" if value is True else f" {value:.4g}")
-        for key, value in {name: part.strength, **part.details}.items()
+        for key, value in settings.items()
     )
