@@ -40,6 +40,8 @@ striate.dream(run, out="out/dream.png", steps=2)
 assert striate.report(run).is_file()
 assert status(["train", "pictures", "--out", "out/second", "--from", "out/run", "--epochs", "1"]) == 0
 assert status(["resume", "out/second", "--epochs", "2", "--tensorboard", "out/logs"]) == 0
+assert striate.export(run, out="out/run.onnx").proof.held_out
+assert status(["export", "out/run", "--to", "torch-export", "--out", "out/run.pt2"]) == 0
 assert status(["report", "out/run", "out/second", "--out", "out/both.html"]) == 0
 
 # Without a place of its own the cache folder would be in the home, which is read-only.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from striate.actions.dream import dream
     from striate.actions.evaluate import evaluate
     from striate.actions.explain import explain
+    from striate.actions.export import export
     from striate.actions.inspect import inspect
     from striate.actions.load import load
     from striate.actions.look import look
@@ -48,6 +49,7 @@ _LAZY = {
     "dream": "striate.actions.dream",
     "evaluate": "striate.actions.evaluate",
     "explain": "striate.actions.explain",
+    "export": "striate.actions.export",
     "inspect": "striate.actions.inspect",
     "load": "striate.actions.load",
     "look": "striate.actions.look",
@@ -75,6 +77,7 @@ __all__ = [
     "dream",
     "evaluate",
     "explain",
+    "export",
     "inspect",
     "load",
     "look",

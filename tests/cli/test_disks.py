@@ -212,7 +212,8 @@ def test_no_home_at_all(finished: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["look run", "look run --list", "dream run", "explain run pictures/a/0.png", "inspect pictures"]
+    "command",
+    ["look run", "look run --list", "dream run", "explain run pictures/a/0.png", "inspect pictures", "export run"],
 )
 def test_a_place_that_is_read_only_is_named_before_the_work(
     command: str,
@@ -234,4 +235,5 @@ def test_a_place_that_is_read_only_is_named_before_the_work(
         assert "read-only, or no permission" in said.sentence
         assert "maps:" not in said.err
         assert "looking" not in said.err
+        assert "graph" not in said.err
     assert snapshot(there) == before

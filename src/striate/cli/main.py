@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("use", "answers for pictures", "predict"),
     "evaluate": Command("use", "how well a run answers labelled pictures, with intervals", "evaluate"),
     "serve": Command("use", "answers over HTTP for this machine, and a page to drop pictures on", "serve"),
+    "export": Command("use", "a file that answers without Striate, shown to answer the same", "export"),
     "explain": Command("look inside", "why this answer for this picture: maps, and what changes it", "explain"),
     "describe": Command("look inside", "the layers, weights and multiply-adds of a network or a run", "describe"),
     "look": Command("look inside", "a gallery of a network: its units, and what excites them", "look"),

@@ -12,8 +12,9 @@ from striate.errors import require
 NETWORK = "--network"
 
 
-def add_subject(parser: Parser) -> None:
-    """RUN, the flags that stand in its place, and `--device`; before the other things that a command names."""
+def add_subject(parser: Parser, *, device: bool = True) -> None:
+    """RUN, the flags that stand in its place, and `--device`, where one can be chosen; before the other things that a
+    command names."""
     run = parser.add_argument("run", metavar="RUN", help="the folder of a run; not with --network")
     parser.stand_aside(run, NETWORK)
     group = parser.add_argument_group("in place of RUN")
@@ -28,7 +29,8 @@ def add_subject(parser: Parser) -> None:
         metavar="FILE|imagenet",
         help="its classes: a text file with a name a line, or ImageNet's 1,000 [class 0, class 1, ...]",
     )
-    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
+    if device:
+        parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, mps [auto]")
 
 
 def add_output(parser: Parser) -> None:

@@ -95,6 +95,12 @@ class InputSpec:
         scaled -= shift
         return scaled
 
+    def line(self, device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `normalize` multiplies by, (1, C, 1, 1), and what it then takes off, the same or (1, C, H, W)."""
+        import torch
+
+        return _line(tuple(self.mean), tuple(self.deviation), self.mean_picture, torch.device(device))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for `config.json`. Of a mean picture only that there is one: it is a file of its own."""
         plain = asdict(replace(self, mean_picture=None))
