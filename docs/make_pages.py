@@ -1,5 +1,5 @@
 """The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, variation.md,
-looking-inside.md.
+looking-inside.md, public-sets.md.
 
     python docs/make_pages.py
 
@@ -30,7 +30,46 @@ def pages() -> dict[str, str]:
         "defaults.md": defaults_page(),
         "variation.md": variation_page(),
         "looking-inside.md": inside_page(),
+        "public-sets.md": public_sets_page(),
     }
+
+
+def public_sets_page() -> str:
+    """Every row of `PUBLIC_SETS`."""
+    from striate.data.sources.public_sets import PUBLIC_SETS
+
+    lines = [
+        NOTE,
+        "# Public sets",
+        "",
+        "`striate train mnist` trains on a public set by its name, and so does every command that takes a SOURCE: "
+        "`striate inspect cifar10`, `striate evaluate RUN svhn`. A name is taken for a set only where no file or "
+        "folder in the working folder is called so; the log says which it was. `striate datasets` lists them.",
+        "",
+        "The sets come through torchvision's dataset classes. One is downloaded when it is named, never before, into "
+        "the cache folder ([decoded pictures](cache.md)), where it is kept until `striate cache --clean NAME` removes "
+        "it; torchvision compares what it downloads with checksums. With `--root FOLDER` a copy that is there already "
+        "is read, laid out as torchvision does it: nothing is downloaded, and nothing is written there. Where there is "
+        'no network, download the set elsewhere (`torchvision.datasets.MNIST("folder", download=True)`) and bring the '
+        "folder.",
+        "",
+        "| name | what it is | torchvision's class | `--root` holds | download | licence, as far as known |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, one in PUBLIC_SETS.items():
+        checked = "compared with checksums" if one.checked else "not compared"
+        lines.append(
+            f"| `{name}` | {_cell(one.sentence)} | `{one.factory}` | `{one.holds}`, {checked} | {one.megabytes:,} MB | "
+            f"{_cell(one.licence)} |"
+        )
+    lines += [
+        "",
+        "Where a set has a test split of its own and no validation split, validation is drawn from training. Sets "
+        "without splits are split as any other folder. EMNIST is its balanced split, and its pictures are turned "
+        "upright; Imagenette is the version whose shorter side has 320 pixels.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def recipe_page() -> str:

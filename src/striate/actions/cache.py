@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.kept import STORES, KeptStore, cache_budget, kept_stores
-from striate.data.sources import archives
+from striate.data.sources import archives, public_sets
 from striate.data.sources.kept_index import INDEXES
 from striate.data.store_files import sweep
 from striate.errors import InputError, require, unknown
@@ -66,7 +66,12 @@ def cache(clean: str | bool = False, *, all: bool = False, older_than: float | N
         f"--older-than must be a number of days, 0 or more, got {older_than}",
     )
     found = sorted(
-        [*map(_store, kept_stores()), *map(_archive, archives.kept_archives()), *_together()],
+        [
+            *map(_store, kept_stores()),
+            *map(_archive, archives.kept_archives()),
+            *map(_set, public_sets.downloaded()),
+            *_together(),
+        ],
         key=lambda one: (-one.used, one.key),
     )
     gone: list[_Kept] = []
@@ -85,6 +90,7 @@ def cache(clean: str | bool = False, *, all: bool = False, older_than: float | N
         _remove(gone)
         sweep(cache_place(STORES))
         archives.sweep()
+        public_sets.sweep()
     left = tuple(_entry(one) for one in found if one not in gone)
     return CacheContents(
         folder=str(cache_place()),
@@ -117,6 +123,10 @@ def _store(one: KeptStore) -> _Kept:
 def _archive(one: archives.Unpacked) -> _Kept:
     what = f"{counted(one.files, 'file')} of {one.source}, unpacked"
     return _Kept(key=one.key, what=what, files=(one.place,), bytes=one.bytes, used=one.used)
+
+
+def _set(one: public_sets.Downloaded) -> _Kept:
+    return _Kept(key=one.name, what=f"the public set {one.name}", files=(one.place,), bytes=one.bytes, used=one.used)
 
 
 def _together() -> list[_Kept]:

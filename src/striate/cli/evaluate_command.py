@@ -55,7 +55,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="labelled pictures, in any form that train takes")
     parser.add_argument("--split", metavar="NAME", help="train, validation or test")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
-    parser.add_argument("--root", metavar="FOLDER", help="folder to which the paths of a table are relative")
+    parser.add_argument("--root", metavar="FOLDER", help="folder of a table's paths, or of a copy of a public set")
     parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"

@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--out", metavar="FILE", help="the page [inspect-<source>.html]")
     parser.add_argument("--augment", action="store_true", help="show what training will see of some pictures")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
-    parser.add_argument("--root", metavar="FOLDER", help="folder to which the paths of a table are relative")
+    parser.add_argument("--root", metavar="FOLDER", help="folder of a table's paths, or of a copy of a public set")
     parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
     parser.add_argument("--seed", type=int, metavar="N", help="number from which splits are drawn [0]")
     parser.add_argument("--json", action="store_true", help="everything as JSON")

@@ -30,7 +30,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--units", metavar="LIST", help="units to show of each: 0-15, 3,8,20-31, all [0-15]")
     parser.add_argument("--data", metavar="SOURCE", help="pictures to look with [those of the run]")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
-    parser.add_argument("--root", metavar="FOLDER", help="folder to which the paths of a table are relative")
+    parser.add_argument("--root", metavar="FOLDER", help="folder of a table's paths, or of a copy of a public set")
     parser.add_argument(
         "--invariance", action="store_true", help="also: how much layers change as pictures are moved, scaled, turned"
     )

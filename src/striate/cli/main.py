@@ -33,6 +33,7 @@ class Command:
 # In the order in which a person meets them.
 COMMANDS: dict[str, Command] = {
     "inspect": Command("data", "what is there, before training: counts, sizes, broken and equal", "inspect"),
+    "datasets": Command("data", "the public sets that can be named in place of a folder", "datasets"),
     "train": Command("train", "train a network on a folder of pictures; no option is needed", "train"),
     "resume": Command("train", "go on with a run that was stopped, or train it further", "resume"),
     "networks": Command("train", "the networks that can be trained", "networks"),

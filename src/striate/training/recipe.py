@@ -156,7 +156,7 @@ class Recipe:
         choices=("channel", "picture"),
     )
     labels: str | None = setting(None, "where the labels are: folders, or a table FILE")
-    root: str | None = setting(None, "folder to which the paths of a table are relative")
+    root: str | None = setting(None, "folder to which the paths of a table are relative, or of a copy of a public set")
     stream: bool | None = setting(
         None, "read the training pictures again in every epoch, for sets that memory and disk cannot hold decoded"
     )

@@ -38,9 +38,10 @@ SOURCES = {
     "folders": "striate.data.sources.folders",
 }
 FOLDERS = "folders"
+PUBLIC = "public"
 TABLES = ("parquet", "json-lines", "table")
 # What gives each picture one class, and how it is called in sentences; the others know `Asked` themselves.
-ONE_CLASS = {"idx": "IDX files", "webdataset": "tars", FOLDERS: "class folders"}
+ONE_CLASS = {"idx": "IDX files", "webdataset": "tars", FOLDERS: "class folders", PUBLIC: "public sets"}
 DEEPEST = 8
 
 
@@ -86,9 +87,11 @@ def open_dataset(
     source: a folder of class folders (also under train / val / test), a folder with a table of
     labels (CSV, JSON lines, Parquet) or the table itself, IDX files, the files of CIFAR, NumPy's .npz, WebDataset tars,
     or the folder of them, or the address of such tars (s3://bucket/train-{000..009}.tar); a zip or tar of any of these;
-    or arrays or tensors: (pictures, labels), or {"train": (pictures, labels), "test": ...}; or a pandas frame.
+    the name of a public set (mnist, cifar10, ...), where no file or folder is called so; or arrays or tensors:
+    (pictures, labels), or {"train": (pictures, labels), "test": ...}; or a pandas frame.
     labels: "folders", or the table that counts, where a folder holds both or several.
-    root: the folder that the paths of a table start from (default: the table's own).
+    root: the folder that the paths of a table start from (default: the table's own), or that holds a copy of a public
+    set as torchvision lays it out (default: it is downloaded into the cache folder).
     stream: the pictures are to be read again in every epoch, so nothing of them is kept in memory.
     task: "classification", "multilabel" or "regression" (default: recognised). targets: the columns of a table to
     learn, as a list or separated by commas (default: found by their names).
@@ -124,9 +127,38 @@ def _in_memory(source: Any, root: str | Path | None, wanted: Asked) -> Samples:
 
 
 def _open_path(path: Path, labels: str | Path | None, root: Path | None, stream: bool, wanted: Asked) -> Samples:
-    _check_there(path)
+    public = _is_public(path)
+    if not public or os.path.lexists(path):
+        _check_there(path)
     if root is not None and not root.is_dir():
         raise InputError(f"{shown(str(root))}: no such folder (--root)")
+    if public and not os.path.lexists(path):
+        return _as_asked(_open_public(path, labels, root), wanted, PUBLIC)
+    samples = _open_there(path, labels, root, stream, wanted)
+    if public:
+        return replace(samples, how=f"{samples.how}; {path} here is taken, and not the public set of this name")
+    return samples
+
+
+def _is_public(path: Path) -> bool:
+    """Whether it is the plain name of a public set."""
+    from striate.data.sources.public_sets import PUBLIC_SETS
+
+    return str(path) in PUBLIC_SETS
+
+
+def _open_public(path: Path, labels: str | Path | None, root: Path | None) -> Samples:
+    """The public set of this name, where nothing in the working folder is called so."""
+    from striate.data.sources import public_sets
+
+    name = str(path)
+    if labels is not None:
+        raise InputError(f"{name}: a public set has its own labels; leave --labels away")
+    samples = public_sets.read(name, root)
+    return replace(samples, how=f"{samples.how}; nothing is called {name} in the working folder")
+
+
+def _open_there(path: Path, labels: str | Path | None, root: Path | None, stream: bool, wanted: Asked) -> Samples:
     if not path.is_dir() and _is_archive(path):
         return _open_archive(path, labels, root, stream, wanted)
     if labels is not None:
@@ -347,11 +379,13 @@ def _check_there(path: Path) -> None:
         raise InputError(f"{shown(text)!r}: no file can have this name") from None
     else:
         return
+    from striate.data.sources.public_sets import PUBLIC_SETS
+
     try:
         near = os.listdir(path.parent)  # noqa: PTH208 - names alone
     except OSError:
         near = []
-    hint = did_you_mean(path.name, near)
+    hint = did_you_mean(path.name, near) or (did_you_mean(text, PUBLIC_SETS) if text == path.name else "")
     raise InputError(f"{shown(text)}: no such file or folder{shown(hint)}")
 
 
