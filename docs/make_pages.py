@@ -1,5 +1,5 @@
-"""The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, variation.md,
-looking-inside.md, public-sets.md.
+"""The pages of the documentation that are read off the code: recipe.md, commands.md, defaults.md, parts.md,
+variation.md, looking-inside.md, public-sets.md.
 
     python docs/make_pages.py
 
@@ -28,6 +28,7 @@ def pages() -> dict[str, str]:
         "recipe.md": recipe_page(),
         "commands.md": commands_page(),
         "defaults.md": defaults_page(),
+        "parts.md": parts_page(),
         "variation.md": variation_page(),
         "looking-inside.md": inside_page(),
         "public-sets.md": public_sets_page(),
@@ -143,7 +144,7 @@ def _fields_table(settings: type, prefix: str = "") -> list[str]:
 
 
 # What stays off unless it is asked for: None means "not", where it means "to be chosen" elsewhere.
-OFF = {"weights", "from_run", "minutes", "patience", "clip", "labels", "root", "keep_epochs"}
+OFF = {"weights", "from_run", "minutes", "patience", "clip", "labels", "root", "keep_epochs", "swa", "freeze"}
 
 
 def _takes(kind: type, described: Any) -> str:
@@ -424,6 +425,100 @@ def _costs() -> dict[tuple[str, str], str]:
             middle = statistics.median(added)
             found[part, kind] = f"{middle:.1f}" if abs(middle) < 10 else f"{middle:.0f}"
     return found
+
+
+def parts_page() -> str:
+    """Losses, optimizers, schedules, penalties, averages and ways of drawing, read off their tables."""
+    from striate.tasks.losses import LOSSES
+    from striate.training.averaging import AVERAGES
+    from striate.training.optimizers import OPTIMIZERS
+    from striate.training.regularizers import REGULARIZERS
+    from striate.training.schedules import SCHEDULES
+
+    lines = [
+        NOTE,
+        "# Parts of a training",
+        "",
+        "What `striate train` puts a training together from. None of it has to be named: what is not is "
+        "[chosen](defaults.md). Every part is a row of a table in the code, from which this page, the help and the "
+        "tests are made; all settings are in the [recipe](recipe.md).",
+        "",
+        "```sh",
+        "striate train photos/ --network resnet18 --optimizer muon --schedule cosine --epochs 20",
+        "striate train photos/ --network efficientnet-lite0 --epochs 5 --freeze backbone --dropout 0.3",
+        "striate train photos/ --epochs 10 --loss focal --balance --swa 0.25",
+        "```",
+        "",
+        "## Losses",
+        "",
+        "`--loss NAME`; the first that fits a task is its own. Soft labels, and the shares that mixing makes, go into "
+        "all losses of classes. Class weights (`--class-weights balanced`) weigh a picture by its class in each of "
+        "them; smoothed labels are refused where they mean nothing.",
+        "",
+        *_rows(
+            ("fits", lambda row: ", ".join(row.fits)),
+            ("needs", lambda row: row.needs),
+            ("costs", lambda row: row.cost),
+            table=LOSSES,
+        ),
+        "## Penalties and noise",
+        "",
+        "Penalties are of weights, and not of biases and norms unless `--regularizer.biases`. They are added to the "
+        "loss: the gradient gets their subgradient, once, also where a batch is done in parts or by several processes.",
+        "",
+        *_rows(
+            ("asked for by", lambda row: f"`{row.flags}`"),
+            ("needs", lambda row: row.needs),
+            ("costs", lambda row: row.cost),
+            table=REGULARIZERS,
+        ),
+        "## Optimizers",
+        "",
+        "`--optimizer NAME`. Kernels are torch's fused ones where it has one. `--optimizer.layer-decay 0.7` gives each "
+        "block 0.7 times the rate of the block after it, from the head to the pictures; `--freeze backbone`, or names "
+        "of layers as `striate describe` shows them, keeps weights and the statistics of their batch norms as they "
+        "are. `--accumulate N` makes one step of N batches: that of the large batch, but for layers that see a batch "
+        "at a time (batch norm, dropout).",
+        "",
+        *_rows(
+            ("rate where nothing was tuned", lambda row: f"{row.rate:g}"),
+            ("needs", lambda row: row.needs),
+            ("costs", lambda row: row.cost),
+            table=OPTIMIZERS,
+        ),
+        "## Schedules",
+        "",
+        "`--schedule NAME`: how the rate moves through the run. All of them rise during `--schedule.warmup`, and cost "
+        "nothing.",
+        "",
+        *_rows(("needs", lambda row: row.needs), table=SCHEDULES),
+        "## Averages of weights",
+        "",
+        *_rows(
+            ("asked for by", lambda row: f"`{row.flags}`"),
+            ("needs", lambda row: row.needs),
+            ("costs", lambda row: row.cost),
+            table=AVERAGES,
+        ),
+        "## Rare classes",
+        "",
+        "`--balance` draws pictures so that every class comes equally often in each epoch: of a common class another "
+        "part in each epoch, of a rare one some pictures more than once, varied in another way each time. What is "
+        "drawn is a function of the seed and the epoch. `--class-weights balanced` draws every picture once and lets "
+        "the rare ones count more in the loss. Both at once would count them twice, and are refused.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(*columns: tuple[str, Any], table: Any) -> list[str]:
+    """A table of parts: name, what it is, `columns` (heading, row -> text), what it is good for, paper."""
+    headings = ["name", "what it is", *(heading for heading, _ in columns), "good for", "paper"]
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    for name, row in table.items():
+        cells = [f"`{name}`", row.sentence, *(read(row) for _, read in columns), row.good_for]
+        lines.append("| " + " | ".join([*map(_cell, cells), _paper(row.paper)]) + " |")
+    return [*lines, ""]
 
 
 # Group of `VIEWS` -> its heading, and what a reader should know of all of them.

@@ -23,7 +23,7 @@ from PIL import Image
 import striate
 from striate.cli.flags import Parser
 from striate.cli.main import COMMANDS
-from striate.training.recipe import AugmentSettings, OptimizerSettings, Recipe, ScheduleSettings
+from striate.training.recipe import AugmentSettings, OptimizerSettings, Recipe, RegularizerSettings, ScheduleSettings
 from striate.training.settings import describe, kinds
 from striate.views import VIEWS
 
@@ -127,7 +127,9 @@ def test_every_public_name_is_described_and_in_the_reference(name: str) -> None:
     assert re.search(rf"^::: striate\.{name}$", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("settings", [Recipe, OptimizerSettings, ScheduleSettings, AugmentSettings])
+@pytest.mark.parametrize(
+    "settings", [Recipe, OptimizerSettings, ScheduleSettings, RegularizerSettings, AugmentSettings]
+)
 def test_every_setting_says_what_it_is(settings: type) -> None:
     for field in dataclasses.fields(settings):
         if not dataclasses.is_dataclass(kinds(settings, field.name)[0]):

@@ -182,6 +182,41 @@ OPTIONS = [
         "train pictures --network linear --weights w.pth",
         ("w.pth: there is no such file",),
     ),
+    Row("unknown loss", pictures, "train pictures --loss hinges", ("loss: must be one of", "did you mean 'hinge'")),
+    Row(
+        "a loss of numbers", pictures, TRAIN + " --loss huber", ("does not fit classification", "cross-entropy, focal")
+    ),
+    Row(
+        "smoothed labels of a hinge",
+        pictures,
+        TRAIN + " --loss hinge --label-smoothing 0.1",
+        ("label_smoothing 0.1 means nothing to the loss hinge",),
+    ),
+    Row("a negative penalty", pictures, "train pictures --regularizer.l1 -1", ("regularizer.l1 must be at least 0",)),
+    Row("dropout of everything", pictures, "train pictures --dropout 1", ("dropout must be at most 0.99",)),
+    Row(
+        "twice as rare",
+        pictures,
+        "train pictures --balance --class-weights balanced",
+        ("cannot both be given", "twice"),
+    ),
+    Row("averaged twice", pictures, "train pictures --swa 0.5 --averaging 0.9", ("swa and averaging cannot both",)),
+    Row(
+        "lbfgs in small batches",
+        pictures,
+        "train pictures --optimizer lbfgs --batch-size 8",
+        ("all pictures at once", "batch_size cannot be given"),
+    ),
+    Row(
+        "lbfgs in few digits",
+        pictures,
+        "train pictures --optimizer lbfgs --precision bfloat16",
+        ("to the last digit", "leave precision away"),
+    ),
+    Row("a layer that is not there", pictures, TRAIN + " --freeze heat", ("no layer 'heat'", "did you mean 'head'")),
+    Row("nothing left to train", pictures, TRAIN + " --freeze head", ("nothing left to train",)),
+    Row("no batches", pictures, "train pictures --accumulate 0", ("accumulate must be at least 1",)),
+    Row("rates that rise", pictures, "train pictures --optimizer.layer-decay 2", ("layer_decay must be at most 1",)),
     Row("a value is missing", pictures, "train pictures --epochs", ("--epochs: expected one argument",)),
     Row(
         "TensorBoard's files in the source",

@@ -29,11 +29,16 @@ class TestSchedules:
         assert curve.max() == pytest.approx(1, abs=1e-12)
         assert curve[: max(1, int(warmup * STEPS))].argmax() == max(0, int(warmup * STEPS) - 1)
 
-    def test_has_no_jump_and_ends_where_it_should(self, name, warmup, final):
-        curve = self.curve(name, warmup, final)
+    def test_jumps_only_where_it_says_so_and_ends_where_it_should(self, name, warmup, final):
+        settings, curve = ScheduleSettings(), self.curve(name, warmup, final)
         steepest = max(1 / max(warmup, 1), 1 / (1 - warmup), 1 / warmup if warmup else 0) * np.pi / 2
-        assert np.abs(np.diff(curve)).max() <= 1.01 * steepest / STEPS
-        assert curve[-1] == pytest.approx(1.0 if name == "constant" else final, abs=1e-12)
+        bound = 1.01 * steepest / STEPS
+        if name == "polynomial":  # of a power below 1, which falls steeply at its end
+            bound = max(bound, (1 / (1 - warmup) / STEPS) ** settings.power)
+        drops = {"step": settings.drops if final < 1 else 0}.get(name, 0)
+        assert (np.abs(np.diff(curve)) > bound).sum() == min(drops, len({*curve[int(warmup * STEPS) :]}) - 1)
+        end = {"constant": 1.0, "plateau": 1.0, "step": max(final, settings.divide_by**-settings.drops)}
+        assert curve[-1] == pytest.approx(end.get(name, final), abs=1e-12)
 
     def test_the_first_step_teaches_something(self, name, warmup, final):
         assert self.curve(name, warmup, final)[0] > 0
@@ -61,7 +66,8 @@ def slope(module: nn.Module):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 class TestOptimizers:
     def build(self, name, module):
-        return build_optimizer(module, OptimizerSettings(name=name, weight_decay=0.0), 0.05)
+        rate = 0.5 if name == "adagrad" else 0.05  # its own falls with the root of the number of steps
+        return build_optimizer(module, OptimizerSettings(name=name, weight_decay=0.0), rate)
 
     def test_lowers_a_quadratic(self, name):
         module = bowl()
@@ -82,11 +88,15 @@ class TestOptimizers:
 
     def test_decay_shrinks_weights_and_no_bias(self, name):
         module = bowl()
-        optimizer = build_optimizer(module, OptimizerSettings(name=name, weight_decay=0.5), 0.05)
+        optimizer = build_optimizer(module, OptimizerSettings(name=name, weight_decay=0.5), 0.005)
         before = [weight.detach().clone() for weight in module.parameters()]
-        for weight in module.parameters():
-            weight.grad = torch.zeros_like(weight)
-        optimizer.step()
+
+        def flat() -> torch.Tensor:
+            for weight in module.parameters():
+                weight.grad = torch.zeros_like(weight)
+            return torch.zeros(())
+
+        optimizer.step(flat)
         for weight, old in zip(module.parameters(), before, strict=True):
             if weight.ndim > 1:
                 assert float(weight.detach().norm()) < float(old.norm())

@@ -107,10 +107,11 @@ def make_loop() -> Callable[..., Loop]:
             Block(values),
             task=question,
             frame=SPEC,
-            batch_size=resolved.batch_size,
+            batch_size=resolved.pictures_a_step,
             seed=resolved.seed,
             augmentation=Augmentation(pad_crop=1, rotation=10.0) if augmentation is None else augmentation,
             weights=weights,
+            classes=targets if resolved.balance else None,
             ahead=ahead,
             device=made_on,
         )

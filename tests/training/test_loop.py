@@ -20,7 +20,7 @@ from striate.training.diverged import Diverged
 from striate.training.history import history_text
 from striate.training.keeping import FIRST_CHECKPOINT_SECONDS, seconds_to_next_checkpoint
 from striate.training.loop import CHECKPOINT_SECONDS
-from striate.training.recipe import OptimizerSettings
+from striate.training.recipe import OptimizerSettings, RegularizerSettings, ScheduleSettings
 
 TIMES = ("seconds",)
 
@@ -425,17 +425,40 @@ CASES = {
     "no average": {"averaging": 0.0},
     "mixed": {"augmentation": Augmentation(mixup=1.0, cutmix=1.0, erasing=0.5)},
 }
+# What keeps something of its own from step to step, or from epoch to epoch.
+PARTS = {
+    "adam": {"optimizer": OptimizerSettings(name="adam"), "learning_rate": 0.01},
+    "rmsprop": {"optimizer": OptimizerSettings(name="rmsprop", momentum=0.9), "learning_rate": 0.001},
+    "adagrad": {"optimizer": OptimizerSettings(name="adagrad"), "learning_rate": 0.05},
+    "muon": {"optimizer": OptimizerSettings(name="muon", weight_decay=0.1), "learning_rate": 0.01},
+    "lbfgs": {
+        "optimizer": OptimizerSettings(name="lbfgs", weight_decay=1e-4, iterations=3, history=4),
+        "learning_rate": 1.0,
+        "batch_size": 48,
+        "epochs": 24,
+        "averaging": 0.0,
+        "augmentation": Augmentation(),
+        "schedule": ScheduleSettings(name="constant", warmup=0.0),
+    },
+    "averaged over epochs": {"averaging": 0.0, "swa": 0.5},
+    "plateau": {"schedule": ScheduleSettings(name="plateau", wait=1, warmup=0.0), "learning_rate": 0.7},
+    "balanced, two batches a step": {"balance": True, "accumulate": 2, "epochs": 8},
+    "elastic net, by depth": {
+        "regularizer": RegularizerSettings(l1=1e-3, l2=1e-2),
+        "optimizer": OptimizerSettings(name="sgd", layer_decay=0.5),
+    },
+    "frozen": {"freeze": "0,1"},
+}
+STOPS = [(case, stops) for case in CASES for stops in [(1,), (6,), (3, 9, 20), (23, 24)]]
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("stops", [(1,), (6,), (3, 9, 20), (23, 24)])
+@pytest.mark.parametrize(("case", "stops"), [*STOPS, *((case, (3, 9, 20)) for case in PARTS)])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_loop, tmp_path, case, stops):
-    whole = make_loop(**CASES[case])
+    case = {**CASES, **PARTS}[case]
+    whole = make_loop(**case)
     history = whole.run().history
     for stop in (*stops, None):
-        loop = make_loop(
-            **CASES[case], loop={"observer": Watch(stop), "checkpoints": tmp_path, "checkpoint_seconds": 0}
-        )
+        loop = make_loop(**case, loop={"observer": Watch(stop), "checkpoints": tmp_path, "checkpoint_seconds": 0})
         if (tmp_path / "last.safetensors").exists():
             loop.restore()
         if stop is None:

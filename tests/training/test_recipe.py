@@ -18,6 +18,7 @@ from striate.training.recipe import (
     AugmentSettings,
     OptimizerSettings,
     Recipe,
+    RegularizerSettings,
     ScheduleSettings,
     read_recipe,
     read_source,
@@ -27,7 +28,13 @@ from striate.training.resolved import Resolved
 from striate.training.schedules import SCHEDULES
 from striate.training.settings import describe, from_mapping, kinds
 
-SETTINGS = {"": Recipe, "optimizer.": OptimizerSettings, "schedule.": ScheduleSettings, "augment.": AugmentSettings}
+SETTINGS = {
+    "": Recipe,
+    "optimizer.": OptimizerSettings,
+    "schedule.": ScheduleSettings,
+    "regularizer.": RegularizerSettings,
+    "augment.": AugmentSettings,
+}
 FIELDS = [
     pytest.param(kind, field, prefix, id=f"{prefix}{field.name}")
     for prefix, kind in SETTINGS.items()
@@ -186,10 +193,16 @@ def some(kind: type) -> st.SearchStrategy[Any]:
 
 
 def without_contradiction(given: dict[str, Any]) -> dict[str, Any]:
-    """A run to start from brings what these would say, and so do weights."""
-    brought = ("weights", "pretrained", "width") if given.get("from_run") is not None else ()
+    """A run to start from brings what these would say, and so do weights; of others only one of two can be said."""
+    brought = ["weights", "pretrained", "width"] if given.get("from_run") is not None else []
     if any(given.get(name) for name in ("from_run", "weights", "pretrained")):
-        brought += ("mean",)
+        brought += ["mean"]
+    brought += ["class_weights"] if given.get("balance") else []
+    brought += ["averaging"] if given.get("swa") is not None else []
+    optimizer = given.get("optimizer")
+    if optimizer is not None and optimizer.name == "lbfgs":
+        given = {**given, "optimizer": dataclasses.replace(optimizer, layer_decay=1.0)}
+        brought += ["batch_size", "accumulate", "clip", "augment", "stream", "precision"]
     return {name: value for name, value in given.items() if name not in brought}
 
 
@@ -272,7 +285,11 @@ def test_a_resolved_table_without_a_network_says_what_to_do():
         ("epochs = 0x" + "f" * 5000, "epochs must be at most 100000, got a whole number of 20,000 bits"),
         ("network = 3", "network must be a text, got 3"),
         ("epochs = 0", "epochs must be at least 1, got 0"),
-        ("[optimizer]\nname = 'adam'", "optimizer.name must be one of sgd, adamw, got 'adam'; did you mean 'adamw'"),
+        (
+            "[optimizer]\nname = 'admaw'",
+            "optimizer.name must be one of sgd, adamw, adam, rmsprop, adagrad, lbfgs, muon, got 'admaw'; "
+            "did you mean 'adamw'",
+        ),
         ("optimizer = 'sgd'", r"optimizer must be a table, \[optimizer\]"),
         ("resolved = 3", r"\[resolved\] must be a table"),
         ("schema = 2", "recipe of schema 2, this version reads up to 1; update striate"),

@@ -20,6 +20,8 @@ from striate.errors import require
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.mean_picture import mean_picture
 from striate.networks import BuiltNetwork, InputDefaults, build_network
+from striate.networks.blocks import freeze
+from striate.networks.heads import drop_before_head
 from striate.networks.small_resnet import SmallResNet
 from striate.training.defaults import Facts
 from striate.training.recipe import Recipe
@@ -130,6 +132,17 @@ def network_for(
         arguments=arguments,
         seed=job.recipe.seed,
     )
+
+
+def as_asked(recipe: Recipe, network: nn.Module) -> list[str]:
+    """Put dropout before the head and freeze layers, in place, where the recipe says so; sentences for the log."""
+    said = []
+    if recipe.dropout is not None:
+        drop_before_head(network, recipe.dropout)
+        said.append(f"dropout of {recipe.dropout:g} before the head")
+    if recipe.freeze is not None:
+        said.append(freeze(network, recipe.freeze))
+    return said
 
 
 def ask_mirrors(

@@ -91,7 +91,7 @@ def is_reference(job: Job) -> bool:
 
 
 def wanted_by(recipe: Recipe) -> Wanted:
-    """What the recipe fixes of it."""
+    """What the recipe fixes of it; L-BFGS, which compares losses to the last digit, fixes the number format."""
     if recipe.reference:
         return Wanted(
             precision=REFERENCE["precision"],
@@ -100,8 +100,9 @@ def wanted_by(recipe: Recipe) -> Wanted:
             threads=recipe.threads or 1,
             compile=False,
         )
+    precision = "float32" if recipe.optimizer.name == "lbfgs" else recipe.precision
     return Wanted(
-        precision=None if recipe.precision == "auto" else recipe.precision,
+        precision=None if precision == "auto" else precision,
         layout=None if recipe.layout == "auto" else recipe.layout,
         threads=recipe.threads,
         compile=recipe.compile,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from striate.actions.batch_size import choose_batch_size
-from striate.actions.building import ask_mirrors, fit_spec, fit_stem, network_for, with_colour_axes
+from striate.actions.building import as_asked, ask_mirrors, fit_spec, fit_stem, network_for, with_colour_axes
 from striate.actions.choose import choose_step, laid_out
 from striate.actions.first_look import known_size, usable_side
 from striate.actions.job import (
@@ -137,6 +137,8 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     task, augmentation = task_of(used, resolved), Augmentation(**resolved.augment)
     if job.start is not None:
         observer.say(job.start.put_into(network, task))
+    for note in as_asked(recipe, network):
+        observer.say(note)
     streamed = None
     if resolved.buffer is not None:
         streamed = Streamed(
@@ -151,16 +153,22 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         )
         observer = Observers(observer, Telling(streamed, observer))
     seed, weights = resolved.seed, None if used.weights is None else used.weights[train_rows]
+    classes = used.classes[train_rows] if resolved.balance else None
+    accumulate = resolved.accumulate
+    if classes is not None:
+        share = counted(round(len(classes) / len(np.unique(classes))), "picture")
+        observer.say(f"classes are drawn equally often: {share} of each an epoch, rare ones more than once")
 
     def batches_of(size: int) -> Batches:
         return Batches(
             store if streamed is None else streamed,
             task=task,
             frame=spec,
-            batch_size=size,
+            batch_size=size * accumulate,
             seed=seed,
             augmentation=augmentation,
             weights=weights,
+            classes=classes,
             # On a processor a step has all cores: a thread beside it makes both wait (LeNet-5 on digits, two cores:
             # 8.2 to 9.4 ms a step with it, 5.8 without; ResNet-18 at 128 pixels: no difference).
             ahead=machine.device != "cpu" or streamed is not None,
@@ -199,7 +207,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     model = laid_out(job, Model(network, spec, task, machine.device), resolved)
     observer.say(
         f"{counted(resolved.epochs, 'epoch')} of {counted(batches.steps_per_epoch, 'step')}, "
-        f"batches of {resolved.batch_size}, "
+        f"{'batches' if accumulate == 1 else f'{accumulate} batches'} of {resolved.batch_size}, "
         f"{resolved.optimizer.name} at {resolved.learning_rate:.3g} ({resolved.schedule.name}), "
         f"varied by {augmentation.in_words()}{mirrors_words}"
     )
@@ -271,7 +279,9 @@ def _plan_minutes(
     def build(arguments: dict[str, Any]) -> nn.Module:
         if job.network is not None:
             return copy.deepcopy(job.network)
-        return network_for(job, resolved.network, task.num_outputs, spec, resolved.pretrained, arguments).network
+        built = network_for(job, resolved.network, task.num_outputs, spec, resolved.pretrained, arguments).network
+        as_asked(job.recipe, built)
+        return built
 
     if not job.ranks.first:
         planned = _decided_by_first(job, resolved)
@@ -337,7 +347,9 @@ def hold_back(
 
 def task_of(samples: Samples, settings: Resolved | Recipe) -> TableTask:
     """The task, made for and bound to the targets of the training pictures. Raises InputError."""
-    asked = TaskSettings(label_smoothing=settings.label_smoothing or 0.0, class_weights=settings.class_weights)
+    asked = TaskSettings(
+        label_smoothing=settings.label_smoothing or 0.0, class_weights=settings.class_weights, loss=settings.loss
+    )
     return task_named(samples.task).load().made_for(samples.class_names, samples.targets[samples.rows(TRAIN)], asked)
 
 

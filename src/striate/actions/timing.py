@@ -112,7 +112,7 @@ def plan_for_time(
     if most is not None:
         planned = replace(planned, steps=min(planned.steps, int(most * batches.steps_per_epoch)))
     epochs_planned = planned.steps / batches.steps_per_epoch
-    per_second = resolved.batch_size / speed.step
+    per_second = resolved.pictures_a_step / speed.step
     job.observer.say(
         f"{minutes:g} minutes: "
         + (f"width {arguments['width']}, " if "width" in arguments else "")

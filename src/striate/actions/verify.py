@@ -32,7 +32,18 @@ if TYPE_CHECKING:
     from striate.training.loop import Loop
 
 # Of a checkpoint's counters those that a repetition must give again; the others are times and plans.
-COUNTED = ("step", "epoch", "step_in_epoch", "best_epoch", "best_value", "epochs_without_better", "loss_sum")
+COUNTED = (
+    "step",
+    "epoch",
+    "step_in_epoch",
+    "best_epoch",
+    "best_value",
+    "epochs_without_better",
+    "rate_share",
+    "waited",
+    "averaged",
+    "loss_sum",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +140,7 @@ def repeat(loop: Loop, run: str, folder: Path, observer: Observer) -> Verificati
     first = begun.step
     require(first < goal.step, f"{run}: its two checkpoints are of one step; there is nothing between to repeat")
     if begun.plans[0] != goal.plans[0]:
-        begun.epochs_without_better = 0  # as when it was asked to go further
+        begun.epochs_without_better = begun.averaged = 0  # as when it was asked to go further
     begun.plans = goal.plans
     took = duration(goal.seconds - begun.seconds)
     observer.say(f"repeating {counted(goal.step - first, 'step')} after step {first:,}, which took {took}")

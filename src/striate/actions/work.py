@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from striate.actions.asked_parts import require_parts
 from striate.actions.choose import is_reference, machine_for
 from striate.actions.few import can_fit_head_on, train_frozen
 from striate.actions.first_look import decoded_bytes, first_look, usable_side
@@ -92,6 +93,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     frozen = frozen and not stream
     if job.resolved is not None:
         frozen = job.resolved.method == "frozen"
+    require_parts(job, samples, stream=stream)
     how = " in float32 (features are answers)" if frozen else ""
     say(f"working on {machine.device} with {'' if frozen else 'up to '}{counted(machine.threads, 'thread')}{how}")
     if ranks.several:
@@ -166,6 +168,8 @@ def _calibrated(job: Job, model: Model, material: Material) -> tuple[Model, dict
 
 def _weights_words(resolved: Resolved, best_epoch: int, monitor: str) -> str:
     averaged = "averaged over steps" if resolved.averaging else "as trained"
+    if resolved.swa is not None and (best_epoch < 0 or best_epoch + 1 > resolved.epochs * (1 - resolved.swa)):
+        averaged = "averaged over the last epochs"
     if best_epoch < 0:
         return f"{averaged}, of the last step (nothing was held back for validation)"
     return f"{averaged}, of epoch {best_epoch + 1}, the best by validation {monitor.replace('_', ' ')}"

@@ -19,6 +19,7 @@ from striate.training.settings import Described, describe, kinds
 
 MOST_IN_USAGE = 10  # arguments
 MOST_DIGITS = 18
+LONGEST_CHOICE = 60  # characters, before choices go into the text, where lines may be broken
 # Of settings whose type does not tell what is to be named.
 METAVARS = {"weights": "FILE", "from_run": "RUN", "labels": "FILE|folders", "root": "FOLDER"}
 # `from` is a word of Python's own and can be no field.
@@ -136,7 +137,10 @@ def add_flags(parser: argparse._ActionsContainer, settings: type, title: str | N
         described = describe(field)
         flag = flag_of(field.name, prefix)
         destination = f"{prefix}{field.name}"
-        text = described.help.replace("%", "%%") + _default_words(field.default)
+        text = described.help.replace("%", "%%")
+        if len("|".join(described.choices)) > LONGEST_CHOICE:
+            text += f": {', '.join(described.choices)}"
+        text += _default_words(field.default)
         if kind is bool:
             group.add_argument(flag, dest=destination, action=argparse.BooleanOptionalAction, help=text)
         else:
@@ -182,7 +186,7 @@ def _reader(kind: type, described: Described) -> Any:
 
 
 def _metavar(kind: type, described: Described) -> str:
-    if described.choices:
+    if described.choices and len("|".join(described.choices)) <= LONGEST_CHOICE:
         return "|".join(described.choices)
     plain = {int: "N", float: "X", str: "NAME"}.get(kind, "VALUE")
     return "|".join([plain, *described.words])

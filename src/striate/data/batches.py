@@ -19,6 +19,7 @@ import numpy as np
 
 from striate.data.augment import apply
 from striate.data.augmentation import Augmentation
+from striate.data.balanced import AGAIN, balanced_order
 from striate.data.drawing import draw
 from striate.data.draws import permutation
 from striate.data.pixel_store import Pixels
@@ -72,7 +73,8 @@ class Batches:
     """The training pictures as batches, in a new order each epoch.
 
     `pictures` are those of `rows` (n,), their numbers in the table that the task was bound to (0..n-1
-    where None), in that order; `weights` (n,) goes with `rows`. The last batch of an epoch is left out
+    where None), in that order; `weights` (n,) goes with `rows`. With `classes` (n,) those are drawn equally often
+    (`balanced.py`), instead of each picture once. The last batch of an epoch is left out
     where it is not whole and there is a whole one (`drop_last`). Of each batch of `batch_size`, rank
     `rank` of `ranks` gets its own slice; slices differ in length by one at most. With `ahead`, one thread makes up to
     two batches in advance: for steps on an accelerator, and for pictures that are read meanwhile.
@@ -103,6 +105,7 @@ class Batches:
         rows: np.ndarray | None = None,
         augmentation: Augmentation | None = None,
         weights: np.ndarray | None = None,
+        classes: np.ndarray | None = None,
         drop_last: bool = True,
         ahead: bool = True,
         device: str | None = None,
@@ -127,7 +130,10 @@ class Batches:
         self.augmentation = Augmentation() if augmentation is None else augmentation
         self.rows = np.arange(count) if rows is None else np.asarray(rows, dtype=np.int64)
         self.weights = None if weights is None else np.asarray(weights, dtype=np.float32)
-        for name, values in (("rows", self.rows), ("weights", self.weights)):
+        self.classes = None if classes is None else np.asarray(classes, dtype=np.int64)
+        if self.classes is not None and isinstance(pictures, Streamed):
+            raise ValueError("pictures that are streamed come in the order of their source")
+        for name, values in (("rows", self.rows), ("weights", self.weights), ("classes", self.classes)):
             if values is not None and len(values) != count:
                 raise ValueError(f"{count} pictures, but {len(values)} {name}")
         whole, rest = divmod(count, batch_size)
@@ -151,7 +157,7 @@ class Batches:
         if isinstance(self.pictures, Streamed):
             yield from self._streamed(self.pictures, epoch, start)
             return
-        order = permutation(self.seed, epoch, len(self.rows), purpose=PURPOSE)
+        order = self._order(epoch)
         together = self._steps_together(self.pictures)
         for step in range(start, self.steps_per_epoch, together):
             steps = range(step, min(step + together, self.steps_per_epoch))
@@ -159,6 +165,13 @@ class Batches:
             yield from _cut(
                 self._looked_up(self.pictures, epoch, order, np.concatenate(places)), [len(one) for one in places]
             )
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The pictures (n,) in the order of the epoch; one that comes again is counted n further each time."""
+        if self.classes is None:
+            return permutation(self.seed, epoch, len(self.rows), purpose=PURPOSE)
+        drawn, before = balanced_order(self.seed, epoch, self.classes)
+        return np.asarray(drawn + before * len(self.rows))
 
     def _places(self, step: int, count: int) -> np.ndarray:
         """The places of a step's pictures in the order of `count`, (B,)."""
@@ -176,9 +189,11 @@ class Batches:
     def _looked_up(self, pictures: Pixels, epoch: int, order: np.ndarray, here: np.ndarray) -> Batch:
         """The pictures at these places (B,) of the order."""
         chosen = order[np.append(here, (here[-1] + 1) % len(order)) if self.augmentation.mixes else here]
-        uniform = pictures.uniform
+        uniform, before = pictures.uniform, None
+        if self.classes is not None:
+            before, chosen = np.divmod(chosen, len(self.rows))
         pixels = pictures.block(chosen) if uniform else [pictures.pixels(int(index)) for index in chosen]
-        return self._batch(epoch, chosen, len(here), pixels, pictures.shapes[chosen], uniform)
+        return self._batch(epoch, chosen, len(here), pixels, pictures.shapes[chosen], uniform, before)
 
     def _streamed(self, pictures: Streamed, epoch: int, start: int) -> Generator[Batch, None, None]:
         """The batches of an epoch from step `start` on. Where no picture comes after the last that is mixed,
@@ -215,15 +230,19 @@ class Batches:
         pixels: np.ndarray | Sequence[np.ndarray],
         shapes: np.ndarray,
         uniform: bool,
+        before: np.ndarray | None = None,
     ) -> Batch:
-        """The first `count` of the `chosen` pictures; where they are mixed, one more is the partner of the last."""
+        """The first `count` of the `chosen` pictures; where they are mixed, one more is the partner of the last.
+
+        before: how often each has come before in this epoch; None: not once."""
         import torch
 
         from striate.data.mixing import mix
 
         mixes, beside = self.augmentation.mixes, self._beside
         rows = self.rows[chosen]
-        drawn = draw(self.augmentation, self.seed, epoch, rows, shapes, self.frame, uniform=uniform)
+        told_apart = rows if before is None else rows + before * AGAIN
+        drawn = draw(self.augmentation, self.seed, epoch, told_apart, shapes, self.frame, uniform=uniform)
         with nullcontext() if beside is None else beside.working():
             if beside is not None and self.augmentation.by_processor:
                 pictures = beside.sent(apply(pixels, drawn, self.frame))

@@ -26,6 +26,7 @@ from striate.networks.efficientnet_lite import (
     SameConvolution,
 )
 from striate.networks.feature_normalizer import FeatureNormalizer
+from striate.networks.heads import HeadWithDropout
 from striate.networks.hooks import all_are_watched, is_watched
 from striate.networks.lenet5 import LeNet5
 from striate.networks.resnet import BasicBlock, Bottleneck, ResNet
@@ -56,6 +57,7 @@ AS_THEY_ARE = (
     nn.ReLU,
     nn.ReLU6,
     FeatureNormalizer,
+    HeadWithDropout,
     LargestOfEachChannel,
 )
 

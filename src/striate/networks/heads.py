@@ -1,4 +1,4 @@
-"""The classifier at the end of any network: found, or left away for the features before it.
+"""The classifier at the end of any network: found, left away for the features before it, or with dropout in front.
 
 The head is the last linear layer (or 1x1 convolution) under one of the names that torchvision and timm
 use, else the last one of the network. Legend: B batch, F features.
@@ -45,6 +45,50 @@ def find_head(network: nn.Module) -> Head:
     if found is None:
         raise InputError(f"{type(network).__name__} has no linear layer at its end that could be fitted to the classes")
     return found
+
+
+class HeadWithDropout(nn.Linear):
+    """A linear head, with the weights of another one, that leaves some of its inputs away while training.
+
+    Its weights have the names that they have without it, so that files of weights fit with and without.
+    """
+
+    def __init__(self, head: nn.Linear, share: float) -> None:
+        super().__init__(head.in_features, head.out_features, bias=head.bias is not None, device="meta")
+        self.weight = head.weight
+        if head.bias is not None:
+            self.bias = head.bias
+        self.dropout = nn.Dropout(share)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., F) -> (..., outputs)."""
+        return super().forward(self.dropout(features))
+
+
+def drop_before_head(network: nn.Module, share: float) -> None:
+    """While training, leave `share` of what comes into the head away, scaled up by what is left (Srivastava et al.
+    2014): by the dropout that the network has there, or by one that is put there. Raises InputError without a head."""
+    head = find_head(network)
+    own = _dropout_before(network, head.name)
+    if own is not None:
+        own.p = share
+    elif isinstance(head.layer, nn.Linear):
+        put(network, head.name, HeadWithDropout(head.layer, share))
+    else:
+        raise InputError(f"{type(network).__name__} has a head that dropout cannot be put before; leave it away")
+
+
+def _dropout_before(network: nn.Module, head: str) -> nn.Dropout | None:
+    """The network's own dropout right before its head."""
+    parent = network.get_submodule(head.rpartition(".")[0])
+    named = dict(parent.named_children())
+    places = list(named.values())
+    before = places[: list(named).index(head.rpartition(".")[2])]
+    # Beside the head in a row of layers, called so, or the last of the features.
+    last = before[-1] if before else None
+    if isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    return last if isinstance(last, nn.Dropout) else None
 
 
 def pooled_features(network: nn.Module, pictures: Tensor) -> Tensor:

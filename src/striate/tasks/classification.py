@@ -17,6 +17,7 @@ import numpy as np
 from striate.errors import InputError, require
 from striate.evaluation import scores
 from striate.evaluation.calibration import best_sharpness, sharpened
+from striate.tasks.losses import require_loss
 from striate.tasks.task import TaskSettings
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 100_000
 TOP = 5
+OWN_LOSS = "cross-entropy"
 MOST_SHARPNESS = 1e4
 
 
@@ -37,12 +39,14 @@ class Classification:
     `class_weights` (K,): how much the pictures of a class count in the loss; None: all alike.
     `sharpness`, above 0: what scores are multiplied by before the softmax (one over the temperature), so that
     an answer given with 80 % is right in 80 %; see `calibrated`.
+    `loss_name`: in `losses.LOSSES`.
     """
 
     class_names: tuple[str, ...]
     label_smoothing: float = field(default=0.0, kw_only=True)
     class_weights: tuple[float, ...] | None = field(default=None, kw_only=True)
     sharpness: float = field(default=1.0, kw_only=True)
+    loss_name: str = field(default=OWN_LOSS, kw_only=True)
     # The table's targets, (N,) int64 or (N, K) float32, set by `bound_to`; not a part of what the task is.
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
@@ -72,6 +76,7 @@ class Classification:
                 "class_weights must be finite, none negative and not all zero",
             )
             object.__setattr__(self, "class_weights", tuple(float(weight) for weight in weights))
+        require_loss(self.name, self.loss_name, label_smoothing=self.label_smoothing)
 
     @property
     def name(self) -> str:
@@ -111,7 +116,12 @@ class Classification:
         if settings.class_weights == "balanced":
             counts = np.bincount(targets, minlength=len(names)) if targets.ndim == 1 else targets.sum(axis=0)
             weights = tuple(float(len(targets) / (len(counts) * count)) for count in counts)
-        return cls(tuple(names), label_smoothing=settings.label_smoothing, class_weights=weights).bound_to(targets)
+        return cls(
+            tuple(names),
+            label_smoothing=settings.label_smoothing,
+            class_weights=weights,
+            loss_name=settings.loss or OWN_LOSS,
+        ).bound_to(targets)
 
     def bound_to(self, targets: np.ndarray) -> Classification:
         """The same task with a table of targets, (N,) in [0, K) or shares (N, K), for `targets(rows)`.
@@ -149,7 +159,8 @@ class Classification:
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy (B,) in nats, computed in `float32`: -sum_k w_k t_k log softmax(outputs)_k.
 
-        t are the targets, smoothed; equal to torch's `cross_entropy` of each row.
+        t are the targets, smoothed; equal to torch's `cross_entropy` of each row. Of another loss: what it says,
+        times sum_k w_k t_k.
         """
         import torch
         from torch.nn import functional
@@ -158,6 +169,8 @@ class Classification:
         weights = None
         if self.class_weights is not None:
             weights = torch.tensor(self.class_weights, dtype=torch.float32, device=scores.device)
+        if self.loss_name != OWN_LOSS:
+            return self._other_loss(scores, self._soft(targets).float(), weights)
         return functional.cross_entropy(
             scores,
             targets if targets.dim() == 1 else targets.float(),
@@ -165,6 +178,11 @@ class Classification:
             label_smoothing=self.label_smoothing,
             reduction="none",
         )
+
+    def _other_loss(self, scores: torch.Tensor, shares: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        smoothed = shares * (1 - self.label_smoothing) + self.label_smoothing / self.num_outputs
+        losses = require_loss(self.name, self.loss_name).function(scores, smoothed)
+        return losses if weights is None else losses * (shares @ weights)
 
     def decode(self, outputs: torch.Tensor) -> torch.Tensor:
         """Scores (B, K) -> probabilities (B, K), `float32`, rows that sum to 1."""
@@ -208,6 +226,7 @@ class Classification:
             "label_smoothing": self.label_smoothing,
             "class_weights": None if self.class_weights is None else list(self.class_weights),
             "sharpness": self.sharpness,
+            "loss": self.loss_name,
         }
 
     @classmethod
@@ -222,6 +241,7 @@ class Classification:
                 label_smoothing=values.get("label_smoothing", 0.0),
                 class_weights=tuple(weights) if weights is not None else None,
                 sharpness=values.get("sharpness", 1.0),
+                loss_name=values.get("loss", OWN_LOSS),
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the task cannot be read: {error}") from error

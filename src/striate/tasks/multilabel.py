@@ -16,6 +16,7 @@ import numpy as np
 
 from striate.errors import InputError, require
 from striate.evaluation.calibration import best_label_sharpness, label_sharpened, log_odds
+from striate.tasks.losses import require_loss
 from striate.tasks.task import TaskSettings
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from striate.data.placement import Placement
 
 MOST_LABELS = 100_000
+OWN_LOSS = "binary-cross-entropy"
 MOST_SHARPNESS = 1e4
 HALF = 0.5  # a label is answered above it
 
@@ -35,12 +37,14 @@ class MultiLabel:
     `label_smoothing` in [0, 1): this share of each target is spread evenly over yes and no.
     `label_weights` (K): how much a picture without and with the label counts in its part of the loss; None: all alike.
     `sharpness`, above 0: what scores are multiplied by before the sigmoid; see `calibrated`.
+    `loss_name`: in `losses.LOSSES`.
     """
 
     class_names: tuple[str, ...]
     label_smoothing: float = field(default=0.0, kw_only=True)
     label_weights: tuple[tuple[float, float], ...] | None = field(default=None, kw_only=True)
     sharpness: float = field(default=1.0, kw_only=True)
+    loss_name: str = field(default=OWN_LOSS, kw_only=True)
     # The table's targets (N, K), set by `bound_to`; not a part of what the task is.
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
@@ -64,6 +68,9 @@ class MultiLabel:
             pairs = isinstance(weights, Sequence) and len(weights) == len(names) and all(map(_is_pair, weights))
             require(pairs, f"label_weights must be {len(names)} pairs of numbers, none negative and not both zero")
             object.__setattr__(self, "label_weights", tuple((float(one), float(two)) for one, two in weights))
+        require_loss(
+            self.name, self.loss_name, label_smoothing=self.label_smoothing, weighted=self.label_weights is not None
+        )
 
     @property
     def name(self) -> str:
@@ -101,7 +108,12 @@ class MultiLabel:
             weights = tuple(
                 (_balanced(len(targets), len(targets) - count), _balanced(len(targets), count)) for count in there
             )
-        return cls(tuple(names), label_smoothing=settings.label_smoothing, label_weights=weights).bound_to(targets)
+        return cls(
+            tuple(names),
+            label_smoothing=settings.label_smoothing,
+            label_weights=weights,
+            loss_name=settings.loss or OWN_LOSS,
+        ).bound_to(targets)
 
     def bound_to(self, targets: np.ndarray) -> MultiLabel:
         """The same task with a table of labels (N, K) in [0, 1], for `targets(rows)`. Raises ValueError."""
@@ -128,6 +140,7 @@ class MultiLabel:
         """Binary cross-entropy (B,) in nats, the mean over the labels, computed in `float32`.
 
         mean_k -(w1_k t_k log p_k + w0_k (1 - t_k) log(1 - p_k)), p = sigmoid(outputs); t are the targets, smoothed.
+        Another loss likewise: its mean over the labels.
         """
         import torch
         from torch.nn import functional
@@ -135,6 +148,9 @@ class MultiLabel:
         scores = outputs.float()
         wanted = targets.to(scores)
         wanted = wanted * (1 - self.label_smoothing) + self.label_smoothing / 2
+        if self.loss_name != OWN_LOSS:
+            other: torch.Tensor = require_loss(self.name, self.loss_name).function(scores, wanted) / self.num_outputs
+            return other
         if self.label_weights is None:
             return functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none").mean(dim=1)
         without, there = torch.tensor(self.label_weights, dtype=scores.dtype, device=scores.device).T
@@ -177,6 +193,7 @@ class MultiLabel:
             "label_smoothing": self.label_smoothing,
             "label_weights": None if self.label_weights is None else [list(pair) for pair in self.label_weights],
             "sharpness": self.sharpness,
+            "loss": self.loss_name,
         }
 
     @classmethod
@@ -192,6 +209,7 @@ class MultiLabel:
                 label_smoothing=values.get("label_smoothing", 0.0),
                 label_weights=None if weights is None else tuple(weights),
                 sharpness=values.get("sharpness", 1.0),
+                loss_name=values.get("loss", OWN_LOSS),
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the task cannot be read: {error}") from error

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.errors import InputError, require
+from striate.tasks.losses import require_loss
 from striate.tasks.task import TaskSettings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from striate.data.placement import Placement
 
 MOST_NUMBERS = 100_000
+OWN_LOSS = "squared"
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,13 @@ class Regression:
     """How much is each of `target_names` (K, at least 1)?
 
     `means` and `deviations` (K): what is subtracted from the numbers of the table and what they are divided by,
-    deviations above 0.
+    deviations above 0. `loss_name`: in `losses.LOSSES`.
     """
 
     target_names: tuple[str, ...]
     means: tuple[float, ...]
     deviations: tuple[float, ...]
+    loss_name: str = field(default=OWN_LOSS, kw_only=True)
     # The table's targets (N, K) in its own units, set by `bound_to`; not a part of what the task is.
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
@@ -52,6 +55,7 @@ class Regression:
             require(listed and all(map(_is_number, values)), f"{what} must be {len(names)} finite numbers")
             object.__setattr__(self, what, tuple(float(value) for value in values))
         require(min(self.deviations) > 0, "deviations must be above 0")
+        require_loss(self.name, self.loss_name)
 
     @property
     def name(self) -> str:
@@ -104,7 +108,8 @@ class Regression:
                 f"'{name}' is {means[position]:g} in all of the {len(table):,} training pictures, so there is nothing "
                 "to learn of it; leave it away (--targets names those to learn)",
             )
-        return cls(tuple(names), tuple(means.tolist()), tuple(deviations.tolist())).bound_to(targets)
+        loss = settings.loss or OWN_LOSS
+        return cls(tuple(names), tuple(means.tolist()), tuple(deviations.tolist()), loss_name=loss).bound_to(targets)
 
     def bound_to(self, targets: np.ndarray) -> Regression:
         """The same task with a table of numbers (N, K), in its own units, for `targets(rows)`. Raises ValueError."""
@@ -133,7 +138,13 @@ class Regression:
         return own * targets + (1 - own) * targets[partners]
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Squared error (B,), the mean over the numbers: mean_k (outputs_k - t_k)^2, computed in `float32`."""
+        """Squared error (B,), the mean over the numbers: mean_k (outputs_k - t_k)^2, computed in `float32`.
+
+        Another loss likewise: its mean over the numbers.
+        """
+        if self.loss_name != OWN_LOSS:
+            named = require_loss(self.name, self.loss_name)
+            return named.function(outputs.float(), targets.float()) / self.num_outputs
         difference = outputs.float() - targets.float()
         return difference.square().mean(dim=1)
 
@@ -170,6 +181,7 @@ class Regression:
             "target_names": list(self.target_names),
             "means": list(self.means),
             "deviations": list(self.deviations),
+            "loss": self.loss_name,
         }
 
     @classmethod
@@ -180,7 +192,8 @@ class Regression:
         for what, listed in given.items():
             require(isinstance(listed, list), f"the task has no list of {what.replace('_', ' ')}")
         try:
-            return cls(*(tuple(listed or ()) for listed in given.values()))
+            lists = (tuple(listed or ()) for listed in given.values())
+            return cls(*lists, loss_name=values.get("loss", OWN_LOSS))
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the task cannot be read: {error}") from error
 

@@ -37,6 +37,9 @@ class Progress:
     best_epoch: int = -1
     best_value: float = float("nan")
     epochs_without_better: int = 0
+    rate_share: float = 1.0  # what validation has left of the learning rate (schedule plateau)
+    waited: int = 0  # validations without a better one since the rate was divided last
+    averaged: int = 0  # epochs whose weights are in the mean of epochs
     loss_sum: float = 0.0
     loss_count: int = 0
     plans: list[list[float]] = field(default_factory=list)  # [first step, progress there, steps in all]

@@ -13,6 +13,7 @@ from typing import Any
 from striate.data.augmentation import Augmentation
 from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION
 from striate.models.input_spec import InputSpec
+from striate.tasks.losses import LOSSES
 from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings
 from striate.training.resolved import Resolved
 
@@ -153,22 +154,25 @@ def resolve_steps(
     threads: int,
 ) -> Resolved:
     """Everything that training by steps depends on; what the recipe gives stands above every default."""
+    from striate.training.optimizers import OPTIMIZERS  # imports torch
+
     has_weights = pretrained or recipe.weights is not None or recipe.from_run is not None
     chosen = steps_recipe(network, has_weights, facts, recipe.epochs)
     asked = None if recipe.batch_size == "auto" else recipe.batch_size  # auto: measured later, from the default on
     batch = asked or min(chosen["batch_size"], facts.pictures)
-    if asked is not None and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
+    changed = asked is not None or recipe.accumulate > 1
+    if changed and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
         # The linear rule of Goyal et al. 2017 (arXiv:1706.02677), upwards no further than 8 times.
-        chosen["learning_rate"] *= min(8.0, asked / chosen["batch_size"])
+        chosen["learning_rate"] *= min(8.0, batch * recipe.accumulate / chosen["batch_size"])
     epochs = recipe.epochs or chosen["epochs"]
     default: OptimizerSettings = chosen["optimizer"]
     name = recipe.optimizer.name or default.name
-    if name != default.name:
-        adamw = name == "adamw"
-        default = OptimizerSettings(
-            name=name, momentum=None if adamw else MOMENTUM, weight_decay=0.05 if adamw else 5e-4
-        )
-        chosen["learning_rate"] = 1e-3 if name == "adamw" else 0.05
+    if name is not None and name != default.name:
+        default = OPTIMIZERS[name].start
+        chosen["learning_rate"] = OPTIMIZERS[name].rate
+    if name == "lbfgs":  # one function, all pictures at once, whose steps have a length of their own
+        batch, augmentation = facts.pictures, Augmentation()
+        chosen.update(schedule=ScheduleSettings(name="constant", warmup=0.0), averaging=0.0)
     # What is said changes what is said; the rest stays as the network was tuned.
     said = {
         field.name: getattr(recipe.optimizer, field.name)
@@ -182,10 +186,11 @@ def resolve_steps(
         if untouched
         else replace(recipe.schedule, name=recipe.schedule.name or chosen["schedule"].name)
     )
-    per_epoch = max(1, facts.pictures // batch)
-    averaging = recipe.averaging
-    # Smoothing would make rare labels likelier than they are, and numbers have none.
-    usual_smoothing = chosen["label_smoothing"] if facts.task == CLASSIFICATION else 0.0
+    per_epoch = max(1, facts.pictures // (batch * recipe.accumulate))
+    averaging = 0.0 if recipe.averaging is None and recipe.swa is not None else recipe.averaging
+    # Smoothing would make rare labels likelier than they are, and numbers have none; nor does it suit every loss.
+    smooths = facts.task == CLASSIFICATION and (recipe.loss is None or LOSSES[recipe.loss].smooths)
+    usual_smoothing = chosen["label_smoothing"] if smooths else 0.0
     off = Augmentation()
     return Resolved(
         network=network,
@@ -204,13 +209,20 @@ def resolve_steps(
         epochs=epochs,
         steps=epochs * per_epoch,
         batch_size=batch,
+        accumulate=recipe.accumulate,
         learning_rate=recipe.learning_rate or chosen["learning_rate"],
         optimizer=optimizer,
         schedule=schedule,
+        loss=recipe.loss,
         label_smoothing=usual_smoothing if recipe.label_smoothing is None else recipe.label_smoothing,
         class_weights=recipe.class_weights,
+        balance=recipe.balance,
+        regularizer=recipe.regularizer,
+        dropout=recipe.dropout,
+        freeze=recipe.freeze,
         clip=recipe.clip,
         averaging=chosen["averaging"] if averaging is None else averaging,
+        swa=recipe.swa,
         patience=recipe.patience,
         augment={
             field.name: getattr(augmentation, field.name)

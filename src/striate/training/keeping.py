@@ -80,6 +80,7 @@ class Keeping:
         if progress.plans[0] != plans[0]:
             progress.plans = plans
             progress.epochs_without_better = 0
+            progress.averaged = 0  # the last epochs are others now
         else:
             newest = progress.plans[-1][0]
             progress.plans += [plan for plan in plans if plan[0] > newest]

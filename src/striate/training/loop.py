@@ -31,12 +31,13 @@ from striate.training.pace import Pace
 from striate.training.parallel import answered, share_weights
 from striate.training.ratios import update_ratios, weights_of
 from striate.training.resolved import Resolved
-from striate.training.schedules import schedule_named
+from striate.training.schedules import fallen_further, schedule_of, watches_validation
 from striate.training.stepping import Stepping
 
 CHECKPOINT_SECONDS = 30.0  # between checkpoints
 # Reading a number from an accelerator waits for it; on the processor it is free.
 STEPS_BETWEEN_READS = 20
+SAME = 1e-9  # shares of a run that are closer are equal
 REHEARSED = 64  # pictures that tell what a validation will take, before the first one
 
 
@@ -81,7 +82,7 @@ class Loop:
         self.network = model.network
         self.stepping = Stepping(model, plan, ranks)
         self.averaged, self.scaler = self.stepping.averaged, self.stepping.scaler
-        self.schedule = schedule_named(plan.schedule)
+        self.schedule, self._watched = schedule_of(plan), watches_validation(plan.schedule)
         self.progress = Progress(plans=_first_plans(plan))
         self.best: dict[str, torch.Tensor] | None = None
         self._keeping = Keeping(self.stepping, CHECKPOINT_SECONDS if checkpoint_seconds is None else checkpoint_seconds)
@@ -145,7 +146,7 @@ class Loop:
                 last = (
                     progress.step_in_epoch + 1 == self.batches.steps_per_epoch or progress.step + 1 >= self.total_steps
                 )
-                rate = self.plan.learning_rate * self.schedule(self.share_done, self.plan.schedule)
+                rate = self.plan.learning_rate * self.schedule(self.share_done) * progress.rate_share
                 set_rate(self.optimizer, rate)
                 before = weights_of(self.network) if last else {}
                 loss = self.step(batch)
@@ -263,8 +264,10 @@ class Loop:
         return end // every - progress.epoch // every + (end % every != 0)
 
     def answering(self) -> Model:
-        """The model with the weights that answer: the averaged ones where averaging is on."""
-        return replace(self.model, network=self.averaged.network) if self.averaged is not None else self.model
+        """The model with the weights that answer: the averaged ones where averaging is on and has begun."""
+        if self.averaged is None or (self.plan.swa is not None and not self.progress.averaged):
+            return self.model
+        return replace(self.model, network=self.averaged.network)
 
     def _end_epoch(self, rate: float, ratios: Row) -> bool:
         """Validate, note, keep the best. True where training should stop."""
@@ -278,6 +281,8 @@ class Loop:
             "loss": progress.loss_sum / max(1, progress.loss_count),
         }
         stop = False
+        if self.plan.swa is not None and self.share_done > 1 - self.plan.swa + SAME:
+            self._average_epoch()
         if self.validation is not None and (finished or (progress.epoch + 1) % self.plan.validate_every == 0):
             began = time.monotonic()
             share_weights(self.ranks, self.network, self.averaged.network if self.averaged else None)
@@ -301,6 +306,15 @@ class Loop:
         self.network.train()
         return stop
 
+    def _average_epoch(self) -> None:
+        """Take the weights of this epoch into their mean, and the statistics of batches anew: those of the weights
+        that are averaged are not those of the average."""
+        self.stepping.add_epoch(self.progress.averaged)
+        self.progress.averaged += 1
+        if self.stepping.averaged_norms:
+            with closing(self.batches.epoch(self.progress.epoch)) as batches:
+                self.stepping.count_norms(put_together(batches, self.batches.batch_size))
+
     def _judge(self, value: float) -> bool:
         progress = self.progress
         larger = self.model.task.larger_is_better
@@ -316,6 +330,10 @@ class Loop:
             self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
         else:
             progress.epochs_without_better += 1
+        if self._watched:
+            progress.waited = 0 if better else progress.waited + 1
+            if progress.waited >= self.plan.schedule.wait:
+                progress.rate_share, progress.waited = fallen_further(progress.rate_share, self.plan.schedule), 0
         return self._has_stalled()
 
     def _has_stalled(self) -> bool:
@@ -357,7 +375,7 @@ class Loop:
         if self.best is not None:
             self.network.load_state_dict(self.best)
         elif self.averaged is not None:
-            self.network.load_state_dict(self.averaged.network.state_dict())
+            self.network.load_state_dict(self.answering().network.state_dict())
         self.network.eval()
 
 

@@ -28,7 +28,7 @@ def parts_at(splits: Splits, step: int) -> int:
 
 
 def split_further(splits: Splits, step: int, pictures: int) -> list[list[int]]:
-    """`splits` with twice as many parts from `step` on, at most one a picture.
+    """`splits` with twice as many parts of a batch of `pictures` from `step` on, at most one a picture.
 
     Raises InputError where a single picture was too large already.
     """

@@ -32,12 +32,24 @@ REFERENCE: dict[str, Any] = {"precision": "float32", "layout": CONTIGUOUS, "comp
 class OptimizerSettings:
     """How a gradient becomes a step."""
 
-    name: str | None = setting(None, "the rule: sgd (momentum) or adamw", choices=("sgd", "adamw"))
-    momentum: float | None = setting(None, "share of the last step that is kept (sgd)", at_least=0, at_most=0.9999)
-    nesterov: bool = setting(True, "look ahead by the momentum (Nesterov, sgd)")
+    # The names are those of `optimizers.OPTIMIZERS`, which imports torch; a test holds them equal.
+    name: str | None = setting(
+        None, "the rule by which weights move", choices=("sgd", "adamw", "adam", "rmsprop", "adagrad", "lbfgs", "muon")
+    )
+    momentum: float | None = setting(
+        None, "share of the last step that is kept (sgd, rmsprop, muon)", at_least=0, at_most=0.9999
+    )
+    nesterov: bool = setting(True, "look ahead by the momentum (Nesterov; sgd, muon)")
     weight_decay: float | None = setting(None, "L2 on weights, not on biases and norms", at_least=0)
-    beta1: float = setting(0.9, "decay of the mean of gradients (adamw)", at_least=0, at_most=0.9999)
-    beta2: float = setting(0.999, "decay of the mean of squared gradients (adamw)", at_least=0, at_most=0.99999)
+    beta1: float = setting(0.9, "decay of the mean of gradients (adam, adamw, muon)", at_least=0, at_most=0.9999)
+    beta2: float | None = setting(
+        None, "decay of the mean of squared gradients (adam, adamw, rmsprop, muon)", at_least=0, at_most=0.99999
+    )
+    layer_decay: float = setting(
+        1.0, "rate of each block as a share of that of the block after it, up to the head", above=0, at_most=1
+    )
+    history: int = setting(10, "steps that the curvature is learned from (lbfgs)", at_least=1, at_most=1000)
+    iterations: int = setting(20, "moves a step, each with its line search (lbfgs)", at_least=1, at_most=10_000)
 
     def __post_init__(self) -> None:
         check(self, "optimizer.")
@@ -47,12 +59,35 @@ class OptimizerSettings:
 class ScheduleSettings:
     """How the learning rate moves through the run."""
 
-    name: str | None = setting(None, "shape of the learning rate", choices=("one-cycle", "cosine", "constant"))
+    # The names are those of `schedules.SCHEDULES`; a test holds them equal.
+    name: str | None = setting(
+        None,
+        "shape of the learning rate",
+        choices=("one-cycle", "cosine", "constant", "step", "polynomial", "plateau"),
+    )
     warmup: float = setting(0.2, "share of the run in which the rate rises", at_least=0, at_most=0.9)
-    final: float = setting(0.0, "rate at the end, as a share of the highest", at_least=0, at_most=1)
+    final: float = setting(0.0, "rate at the end, or the lowest one, as a share of the highest", at_least=0, at_most=1)
+    drops: int = setting(3, "how often the rate is divided (step)", at_least=1, at_most=100)
+    divide_by: float = setting(5.0, "what the rate is divided by (step, plateau)", at_least=1, at_most=1000)
+    power: float = setting(0.9, "of what is left of the run (polynomial)", above=0, at_most=100)
+    wait: int = setting(
+        2, "validations without a better one after which the rate is divided (plateau)", at_least=1, at_most=1000
+    )
 
     def __post_init__(self) -> None:
         check(self, "schedule.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegularizerSettings:
+    """What is added to the loss so that weights stay small."""
+
+    l1: float = setting(0.0, "of the sum of absolute weights", at_least=0)
+    l2: float = setting(0.0, "of half the sum of squared weights", at_least=0)
+    biases: bool = setting(False, "biases and norms too, not weights alone")
+
+    def __post_init__(self) -> None:
+        check(self, "regularizer.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +167,39 @@ class Recipe:
     batch_size: int | Literal["auto"] | None = setting(
         None, "pictures a step; auto: as many as make it faster", words=("auto",), at_least=1, at_most=65_536
     )
+    accumulate: int = setting(1, "batches whose gradients add up to one step", at_least=1, at_most=4096)
     learning_rate: float | None = setting(None, "highest learning rate", above=0, at_most=1000)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    # The names are those of `tasks.losses.LOSSES`; a test holds them equal.
+    loss: str | None = setting(
+        None,
+        "how wrong an answer is",
+        choices=(
+            "cross-entropy",
+            "focal",
+            "hinge",
+            "hinge-one-versus-rest",
+            "binary-cross-entropy",
+            "focal-sigmoid",
+            "squared",
+            "absolute",
+            "huber",
+        ),
+    )
     label_smoothing: float | None = setting(None, "share of the target given to all classes", at_least=0, at_most=0.9)
     class_weights: str = setting("none", "balanced: rare classes count more", choices=("none", "balanced"))
+    balance: bool = setting(False, "draw pictures so that every class comes equally often")
+    regularizer: RegularizerSettings = field(default_factory=RegularizerSettings)
+    dropout: float | None = setting(
+        None, "share of what comes into the head that is left away", at_least=0, at_most=0.99
+    )
+    freeze: str | None = setting(None, "keep the weights of these layers (names with commas), or of the backbone")
     clip: float | None = setting(None, "longest gradient (its norm); longer ones are scaled down", above=0)
     averaging: float | None = setting(None, "decay of the average of the weights (0: off)", at_least=0, at_most=0.99999)
+    swa: float | None = setting(
+        None, "average the weights at the ends of this last share of the epochs", above=0, at_most=1
+    )
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     size: int | None = setting(None, "side of the network's input, in pixels", at_least=1, at_most=2048)
     fit: str | None = setting(
@@ -206,6 +267,16 @@ class Recipe:
                 self.mean == "channel" or not value,
                 f"mean picture and {name} cannot both be given: weights that learned before know their own mean",
             )
+        require(
+            not (self.balance and self.class_weights != "none"),
+            "balance and class_weights cannot both be given: the rare classes would count twice",
+        )
+        require(
+            not (self.swa and self.averaging),
+            "swa and averaging cannot both be given: average over the ends of epochs, or over steps",
+        )
+        if self.optimizer.name == "lbfgs":
+            self._check_whole_batches()
         if self.reference:
             for name, plain in REFERENCE.items():
                 value = getattr(self, name)
@@ -213,6 +284,30 @@ class Recipe:
                     value in ("auto", None, plain),
                     f"reference means {name} {shown(plain)}, so not {name} {shown(value)}; leave one of them away",
                 )
+
+    def _check_whole_batches(self) -> None:
+        """L-BFGS learns the curvature of one function, by small differences of it."""
+        for name, plain in (
+            ("batch_size", None),
+            ("accumulate", 1),
+            ("clip", None),
+            ("augment", AugmentSettings()),
+            ("stream", None),
+        ):
+            value = getattr(self, name)
+            same = value == plain or value is False or (name == "augment" and value.name == "none")
+            require(
+                same,
+                f"optimizer lbfgs takes all pictures at once, as they are, so {name} cannot be given; leave it away",
+            )
+        require(
+            self.precision in ("auto", "float32"),
+            f"optimizer lbfgs compares losses to the last digit, so not in {self.precision}; leave precision away",
+        )
+        require(
+            self.optimizer.layer_decay == 1,
+            "optimizer lbfgs searches one length for all weights, so optimizer.layer_decay cannot be given",
+        )
 
 
 def read_recipe(path: Path) -> tuple[Recipe, dict[str, Any]]:

@@ -15,7 +15,7 @@ from striate.errors import InputError, did_you_mean, require
 from striate.machine.allocator import ALLOCATORS, KEEP
 from striate.machine.precision import CHANNELS_LAST, CONTIGUOUS, FORMATS, LAYOUTS
 from striate.models.run_files import OWN_NETWORK
-from striate.training.recipe import AugmentSettings, OptimizerSettings, ScheduleSettings
+from striate.training.recipe import AugmentSettings, OptimizerSettings, RegularizerSettings, ScheduleSettings
 from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
 # By steps of an optimizer, or by fitting a linear head on a frozen network's features.
@@ -46,13 +46,20 @@ class Resolved:
     epochs: int = setting(1, "", at_least=1)
     steps: int = setting(1, "", at_least=1)
     batch_size: int = setting(128, "", at_least=1)
+    accumulate: int = setting(1, "", at_least=1)  # batches a step
     learning_rate: float = setting(0.1, "", above=0)
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(name="sgd", weight_decay=0.0))
     schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(name="one-cycle"))
+    loss: str | None = None  # None: the task's own
     label_smoothing: float = setting(0.0, "", at_least=0, at_most=0.9)
     class_weights: str = setting("none", "", choices=("none", "balanced"))
+    balance: bool = False
+    regularizer: RegularizerSettings = field(default_factory=RegularizerSettings)
+    dropout: float | None = setting(None, "", at_least=0, at_most=0.99)  # None: as the network has it
+    freeze: str | None = None
     clip: float | None = setting(None, "", above=0)
     averaging: float = setting(0.0, "", at_least=0, at_most=0.99999)
+    swa: float | None = setting(None, "", above=0, at_most=1)
     patience: int | None = setting(None, "", at_least=1)
     augment: dict[str, Any] = field(default_factory=dict)  # the fields of Augmentation that are not off
     precision: str = setting("float32", "", choices=FORMATS)
@@ -92,6 +99,11 @@ class Resolved:
             require(numbers, f"resolved.{name} must hold numbers, got {shown(values)}")
         for plan in self.plans:
             require(_is_plan(plan), f"resolved.plans must hold [first step, progress, steps] each, got {shown(plan)}")
+
+    @property
+    def pictures_a_step(self) -> int:
+        """Of all its batches."""
+        return self.batch_size * self.accumulate
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for TOML."""

@@ -1,15 +1,17 @@
 """One step of a training: a batch through the network, its loss, the gradient, the optimizer's move.
 
-A batch that does not fit into memory is done in parts (`memory.py`), one that processes share is one step of all of
-them (`parallel.py`). Of a task only `tasks/task.py` is known, of a network that it is a module.
+A batch that does not fit into memory is done in parts (`memory.py`), and so is one that stands for several; one that
+processes share is one step of all of them (`parallel.py`). Of a task only `tasks/task.py` is known, of a network that
+it is a module.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import nn
 
 from striate.data.batches import Batch
 from striate.errors import InputError
@@ -19,11 +21,13 @@ from striate.machine.precision import autocast, loss_scaler
 from striate.machine.ranks import Ranks
 from striate.machine.seeding import seed_draws
 from striate.models.model import Model
-from striate.training.averaging import Averaged
+from striate.networks.blocks import frozen_norms
+from striate.training.averaging import Averaged, AveragedEpochs, BatchNorm, batch_norms, count_norms_anew
 from striate.training.diverged import before_step
 from striate.training.memory import Buffers, in_parts, parts_at, split_further, split_words
 from striate.training.optimizers import build_optimizer
 from striate.training.parallel import average_gradients, seed_of_step
+from striate.training.regularizers import penalty_of
 from striate.training.resolved import Resolved
 
 
@@ -37,7 +41,18 @@ class Stepping:
         self.forward = compiled(self.network) if plan.compile else self.network
         self.optimizer = build_optimizer(self.network, plan.optimizer, plan.learning_rate)
         self.scaler = loss_scaler(plan.precision, model.device)
-        self.averaged = Averaged(self.network, plan.averaging) if plan.averaging else None
+        self.averaged: Averaged | AveragedEpochs | None = None
+        if plan.averaging:
+            self.averaged = Averaged(self.network, plan.averaging)
+        elif plan.swa is not None:
+            self.averaged = AveragedEpochs(self.network)
+        self.penalty = penalty_of(self.network, plan.regularizer)
+        self._still = self._frozen_norms(self.network)
+        # Those of the averaged network whose statistics are its own.
+        self.averaged_norms: list[BatchNorm] = []
+        if isinstance(self.averaged, AveragedEpochs):
+            still = self._frozen_norms(self.averaged.network)
+            self.averaged_norms = [norm for norm in batch_norms(self.averaged.network) if norm not in still]
         # From which step on (counted from 1) a batch is done in how many parts.
         self.splits: list[list[int]] = [[int(first), int(parts)] for first, parts in plan.splits]
         self._buffers = Buffers(self.network)
@@ -51,11 +66,14 @@ class Stepping:
         not fit; Diverged where the loss is no number, before anything moves, if it is `checked`.
         """
         self._buffers.keep()
+        for norm in self._still:  # the loop puts all of the network into training mode
+            norm.training = False
         loss = self._attempt(batch, number, checked)
         while loss is None:
             # Written down before it takes effect.
-            self.splits = split_further(self.splits, number, len(batch))
-            on_split(split_words(self.network, number, len(batch), self.splits[-1][1]))
+            pictures = -(-len(batch) // self.plan.accumulate)
+            self.splits = split_further(self.splits, number, pictures)
+            on_split(split_words(self.network, number, pictures, self.splits[-1][1]))
             loss = self._attempt(batch, number, checked)
         if self.averaged is not None:
             self.averaged.update(number)
@@ -69,14 +87,17 @@ class Stepping:
             nonlocal evaluated
             self._seed(number)
             self.optimizer.zero_grad(set_to_none=True)
-            parts = in_parts(batch, parts_at(self.splits, number))
+            wanted = parts_at(self.splits, number) * self.plan.accumulate
+            parts = in_parts(batch, min(wanted, len(batch)))
             losses = [self._add_gradient(part, batch, number, checked) for part in parts]
             loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
             if self.ranks.several:
                 loss = self._over_ranks(loss, batch, number, checked)
+            if self.scaler is not None and (self.plan.clip is not None or self.penalty is not None):
+                self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
+            if self.penalty is not None:
+                loss = loss + self.penalty.add_gradient()
             if self.plan.clip is not None:
-                if self.scaler is not None:
-                    self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip)
             evaluated += 1
             return loss
@@ -103,6 +124,27 @@ class Stepping:
         self._buffers.put_back()
         give_back_memory(self.model.device)
         return None
+
+    def add_epoch(self, count: int) -> None:
+        """Take the weights of the end of an epoch into the mean of `count` earlier ones."""
+        assert isinstance(self.averaged, AveragedEpochs)
+        self.averaged.add(count)
+
+    def count_norms(self, batches: Iterable[Batch]) -> None:
+        """Let the batch normalisations of the averaged network see these batches."""
+        assert self.averaged is not None
+        network, device = self.averaged.network, self.model.device
+
+        def run(inputs: torch.Tensor) -> None:
+            with self._autocast:
+                network(inputs)
+
+        parts = (part for batch in batches for part in in_parts(batch, min(self.plan.accumulate, len(batch))))
+        pictures = (self.model.inputs(part.pictures.to(device, non_blocking=True)) for part in parts)
+        count_norms_anew(self.averaged_norms, pictures, run)
+
+    def _frozen_norms(self, network: nn.Module) -> list[nn.Module]:
+        return [] if self.plan.freeze is None else frozen_norms(network, self.plan.freeze)
 
     def _add_gradient(self, part: Batch, whole: Batch, number: int, checked: bool) -> torch.Tensor:
         """The share of `part` in the loss of the whole batch, (,), detached; its gradient is added to what is there."""
