@@ -124,7 +124,9 @@ def test_what_labels_are_can_be_said():
     assert numbers.targets.tolist() == [[3], [1], [2], [3], [1], [2]]
     assert "numbers with a fraction, or NaN" in refused((PICTURES, [0.5] * 6), task="classification")
     assert "labels: label 1: 'b' in 'number' is no number" in refused((PICTURES, ["1", "b"] * 3), task="regression")
-    assert "arrays have no columns with names" in refused((PICTURES, LABELS), targets="a")
+    assert "labels: no column 'a'; known: number" in refused((PICTURES, LABELS), targets="a")
+    some = open_dataset((PICTURES, np.arange(18).reshape(6, 3) / 2), targets="2,0")
+    assert (some.class_names, some.targets[1].tolist()) == (("2", "0"), [2.5, 1.5])
     left = open_dataset((PICTURES, [0.5, np.nan, 1, 2, 3, 4])).left_out
     assert [(one.name, one.reason) for one in left] == [("picture#1", "no number in 'number'")]
     several = {"train": (PICTURES, np.eye(6)), "test": (PICTURES, LABELS)}

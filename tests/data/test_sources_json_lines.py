@@ -44,7 +44,9 @@ def test_lists_are_labels(photos):
     samples = open_dataset(photos)
     assert (samples.task, samples.class_names) == ("multilabel", ("cat", "dog", "owl"))
     np.testing.assert_array_equal(samples.targets, [[1, 1, 0], [0, 0, 0], [0, 0, 1]])
-    assert [(left.name, left.reason) for left in samples.left_out] == [("4.png", "no labels")]
+    assert [(left.name, left.reason) for left in samples.left_out] == [
+        ("4.png", "no labels (where a picture has none, write [])")
+    ]
 
 
 def test_numbers_and_whole_numbers(photos):

@@ -69,6 +69,14 @@ class TestOneColumn:
         assert f"labels separated by '{separator}' (each text one class: --task classification)" in samples.how
         assert len(open_dataset(path, task="classification").class_names) == 5
 
+    def test_no_label_is_written_and_nothing_is_left_out(self, photos):
+        samples = open_dataset(table(photos, "tags", "a|b", "", "b", "[]", "a"))
+        assert samples.names == ("0.png", "2.png", "3.png", "4.png")
+        np.testing.assert_array_equal(samples.targets, [[1, 1], [0, 1], [0, 0], [1, 0]])
+        assert [(left.name, left.reason) for left in samples.left_out] == [
+            ("1.png", "no labels (where a picture has none, write [])")
+        ]
+
     def test_names_of_classes_with_commas_stay_whole(self, photos):
         names = ['"tench, Tinca tinca"', '"great white shark, white shark, man-eater"', "goldfish"]
         samples = open_dataset(table(photos, "label", *names, *names))
@@ -226,6 +234,8 @@ class TestSourcesWithOneClass:
             "10/b.png": 10.0,
         }
         assert samples.how.endswith("the classes are numbers, learned as such")
+        # as a run that has learned them asks for them
+        assert open_dataset(tmp_path, task="regression", targets="number").class_names == ("number",)
 
     def test_what_cannot_be_is_refused(self, tmp_path):
         make(tmp_path, "ant/a.png", "bee/b.png")
@@ -249,6 +259,13 @@ class TestSplitTables:
         assert [samples.label(row) for row in range(3)] == ["b", "a", "b"]
         assert samples.pictures.load(samples.index[0]) == b"test/1.png"
         assert "each table is a split" in samples.how
+
+    def test_numbers_in_each_split(self, tmp_path):
+        make(tmp_path, "train/1.png", "train/2.png", "test/1.png")
+        (tmp_path / "train/metadata.csv").write_text("file_name,age\n1.png,30.5\n2.png,7\n")
+        (tmp_path / "test/metadata.csv").write_text("file_name,age\n1.png,12\n")
+        samples = open_dataset(tmp_path)
+        assert (samples.task, samples.targets[:, 0].tolist()) == ("regression", [12, 30.5, 7])
 
     def test_metadata_at_the_top(self, tmp_path):
         make(tmp_path, "train/1.png", "train/2.png", "test/1.png")

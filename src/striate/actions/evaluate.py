@@ -80,6 +80,8 @@ def evaluate(
     split: str | None = None,
     labels: str | None = None,
     root: str | None = None,
+    task: str | None = None,
+    targets: str | None = None,
     strict: bool = False,
     device: str = "auto",
     precision: str | None = None,
@@ -92,7 +94,8 @@ def evaluate(
     run: a run, a model, or None where `network` (with `weights` and `class_names`) stands in its place, as
     `actions.subject.open_subject` says. split: "train", "validation" or "test"; where None the test split, or
     everything if the source has no splits. tta: a row of `models.many_views.TTA`: the answers to several views of each
-    picture are averaged. Classes, labels and numbers are matched by name, never by position. Where some are pictures
+    picture are averaged. labels, root, task, targets: as in `open_dataset`; by default the labels and numbers are those
+    that the run learned. Classes, labels and numbers are matched by name, never by position. Where some are pictures
     that the run was trained on, `notes` says so. Raises InputError where the source holds a class that the model does
     not know, lacks a number that it answers, or has no such split; with `strict` also where a picture cannot be read.
     """
@@ -100,7 +103,8 @@ def evaluate(
     from striate.evaluation import EVALUATIONS, evaluate_answers
 
     way_called(tta)
-    asked = _asked(run)
+    given = {"task": task, "targets": targets}
+    asked = _asked(run) | {name: value for name, value in given.items() if value is not None}
     samples = open_dataset(source, labels=labels, root=root, **asked)
     observer.say(samples.how)
     for doubt in samples.doubts:
@@ -108,10 +112,10 @@ def evaluate(
     model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
     model = model.answering_in(precision)
     samples, split = _one_split(samples, split)
-    task = model.task.name
-    if task not in EVALUATIONS:
-        raise unknown("task", task, EVALUATIONS)
-    samples = _matched(samples, task, model.class_names, observer)
+    learned = model.task.name
+    if learned not in EVALUATIONS:
+        raise unknown("task", learned, EVALUATIONS)
+    samples = _matched(samples, learned, model.class_names, observer)
     every, spec = np.arange(len(samples)), spec_for(model.input_spec, tta)
     with in_turn(samples, every) as turned:
         result = prepare_all(turned, every, spec.prepare, observer=observer, frame=spec)
@@ -125,7 +129,7 @@ def evaluate(
     require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
     with with_threads():
         answers = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
-    evaluation = evaluate_answers(task, answers, used.targets, model.class_names, seed)
+    evaluation = evaluate_answers(learned, answers, used.targets, model.class_names, seed)
     notes = evaluation.notes
     if run is not None and not isinstance(run, Model):
         note = _seen_before(run, result.checksums)
@@ -188,7 +192,7 @@ def _asked(run: Run | Model | str | Path | None) -> dict[str, Any]:
         targets = read_recipe(path)[0].targets if is_file(path) else None
     if task == "classification":
         return {}
-    return {"task": task, "targets": targets or (",".join(names) if task == "regression" else None)}
+    return {"task": task, "targets": targets or (names if task == "regression" else None)}
 
 
 def _matched(samples: Samples, task: str, class_names: tuple[str, ...], observer: Observer) -> Samples:

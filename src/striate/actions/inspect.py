@@ -29,6 +29,8 @@ def inspect(
     out: str | Path | None = None,
     labels: str | None = None,
     root: str | None = None,
+    task: str | None = None,
+    targets: str | None = None,
     seed: int = 0,
     augment: bool = False,
     strict: bool = False,
@@ -38,8 +40,8 @@ def inspect(
 
     The page goes to `out` (a file; a page of ours that lies there is replaced, anything else refused), never into
     `source`; None: `inspect-<name>.html` in the current folder, with a number where that name is taken.
-    `augment`: it also shows what training will see of a few pictures. `labels`, `root`: as in `open_dataset`.
-    `seed` draws the splits.
+    `augment`: it also shows what training will see of a few pictures. `labels`, `root`, `task`, `targets`: as in
+    `open_dataset`. `seed` draws the splits.
 
     Raises InputError where the source cannot be understood or holds no readable picture, and where the page cannot
     go there; if `strict`, where any picture cannot be read.
@@ -51,7 +53,7 @@ def inspect(
     place = _place(source, out)
     if isinstance(source, (str, Path)):
         check_outside(place, str(source), "the page would lie")
-    samples = open_dataset(source, labels=labels, root=root)
+    samples = open_dataset(source, labels=labels, root=root, task=task, targets=targets)
     observer.say(samples.how)
     for doubt in samples.doubts:
         observer.warn(doubt)

@@ -209,6 +209,11 @@ def arrays_as_files(source: Any) -> Iterator[Any]:
     if source is None or isinstance(source, str | Path):
         yield None if source is None else str(source)
         return
+    from striate.data.sources.arrays import of_tensor
+    from striate.data.sources.frames import is_frame
+
+    if is_frame(source):
+        raise InputError("a pandas frame cannot be handed to other processes; write it as a table: frame.to_csv(...)")
     folder = Path(tempfile.mkdtemp(prefix="arrays-", dir=cache_folder("launches")))
     try:
         pairs = source if isinstance(source, Mapping) else {"": source}
@@ -218,7 +223,7 @@ def arrays_as_files(source: Any) -> Iterator[Any]:
                 raise InputError("arrays come as a pair (pictures, labels)")
             files[str(name)] = []
             for part, values in zip(("pictures", "labels"), pair, strict=True):
-                array = np.asarray(values)
+                array = np.asarray(of_tensor(values)[0])
                 if array.dtype == object:
                     raise InputError(f"arrays: the {part} must be numbers or texts, in arrays of one shape")
                 place = folder / f"{number}-{part}.npy"

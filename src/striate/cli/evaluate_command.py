@@ -56,6 +56,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--split", metavar="NAME", help="train, validation or test")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
     parser.add_argument("--root", metavar="FOLDER", help="folder of a table's paths, or of a copy of a public set")
+    parser.add_argument("--task", metavar="NAME", help="what the targets are: classification, multilabel, regression")
+    parser.add_argument("--targets", metavar="COLUMNS", help="columns of a table to learn: building,tree")
     parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
     parser.add_argument(
         "--precision", type=one_of(PRECISIONS), metavar="NAME", help="number format: float32, bfloat16, auto [float32]"
@@ -80,6 +82,8 @@ def run(arguments: argparse.Namespace, started: float) -> int:
             split=given.get("split"),
             labels=given.get("labels"),
             root=given.get("root"),
+            task=given.get("task"),
+            targets=given.get("targets"),
             strict=given.get("strict", False),
             precision=given.get("precision"),
             tta=given.get("tta", "none"),

@@ -25,6 +25,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--augment", action="store_true", help="show what training will see of some pictures")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
     parser.add_argument("--root", metavar="FOLDER", help="folder of a table's paths, or of a copy of a public set")
+    parser.add_argument("--task", metavar="NAME", help="what the targets are: classification, multilabel, regression")
+    parser.add_argument("--targets", metavar="COLUMNS", help="columns of a table to learn: building,tree")
     parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
     parser.add_argument("--seed", type=int, metavar="N", help="number from which splits are drawn [0]")
     parser.add_argument("--json", action="store_true", help="everything as JSON")

@@ -229,8 +229,8 @@ def _beside_folders(name: str, path: Path, root: Path | None, wanted: Asked) -> 
     """
     parts = tabular.tables(_format(name), path, wanted)
     if parts and wanted.task is None and not tabular.names_targets(_format(name), parts[0].file, wanted):
-        folders = _module(FOLDERS).read(path)
-        if len(folders.class_names) > 1:
+        folders = _classes_in(path)
+        if folders is not None:
             table = shown(parts[0].file.relative_to(path).as_posix())
             note = f"{table} has columns of numbers, which are not used (to learn them: --labels {table})"
             return replace(folders, how=f"{folders.how}; {note}")
@@ -291,12 +291,9 @@ def _format(name: str) -> Format:
 
 def _agreed(table: Samples, path: Path, source: str) -> Samples:
     """The table's rows, where class folders lie beside it and say the same. Raises InputError where they do not."""
-    try:
-        folders = _module(FOLDERS).read(path)
-    except InputError:
-        return table  # there are folders, but not of classes
-    if len(folders.class_names) < 2:
-        return table  # one folder of pictures is a place, not a class
+    folders = _classes_in(path)
+    if folders is None:
+        return table
     told = dict(zip(folders.names, zip(folders.targets.tolist(), folders.splits.tolist(), strict=True), strict=True))
     missing = {left.name for left in table.left_out}
     wrong = ""
@@ -322,6 +319,15 @@ def _agreed(table: Samples, path: Path, source: str) -> Samples:
         )
     splits = table.splits if bool((table.splits != "").any()) else _splits_of(table, folders)
     return replace(table, how=f"{table.how}; its class folders say the same", splits=splits)
+
+
+def _classes_in(path: Path) -> Samples | None:
+    """The class folders there; None where the folders are none, or one: a place, not a class."""
+    try:
+        folders = _module(FOLDERS).read(path)
+    except InputError:
+        return None
+    return folders if len(folders.class_names) > 1 else None
 
 
 def _beside_tables(folders: Samples, path: Path) -> Samples:

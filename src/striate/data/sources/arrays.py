@@ -15,7 +15,7 @@ import numpy as np
 from striate.data.samples import CLASSIFICATION, Samples
 from striate.data.sources.classes import encode, encode_numbers
 from striate.data.sources.listing import SPLIT_NAMES, class_name
-from striate.data.sources.targets import Asked, Column, Rows, Targets, read_targets
+from striate.data.sources.targets import NUMBER, Asked, Column, Rows, Targets, read_targets
 from striate.errors import InputError, unknown
 from striate.words import counted
 
@@ -83,7 +83,7 @@ def read(source: Any, wanted: Asked | None = None) -> Samples:
     for split, where, pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise InputError(f"{where}arrays come as a pair (pictures, labels)")
-        pictures, note = _of_tensor(pair[0])
+        pictures, note = of_tensor(pair[0])
         sets.append(
             Set(
                 split,
@@ -144,21 +144,25 @@ def _targets(
     if len(shapes) > 1:
         raise InputError(f"{sets[1].labels_named}: other labels for each picture than in {sets[0].labels_named}")
     where = sets[0].labels_named
-    if wanted.columns:
-        raise InputError(f"{where}: arrays have no columns with names, so there is nothing for --targets to pick")
     values = np.concatenate([one.labels for one in sets]) if len(sets) > 1 else sets[0].labels
     fractions = values.dtype.kind == "f" and not bool((values == np.floor(values)).all() and np.isfinite(values).all())
-    if values.ndim == 1 and wanted.task in (None, CLASSIFICATION):
+    if values.ndim == 1 and wanted.task in (None, CLASSIFICATION) and not wanted.columns:
         if fractions and (wanted.task == CLASSIFICATION or not bool((values % 1 > 0).any())):
             raise InputError(f"{where}: integers or text are needed, got numbers with a fraction, or NaN")
         if not fractions:
             return _classes(values, names_of_numbers, where)
     if values.ndim == 1:
-        columns = [Column("number", values.tolist())]
+        columns = [Column(NUMBER, values.tolist())]
     else:
         known = names_of_numbers is not None and len(names_of_numbers) == values.shape[1]
         called = names_of_numbers if names_of_numbers is not None and known else map(str, range(values.shape[1]))
         columns = [Column(name, column.tolist()) for name, column in zip(called, values.T, strict=True)]
+    if wanted.columns:
+        by_name = {column.name: column for column in columns}
+        strange = [name for name in wanted.columns if name not in by_name]
+        if strange:
+            raise InputError(f"{where}: {unknown('column', strange[0], by_name)}")
+        columns = [by_name[name] for name in wanted.columns]
     try:
         found = read_targets(columns, wanted.task, Rows(lambda row: f"label {row}", lambda row: names[row]))
     except InputError as error:
@@ -211,7 +215,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return float(np.min(lows)), float(np.max(highs))  # NaN goes through min and max
 
 
-def _of_tensor(values: Any) -> tuple[Any, str]:
+def of_tensor(values: Any) -> tuple[Any, str]:
     """A tensor of torch as an array whose channels are at its end, and what was done, or ""; others as they are."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(values, torch.Tensor):
@@ -237,7 +241,7 @@ def _array(values: Any, where: str) -> np.ndarray:
 
 def _labels(values: Any, where: str) -> np.ndarray:
     """Labels as an array."""
-    values = _of_tensor(values)[0]
+    values = of_tensor(values)[0]
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

@@ -30,9 +30,11 @@ from striate.errors import InputError, unknown
 from striate.words import counted
 
 TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+NUMBER = "number"  # what is called so where nothing else names it
 NO_LABEL = frozenset({"", "nan", "<na>", "null", "n/a", "#n/a"})
 YES_OR_NO = {"true": 1.0, "false": 0.0}
 SEPARATORS = ("|", ";", ",")
+EMPTY_LIST = "[]"  # also among texts: the picture has none of the labels
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 LONGEST_LIST = 1 << 16  # characters of a list in a text
@@ -93,7 +95,7 @@ def asked(task: str | None, targets: str | Sequence[str] | None) -> Asked:
 
 def refuse(wanted: Asked, source: str, what: str) -> None:
     """Raise InputError where targets are asked for that a source with one class a picture does not have."""
-    if wanted.columns:
+    if wanted.columns and wanted != Asked(REGRESSION, (NUMBER,)):  # as a run that learned of such a source asks for
         raise InputError(
             f"{shown(source)}: {what} have no columns, so there is no {some(wanted.columns)} to learn; "
             "--targets is for tables"
@@ -115,7 +117,7 @@ def numbers_of_classes(targets: np.ndarray, class_names: Sequence[str], source: 
             )
     found = np.array(values, dtype=np.float64)[targets]
     found[targets == UNLABELLED] = np.nan
-    return Targets(found.astype(np.float32)[:, None], ("number",), REGRESSION, "a number")
+    return Targets(found.astype(np.float32)[:, None], (NUMBER,), REGRESSION, "a number")
 
 
 def read_targets(columns: Sequence[Column], task: str | None, rows: Rows) -> Targets:
@@ -263,7 +265,8 @@ def _lists(column: Column, rows: Rows, *, anyway: bool) -> tuple[list[list[str] 
     if separator is None and not anyway:
         return None, ""
     return [
-        None if is_empty(value) else [class_name(part) for part in _parts(value, separator)] for value in column.values
+        None if is_empty(value) else [] if value.strip() == EMPTY_LIST else _labels_in(value, separator)
+        for value in column.values
     ], f"labels separated by '{separator}'"
 
 
@@ -305,7 +308,7 @@ def _separator(texts: Sequence[str], *, anyway: bool) -> str | None:
 
     "tench, Tinca tinca" is the name of one class: no other text has a part of it.
     """
-    distinct = set(texts)
+    distinct = set(texts) - {EMPTY_LIST}
     for separator in SEPARATORS:
         several = [parts for text in distinct if len(parts := _parts(text, separator)) > 1]
         if several and anyway:
@@ -316,6 +319,10 @@ def _separator(texts: Sequence[str], *, anyway: bool) -> str | None:
                 return None  # 3,5 is a number where these texts were written
             return separator
     return None
+
+
+def _labels_in(text: str, separator: str | None) -> list[str]:
+    return [class_name(part) for part in _parts(text, separator)]
 
 
 def _parts(text: str, separator: str | None) -> list[str]:
@@ -355,7 +362,7 @@ def _labels(lists: Sequence[Sequence[str] | None], rows: Rows) -> Targets:
     for row, one in enumerate(lists):
         if one is None:
             values[row] = np.nan
-            left_out.append((row, "no labels"))
+            left_out.append((row, f"no labels (where a picture has none, write {EMPTY_LIST})"))
         else:
             values[row, [place[label] for label in one]] = 1
     return Targets(values, names, MULTILABEL, counted(len(names), "label"), left_out=tuple(left_out))
