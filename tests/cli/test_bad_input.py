@@ -6,8 +6,10 @@ byte and time is the same afterwards.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import re
 import shutil
 import zipfile
@@ -15,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import QUICK, here, snapshot, write_pictures
 
@@ -105,7 +108,41 @@ def zipped(name: str, flags: int = 0) -> Make:
     return make
 
 
+def arrays(change: Callable[[bytes], bytes] = bytes, **of: object) -> Make:
+    """An archive of NumPy's, after `change` of its bytes."""
+
+    def make(place: Path) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, **{"images": np.zeros((6, 8, 8), np.uint8), "labels": np.arange(6) % 2, **of})
+        (place / "set.npz").write_bytes(change(buffer.getvalue()))
+
+    return make
+
+
+class Hostile:
+    """What would make a folder when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, ("ran",))
+
+
+def pickled(place: Path) -> None:
+    values = {b"data": Hostile(), b"labels": [0, 1]}
+    file("cifar/data_batch_1", pickle.dumps(values, 2))(place)
+
+
+def parquet(columns: dict[str, object], share: float = 1.0) -> Make:
+    def make(place: Path) -> None:
+        pyarrow, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        buffer = io.BytesIO()
+        pq.write_table(pyarrow.table(columns), buffer)
+        (place / "set.parquet").write_bytes(buffer.getvalue()[: int(share * buffer.tell())])
+
+    return make
+
+
 LABELS = "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(6))
+SHARES = "".join(f"{number}.png,0.{number},0.{10 - number}\n" for number in range(1, 6))
 TRAIN = "train pictures --out run " + " ".join(QUICK)
 EXISTING = also(pictures, folder("runs"))
 
@@ -134,6 +171,90 @@ SOURCES = [
         table("path,label\n" + LABELS + "gone.png,a\n"),
         "train all --out run --strict " + " ".join(QUICK),
         ("gone.png", "--strict"),
+    ),
+    Row(
+        "soft labels that do not sum to 1",
+        table("path,a,b\n" + SHARES + "0.png,0.5,0.9\n"),
+        "train all --task classification",
+        ("labels.csv: line 7: 0.png has shares that sum to 1.4", "soft labels .* sum to 1"),
+    ),
+    Row(
+        "text among numbers",
+        table("path,age\n0.png,3.5\n1.png,4\n2.png,old\n"),
+        "train all --targets age --task regression",
+        ("line 4: 'old' in 'age' is no number", "leave it empty"),
+    ),
+    Row(
+        "a label that is neither 0 nor 1",
+        table("path,car,tree\n0.png,0,1\n1.png,0,2\n"),
+        "train all --task multilabel",
+        ("line 3: 2 in 'tree'; a label is 1 .there. or 0",),
+    ),
+    Row(
+        "numbers that are classes",
+        table("path,label\n" + LABELS),
+        "train all --task regression",
+        ("line 2: 'a' in 'label' is no number",),
+    ),
+    Row(
+        "unknown column",
+        table("path,age\n0.png,3.5\n"),
+        "train all --targets aeg",
+        ("labels.csv: no column 'aeg'; did you mean 'age'",),
+    ),
+    Row(
+        "unknown column of a table",
+        table("path,age\n0.png,3.5\n"),
+        "inspect all/labels.csv --targets aeg",
+        ("no column 'aeg'; did you mean 'age'",),
+    ),
+    Row(
+        "columns of class folders",
+        pictures,
+        "train pictures --targets age",
+        ("class folders have no columns", "tables"),
+    ),
+    Row("labels of class folders", pictures, "train pictures --task multilabel", ("one class", "a table is needed")),
+    Row("numbers of class folders", pictures, "train pictures --task regression", ("the class 'a' is no number",)),
+    Row("unknown task", pictures, "inspect pictures --task multilable", ("did you mean 'multilabel'",)),
+    Row("npz, cut off", arrays(lambda data: data[:300]), "train set.npz", ("set.npz: damaged or cut short",)),
+    Row(
+        "npz that lies",
+        arrays(lambda data: data.replace(b"(6, 8, 8)", b"(9, 8, 8)")),
+        "train set.npz",
+        ("set.npz: images: ", "its header says 9 x 8 x 8 values, 576 bytes, but 384|damaged"),
+    ),
+    Row(
+        "npz of objects",
+        arrays(labels=np.array([Hostile()] * 6, dtype=object)),
+        "train set.npz",
+        ("set.npz: labels: an array of objects, which would be code to run",),
+    ),
+    Row("npz without labels", arrays(labels=np.zeros((6, 2, 2))), "train set.npz", ("one label a picture is needed",)),
+    Row(
+        "a pickle that would execute",
+        pickled,
+        "train cifar",
+        ("data_batch_1: a pickle that asks for (posix|nt).mkdir",),
+    ),
+    Row(
+        "cifar, cut off",
+        file("cifar/data_batch_1.bin", bytes(5000)),
+        "train cifar",
+        ("data_batch_1.bin: 5,000 bytes are no whole number of pictures",),
+    ),
+    Row("parquet, cut off", parquet({"label": ["a"]}, 0.6), "train set.parquet", ("no Parquet file, damaged or cut",)),
+    Row(
+        "parquet without pictures",
+        parquet({"label": ["a"]}),
+        "train set.parquet",
+        ("no column for the path", "'label'"),
+    ),
+    Row(
+        "a line that is no JSON",
+        also(table(""), file("all/labels.jsonl", '{"path": "0.png", "label": "a"}\n{"path": "1.png", label: "b"}\n')),
+        "train all/labels.jsonl",
+        ("labels.jsonl: line 2: no JSON",),
     ),
     Row("labels table that is not there", pictures, TRAIN + " --labels lables.csv", ("lables.csv", "no such table")),
     Row(
@@ -527,6 +648,18 @@ ON_A_RUN = [
         file("pictures/a/zero.png", b""),
         "evaluate run pictures --strict",
         ("a/zero.png", "--strict"),
+    ),
+    Row(
+        "evaluate numbers by a run of classes",
+        table("path,age\n" + "".join(f"{number}.png,{number}.5\n" for number in range(6))),
+        "evaluate run all",
+        ("all: it holds numbers, and the model answers classes", "name a source with classes"),
+    ),
+    Row(
+        "evaluate labels by a run of classes",
+        table("path,car,tree\n" + "".join(f"{number}.png,{number % 2},1\n" for number in range(6))),
+        "evaluate run all",
+        ("all: it holds labels, and the model answers classes",),
     ),
     Row("runs in no folder", nothing, "runs rnus", ("rnus: there is no such folder",)),
     Row("runs in a file", nothing, "runs pictures/a/0.png", ("is a file",)),

@@ -172,6 +172,13 @@ def test_a_class_that_the_schema_does_not_name(tmp_path):
     assert "row 2: the number of a class in 'label' is 7, but the file names those from 0 to 1" in refused(path)
 
 
+def test_beside_class_folders(tmp_path):
+    make(tmp_path, "a/1.png", "b/2.png")
+    path = write(tmp_path / "set.parquet", images([0, 1], ["a", "b"]))
+    assert f"say which one counts: --labels {path} or --labels folders" in refused(tmp_path)
+    assert loaded(open_dataset(tmp_path, labels=path)) == [picture(0)["bytes"], picture(1)["bytes"]]
+
+
 def test_files_of_which_some_have_a_split(tmp_path):
     write(tmp_path / "train-0.parquet", images([0, 1], ["a", "b"]))
     write(tmp_path / "more.parquet", images([2], ["a"]))

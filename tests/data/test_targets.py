@@ -244,6 +244,8 @@ class TestSourcesWithOneClass:
             tmp_path, task="multilabel"
         )
         assert "class folders have no columns, so there is no 'tree' to learn" in refused(tmp_path, targets="tree")
+        (tmp_path / "labels.csv").write_text("path,trees\nant/a.png,1.5\nbee/b.png,2\n")
+        assert "labels.csv: no column 'tree'; did you mean 'trees'?" in refused(tmp_path, targets="tree")
 
 
 class TestSplitTables:

@@ -177,7 +177,7 @@ def _open_there(path: Path, labels: str | Path | None, root: Path | None, stream
         if inner is None:
             break
         opened, via = inner, f"; all of it in {shown(str(inner.relative_to(path)))}/"
-    raise InputError(f"{shown(str(path))}: {_why_no_folder(opened)}")
+    raise InputError(f"{shown(str(path))}: {_why_no_folder(opened, wanted)}")
 
 
 def _is_archive(path: Path) -> bool:
@@ -207,6 +207,8 @@ def _open_folder(path: Path, root: Path | None, stream: bool, wanted: Asked) -> 
     if found[0] == FOLDERS and _only_folder(path) is not None:
         return None
     if found == [FOLDERS]:
+        if wanted.columns and _lacking(path, wanted):
+            raise InputError(f"{shown(str(path))}: {_lacking(path, wanted)}")
         return _as_asked(_beside_tables(_module(FOLDERS).read(path), path), wanted, FOLDERS)
     if found[0] in TABLES and found[-1] == FOLDERS and not wanted.columns:
         return _beside_folders(found[0], path, root, wanted)
@@ -312,7 +314,10 @@ def _agreed(table: Samples, path: Path, source: str) -> Samples:
     if not wrong and told.keys() - missing:
         wrong = f"{counted(len(told), 'picture')} of the folders not in the table (the first is {min(told)})"
     if wrong:
-        name = shown(str(tabular.tables(_format(source), path)[0].file))
+        found = [part.file for part in tabular.tables(_format(source), path)] or [
+            path / name for name in listing(path).others if name.lower().endswith(_format(source).suffixes)
+        ]
+        name = shown(str(found[0] if found else path))
         raise InputError(
             f"{shown(str(path))}: the table and the class folders disagree: {wrong}; "
             f"say which one counts: --labels {name} or --labels folders"
@@ -335,7 +340,7 @@ def _beside_tables(folders: Samples, path: Path) -> Samples:
 
     Raises InputError where the folders are no classes either: then the table was meant.
     """
-    lacking = _lacking(path)
+    lacking = _lacking(path, Asked())
     if not lacking:
         return folders
     if len(folders.class_names) < 2:
@@ -346,11 +351,11 @@ def _beside_tables(folders: Samples, path: Path) -> Samples:
     return replace(folders, how=f"{folders.how}; {lacking}, so it is not used")
 
 
-def _lacking(path: Path) -> str:
+def _lacking(path: Path, wanted: Asked) -> str:
     """What the tables in a folder lack of a table of labels: 'labels.csv has no column for the label (label, ...)'."""
     kinds = [_format(name) for name in TABLES]
     names = [(name, kind) for name in listing(path).others for kind in kinds if name.lower().endswith(kind.suffixes)]
-    return "; ".join(f"{shown(name)}: {tabular.missing(kind, path / name)}" for name, kind in names[:3])
+    return "; ".join(f"{shown(name)}: {tabular.missing(kind, path / name, wanted)}" for name, kind in names[:3])
 
 
 def _splits_of(table: Samples, folders: Samples) -> Any:
@@ -425,10 +430,10 @@ def _why_no_source(path: Path) -> str:
     )
 
 
-def _why_no_folder(path: Path) -> str:
+def _why_no_folder(path: Path, wanted: Asked) -> str:
     """What was looked for, and what is there instead."""
     top = listing(path)
-    lacking = _lacking(path)
+    lacking = _lacking(path, wanted)
     if lacking:
         return f"no class folders, and its table is none of labels ({lacking})"
     if top.pictures:

@@ -75,6 +75,11 @@ class Part:
     file: Path
     split: str = ""
 
+    def called(self, source: Path) -> str:
+        """Its name in sentences on a source: with its folder where that is not the source itself."""
+        inner = self.file.parent != source and source in self.file.parents
+        return shown(self.file.relative_to(source).as_posix() if inner else self.file.name)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pictured:
@@ -254,7 +259,7 @@ def read(kind: Format, path: Path, root: Path | None = None, wanted: Asked | Non
                 _check_alike(said, roles, table, found)
             said, roles = said or table, roles or found
             base = top if root is not None else os.path.abspath(part.file.parent)  # noqa: PTH100
-            several = f"{shown(part.file.name)} " if len(parts) > 1 else ""
+            several = f"{part.called(path)} " if len(parts) > 1 else ""
             _collect(table, found, part.split, (base, top), several, rows)
             notes += [note for note in table.notes if note not in notes]
         except InputError as error:
@@ -388,7 +393,7 @@ def _samples(
         for place, column in enumerate(table.column(at) for at in roles.targets)
     ]
     missing_files = [LeftOut(rows.names[row], "no such file") for row, is_there in enumerate(there) if not is_there]
-    title = ", ".join(shown(part.file.name) for part in parts[:3]) + ", ..." * (len(parts) > 3)
+    title = ", ".join(part.called(Path(source)) for part in parts[:3]) + ", ..." * (len(parts) > 3)
     if len(parts) > 1:
         notes = [*notes, "each table is a split"]
     if rows.repeated:
