@@ -161,6 +161,7 @@ def fine_tuned(
         observer=job.observer,
         on_split=write_down,
         ranks=job.ranks,
+        own=job.own,
     )
     if job.resuming and told(job.ranks, latest(checkpoints) is not None):
         loop.restore()

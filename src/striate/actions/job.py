@@ -19,6 +19,7 @@ from striate.models.run import Run
 from striate.models.start import Start
 from striate.observer import Observer
 from striate.training.history import Row
+from striate.training.own_parts import NOTHING_OWN, OwnParts
 from striate.training.recipe import Recipe
 from striate.training.resolved import Resolved
 
@@ -41,6 +42,7 @@ class Job:
     further: bool = False  # than the run was planned for: to the epochs that `resolved` now names
     start: Start | None = None  # the earlier run that it starts from
     ranks: Ranks = ALONE
+    own: OwnParts = NOTHING_OWN
 
 
 @dataclass(frozen=True, kw_only=True)

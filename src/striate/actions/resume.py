@@ -14,6 +14,7 @@ from striate.errors import InputError, require
 from striate.models.run import LogFile, Run
 from striate.models.run_files import CHECKPOINTS, PREVIOUS, RECIPE
 from striate.observer import SILENT, Observer, Observers
+from striate.training.own_parts import NOTHING_OWN, Loss, Metric, OwnParts
 from striate.training.recipe import Recipe, read_recipe, read_source, read_started_in
 from striate.words import counted
 
@@ -38,15 +39,17 @@ def resume(
     epochs: int | None = None,
     processes: int | str | None = None,
     network: nn.Module | None = None,
+    loss: Loss | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     source: Source | None = None,
     observer: Observer = SILENT,
 ) -> Run:
     """Go on with a run that was stopped, by the decisions in its `recipe.toml`.
 
     epochs: go on to so many in all, also after the end. processes: so many, or "auto", where it should not be those
-    that the recipe names; bit for bit only with as many as before. network: your own module, where the run was trained
-    on one. source: where the pictures are now, if not where they were, or the arrays that `train` was given. A run
-    that was stopped before its first checkpoint starts again.
+    that the recipe names; bit for bit only with as many as before. network, loss, metrics: your own, where the run was
+    trained with them. source: where the pictures are now, if not where they were, or the arrays that `train` was given.
+    A run that was stopped before its first checkpoint starts again.
 
     Raises InputError where the folder holds no run, where there is nothing left to do, where another process is
     training into it, and where the pictures have changed.
@@ -55,15 +58,16 @@ def resume(
 
     started = time.monotonic()
     run = run if isinstance(run, Run) else Run(Path(run))
+    own = OwnParts(loss=loss, metrics={} if metrics is None else metrics)
     require_run(run)
     recipe, _ = read_recipe(run.folder / RECIPE)
     here = ranks_here()
     count = processes_for(recipe.processes if processes is None else processes, recipe.device, here)
     if count == here.count:
-        return _resumed(run, epochs, network, source, observer, started)
+        return _resumed(run, epochs, network, source, observer, started, own)
     require(
-        network is None,
-        "a network of your own cannot be handed to other processes; start the program itself by torchrun instead",
+        network is None and own == NOTHING_OWN,
+        "what is your own cannot be handed to other processes; start the program itself by torchrun instead",
     )
     from striate.actions.launch import arrays_as_files, launch
 
@@ -93,8 +97,9 @@ def _resumed(
     source: Source | None,
     observer: Observer,
     started: float,
+    own: OwnParts = NOTHING_OWN,
 ) -> Run:
-    with taken_up(run, network, source, observer, started, epochs=epochs) as (job, samples):
+    with taken_up(run, network, source, observer, started, epochs=epochs, own=own) as (job, samples):
         return _gone_on(job, samples)
 
 
@@ -108,6 +113,7 @@ def taken_up(
     *,
     epochs: int | None = None,
     verifying: bool = False,
+    own: OwnParts = NOTHING_OWN,
 ) -> Iterator[tuple[Job, Samples]]:
     """The job of a run that was begun, and its pictures, held against others while the block runs.
 
@@ -130,6 +136,8 @@ def taken_up(
                 if source is None:
                     read_source(path)  # a recipe that names none is refused before anything else
                 resolved = Resolved.from_mapping(values, str(path)) if values else None
+                if resolved is not None:
+                    own.require_as_before(resolved, str(run))
                 further = False
                 if epochs is not None:
                     resolved, further = _further(run, resolved, epochs)
@@ -151,6 +159,7 @@ def taken_up(
                 further=further,
                 start=start,
                 ranks=here,
+                own=own,
             )
             yield job, samples
         finally:

@@ -123,6 +123,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         return replace(
             decided,
             allocator=machine.allocator,
+            own_loss=job.own.loss is not None,
             reference=machine.reference,
             augment=told(job.ranks, with_colour_axes(decided.augment, store, spec.channels)),
         )
@@ -232,6 +233,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         on_split=lambda loop: write_down(job, loop, material),
         keep_epochs=recipe.keep_epochs,
         ranks=job.ranks,
+        own=job.own,
     )
     return Prepared(loop=loop, material=material, streamed=streamed, reasons=resolved.reasons)
 

@@ -15,6 +15,7 @@ from striate.models.claim import claim_folder
 from striate.models.run import LogFile, Run
 from striate.models.run_files import OWN_NETWORK, RECIPE
 from striate.observer import SILENT, Observer, Observers
+from striate.training.own_parts import NOTHING_OWN, Loss, Metric, OwnParts
 from striate.training.recipe import Recipe, read_recipe, recipe_text
 from striate.training.settings import from_mapping, to_mapping
 
@@ -32,6 +33,8 @@ def train(
     overwrite: bool = False,
     recipe: Recipe | str | Path | None = None,
     network: str | nn.Module | None = None,
+    loss: str | Loss | None = None,
+    metrics: Mapping[str, Metric] | None = None,
     observer: Observer = SILENT,
     started: float | None = None,
     **settings: Any,
@@ -44,6 +47,8 @@ def train(
     `[resolved]` nothing is decided anew; `settings` (fields of `Recipe`) stand above it. network: a name, or
     a module of your own that takes (B, C, H, W) and gives (B, classes). from_run (a setting): an earlier run whose
     network, weights and preprocessing are taken over; its outputs are kept for classes of the same name.
+    loss: a name, or a function of your own of outputs (B, K) and targets, which gives (B,) or one number; metrics:
+    {name: function of answers (N, K) and targets}, whose figures of each validation are noted beside the task's.
     started: `time.monotonic()` at which `minutes` began to count.
 
     Returns the finished `Run`. Raises InputError for what cannot be used, before any work where it can be
@@ -53,18 +58,24 @@ def train(
     from striate.training.resolved import Resolved
 
     started = time.monotonic() if started is None else started
+    if isinstance(loss, str):
+        settings["loss"], loss = loss, None
     asked, resolved_values, notes = _asked(recipe, network if isinstance(network, str) else None, settings)
     own = None if network is None or isinstance(network, str) else network
+    parts = _own_parts(asked, loss, metrics)
     if own is not None and resolved_values:
         require(resolved_values.get("network") == OWN_NETWORK, "the recipe is that of a named network, not of your own")
     resolved = Resolved.from_mapping(resolved_values, str(recipe)) if resolved_values else None
+    if resolved is not None:
+        parts.require_as_before(resolved, str(recipe))
     here = ranks_here()
     given: dict[str, Any] = {"out": out, "overwrite": overwrite, "notes": notes}
     processes = processes_for(asked.processes, asked.device, here)
     if processes == here.count:
         return train_asked(
-            source, asked=asked, resolved=resolved, network=own, observer=observer, started=started, **given
+            source, asked=asked, resolved=resolved, network=own, own=parts, observer=observer, started=started, **given
         )
+    require(parts == NOTHING_OWN, "functions of your own cannot be handed to other processes; start them by torchrun")
     require(
         own is None,
         "a network of your own cannot be handed to other processes; start the program itself by torchrun instead",
@@ -89,6 +100,7 @@ def train_asked(
     network: nn.Module | None,
     observer: Observer,
     started: float,
+    own: OwnParts = NOTHING_OWN,
     began: Callable[[str], None] | None = None,
 ) -> Run:
     """`train` in this process, one of several or alone. began: told the folder of the run when it is there."""
@@ -146,6 +158,7 @@ def train_asked(
                 resuming=before is not None,
                 start=start,
                 ranks=here,
+                own=own,
             )
             carry_out(job, samples)
         except InputError:
@@ -158,6 +171,16 @@ def train_asked(
         finally:
             run.let_go()
         return run
+
+
+def _own_parts(asked: Recipe, loss: Loss | None, metrics: Mapping[str, Metric] | None) -> OwnParts:
+    """What the user brought. Raises InputError where the recipe asks for another loss, or for more of it."""
+    if loss is not None:
+        for name in ("loss", "class_weights", "label_smoothing"):
+            value = getattr(asked, name, None)
+            said = f"{name} {value} is for the losses of striate; a loss of your own does that itself, so leave it away"
+            require(value in (None, "none"), said)
+    return OwnParts(loss=loss, metrics={} if metrics is None else metrics)
 
 
 def _resolved_of(run: Run) -> Resolved | None:

@@ -23,6 +23,7 @@ from striate.models.run import Run
 from striate.models.run_files import CHECKPOINTS, LAST, OWN_NETWORK, PREVIOUS, RECIPE
 from striate.observer import SILENT, Observer, duration
 from striate.training.checkpoint import Progress, gathered, load_checkpoint, read_progress, read_tensors
+from striate.training.own_parts import Loss, OwnParts
 from striate.training.recipe import read_recipe
 from striate.words import counted
 
@@ -86,12 +87,13 @@ def verify(
     run: Run | str | Path,
     *,
     network: nn.Module | None = None,
+    loss: Loss | None = None,
     source: Source | None = None,
     observer: Observer = SILENT,
 ) -> Verification:
     """Repeat the steps before the last checkpoint of a run and say whether this machine gives them again bit for bit.
 
-    Nothing in the folder changes. network: your own module, where the run was trained on one. source: where the
+    Nothing in the folder changes. network, loss: your own, where the run was trained with them. source: where the
     pictures are now, if not where they were, or the arrays that `train` was given.
 
     Raises InputError where the folder holds no run or no steps to repeat, where several processes trained it, where
@@ -103,9 +105,10 @@ def verify(
     run = run if isinstance(run, Run) else Run(Path(run))
     require_run(run)
     recipe, _ = read_recipe(run.folder / RECIPE)
+    own = OwnParts(loss=loss)
     count = processes_for(recipe.processes, recipe.device, ranks_here())
     require(count == 1, f"{run}: its steps are those of {count} processes, which one cannot repeat bit for bit")
-    with taken_up(run, network, source, observer, started, verifying=True) as (job, samples):
+    with taken_up(run, network, source, observer, started, verifying=True, own=own) as (job, samples):
         resolved = job.resolved
         require(
             resolved is not None and resolved.method == "steps",

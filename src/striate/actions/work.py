@@ -90,7 +90,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     )
     if job.start is not None:
         frozen = recipe.epochs is None and can_fit_head_on(job.start)
-    frozen = frozen and not stream
+    frozen = frozen and not stream and job.own.loss is None
     if job.resolved is not None:
         frozen = job.resolved.method == "frozen"
     require_parts(job, samples, stream=stream)

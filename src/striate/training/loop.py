@@ -27,6 +27,7 @@ from striate.training.history import Row
 from striate.training.keeping import Keeping, keep_epoch
 from striate.training.memory import put_together
 from striate.training.optimizers import Optimizer, set_rate
+from striate.training.own_parts import NOTHING_OWN, OwnParts
 from striate.training.pace import Pace
 from striate.training.parallel import answered, share_weights
 from striate.training.ratios import update_ratios, weights_of
@@ -57,7 +58,7 @@ class Loop:
     parts; it may write `splits` down. checkpoint_seconds: between checkpoints (0: after every step); None:
     CHECKPOINT_SECONDS, with an early first one. keep_epochs: after every so many epochs the weights that would answer
     are kept beside the checkpoints. ranks: the processes that share each batch; `batches` gives the slice of this one,
-    and the first alone writes checkpoints.
+    and the first alone writes checkpoints. own: the user's loss, in the place of the task's, and metrics, beside them.
     """
 
     def __init__(
@@ -74,13 +75,15 @@ class Loop:
         checkpoint_seconds: float | None = None,
         keep_epochs: int | None = None,
         ranks: Ranks = ALONE,
+        own: OwnParts = NOTHING_OWN,
     ) -> None:
         self.model, self.batches, self.validation, self.plan = model, batches, validation, plan
         self.checkpoints, self.observer = checkpoints, observer
         self.replan, self.on_split, self.ranks = replan, on_split, ranks
         self.keep_epochs = keep_epochs
         self.network = model.network
-        self.stepping = Stepping(model, plan, ranks)
+        self.own = own
+        self.stepping = Stepping(model, plan, ranks, own)
         self.averaged, self.scaler = self.stepping.averaged, self.stepping.scaler
         self.schedule, self._watched = schedule_of(plan), watches_validation(plan.schedule)
         self.progress = Progress(plans=_first_plans(plan))
@@ -287,7 +290,7 @@ class Loop:
             began = time.monotonic()
             share_weights(self.ranks, self.network, self.averaged.network if self.averaged else None)
             answers = answered(self.ranks, self.answering(), self.validation.pictures).numpy()
-            figures = told(self.ranks, self.model.task.metrics(answers, self.validation.targets))
+            figures = told(self.ranks, self.own.figures(self.model.task, answers, self.validation.targets))
             now = time.monotonic()
             progress.seconds = now - self._started
             self._pace.validated(now - began)

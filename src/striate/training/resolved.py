@@ -41,6 +41,7 @@ class Resolved:
     mean: tuple[Any, ...] | None = None
     deviation: tuple[Any, ...] | None = None
     mean_picture: bool = False  # taken off in the place of the mean
+    own_loss: bool = False  # a function of the user's, which no file can hold
     fine_tune: bool = False  # after the head was fitted, where it helps on validation
     # In all, as last planned.
     epochs: int = setting(1, "", at_least=1)

@@ -26,6 +26,7 @@ from striate.training.averaging import Averaged, AveragedEpochs, BatchNorm, batc
 from striate.training.diverged import before_step
 from striate.training.memory import Buffers, in_parts, parts_at, split_further, split_words
 from striate.training.optimizers import build_optimizer
+from striate.training.own_parts import NOTHING_OWN, OwnParts
 from striate.training.parallel import average_gradients, seed_of_step
 from striate.training.regularizers import penalty_of
 from striate.training.resolved import Resolved
@@ -34,8 +35,8 @@ from striate.training.resolved import Resolved
 class Stepping:
     """What steps move: the network's weights, their average, the optimizer's state, the scale of losses in float16."""
 
-    def __init__(self, model: Model, plan: Resolved, ranks: Ranks) -> None:
-        self.model, self.plan, self.ranks = model, plan, ranks
+    def __init__(self, model: Model, plan: Resolved, ranks: Ranks, own: OwnParts = NOTHING_OWN) -> None:
+        self.model, self.plan, self.ranks, self.own = model, plan, ranks, own
         self.network = model.network
         # Steps alone are compiled: answers are computed in batches of many sizes.
         self.forward = compiled(self.network) if plan.compile else self.network
@@ -153,7 +154,7 @@ class Stepping:
         targets = part.targets.to(device, non_blocking=True)
         with self._autocast:
             outputs = self._fitting(self.forward(inputs), len(inputs))
-        losses = self.model.task.loss(outputs.float(), targets)
+        losses = self.own.losses(self.model.task, outputs.float(), targets)
         if part.weights is None or whole.weights is None:
             loss = losses.mean() if part is whole else losses.sum() / len(whole)
         else:
