@@ -111,7 +111,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     report_left_out(job, samples, prepared.failures)
     used = samples.without(prepared.failures)
     require_classes(used)
-    task = task_of(used, resolved)
+    task = task_of(used, recipe, resolved)
     read, began = time.monotonic() - began, time.monotonic()
     built = build_network(
         PRETRAINED,

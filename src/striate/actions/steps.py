@@ -135,7 +135,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             resolved = replace(resolved, buffer=buffer_for(used, train_rows))
         resolved = replace(resolved, processes=job.ranks.count)
         observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
-    task, augmentation = task_of(used, resolved), Augmentation(**resolved.augment)
+    task, augmentation = task_of(used, recipe, resolved), Augmentation(**resolved.augment)
     if job.start is not None:
         observer.say(job.start.put_into(network, task))
     for note in as_asked(recipe, network):
@@ -347,10 +347,16 @@ def hold_back(
     )
 
 
-def task_of(samples: Samples, settings: Resolved | Recipe) -> TableTask:
-    """The task, made for and bound to the targets of the training pictures. Raises InputError."""
+def task_of(samples: Samples, recipe: Recipe, settings: Resolved | Recipe) -> TableTask:
+    """The task, made for and bound to the targets of the training pictures. Raises InputError.
+
+    settings: what says how targets are smoothed and weighed.
+    """
     asked = TaskSettings(
-        label_smoothing=settings.label_smoothing or 0.0, class_weights=settings.class_weights, loss=settings.loss
+        label_smoothing=settings.label_smoothing or 0.0,
+        class_weights=settings.class_weights,
+        loss=settings.loss,
+        angles=recipe.angle_names,
     )
     return task_named(samples.task).load().made_for(samples.class_names, samples.targets[samples.rows(TRAIN)], asked)
 

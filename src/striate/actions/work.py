@@ -68,7 +68,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         f"start {len(samples.rows(TRAIN))} at most",
     )
     require_classes(samples)
-    task_of(samples, recipe)  # raises what it cannot be made for
+    task_of(samples, recipe, recipe)  # raises what it cannot be made for
     asked = asked_to_stream(job, samples)
     longer_side, grey, sides = first_look(job, samples, forward=asked is not None and asked[0])
     facts = Facts(
@@ -78,6 +78,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         longer_side=longer_side,
         grey=grey,
         task=samples.task,
+        turning=set(recipe.angle_names) == set(samples.class_names),
     )
     picture_bytes = decoded_bytes(sides, usable_side(job, facts), grey=grey)
     # Memory and disk are those of each machine: the first decides.

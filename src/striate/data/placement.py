@@ -91,6 +91,23 @@ class Placement:
         moved = self.move_points(corners.reshape(len(wanted), -1, 2)).reshape(corners.shape)
         return np.concatenate([moved.min(axis=-2), moved.max(axis=-2)], axis=-1)
 
+    def move_angles(self, angles: np.ndarray) -> np.ndarray:
+        """Angles of the pictures (B, K), in degrees counter-clockwise from upright -> those that the outputs show, of a
+        thing that was turned along, (B, K) float64: the nearest to what they were, beyond 180 where they go there.
+
+        What a picture is brought to the output's size by does not count: an angle is that in the picture's own shape.
+        A field does not count either: it has no direction of its own.
+        """
+        given = np.asarray(angles, dtype=np.float64)
+        turned = np.radians(given)
+        upright = np.stack([-np.sin(turned), -np.cos(turned)], axis=-1)  # (B, K, 2), y points down
+        linear = np.linalg.inv(self.matrices[:, :2, :2])
+        linear = linear * (self.sources[:, ::-1] / np.array([self.width, self.height]))[:, :, None]
+        moved = upright @ linear.transpose(0, 2, 1)
+        change = np.degrees(np.arctan2(-moved[..., 0], -moved[..., 1])) - given
+        result: np.ndarray = given + (change + 180) % 360 - 180
+        return result
+
     def _displaced(self, points: np.ndarray) -> np.ndarray:
         """The field at points of the output (B, P, 2), between the centres of its pixels bilinear: (B, P, 2)."""
         assert self.field is not None

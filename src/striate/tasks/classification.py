@@ -112,6 +112,7 @@ class Classification:
     def made_for(cls, names: Sequence[str], targets: np.ndarray, settings: TaskSettings) -> Classification:
         """The task of a training with classes (N,) or shares (N, K). Balanced weights are N / (K * pictures a class),
         as in scikit-learn."""
+        require(not settings.angles, "angles are numbers, these are classes; leave --angles away")
         weights = None
         if settings.class_weights == "balanced":
             counts = np.bincount(targets, minlength=len(names)) if targets.ndim == 1 else targets.sum(axis=0)

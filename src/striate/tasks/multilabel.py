@@ -102,6 +102,7 @@ class MultiLabel:
     def made_for(cls, names: Sequence[str], targets: np.ndarray, settings: TaskSettings) -> MultiLabel:
         """The task of a training with labels (N, K). Balanced weights are N / (2 * pictures without the label) and
         N / (2 * pictures with it)."""
+        require(not settings.angles, "angles are numbers, these are labels; leave --angles away")
         weights = None
         if settings.class_weights == "balanced":
             there = np.asarray(targets, dtype=np.float64).sum(axis=0)

@@ -1,7 +1,8 @@
 """One or several numbers for each picture: a linear output and the squared error of standardised numbers.
 
 The network learns (number - mean) / deviation, both of the training pictures, so that rates, schedules and the weight
-of each number in the loss do not depend on the units of the table; answers are in the units of the table.
+of each number in the loss do not depend on the units of the table; answers are in the units of the table. A number that
+is said to be an angle turns with its picture, so that pictures can be turned and mirrored in training.
 Legend: N rows of the table, B batch, K numbers. `targets` are (B, K) float32, standardised.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.errors import InputError, require
+from striate.errors import InputError, require, unknown
 from striate.tasks.losses import require_loss
 from striate.tasks.task import TaskSettings
 
@@ -32,13 +33,15 @@ class Regression:
     """How much is each of `target_names` (K, at least 1)?
 
     `means` and `deviations` (K): what is subtracted from the numbers of the table and what they are divided by,
-    deviations above 0. `loss_name`: in `losses.LOSSES`.
+    deviations above 0. `loss_name`: in `losses.LOSSES`. `angles`: those of the names whose numbers are degrees,
+    counter-clockwise from upright.
     """
 
     target_names: tuple[str, ...]
     means: tuple[float, ...]
     deviations: tuple[float, ...]
     loss_name: str = field(default=OWN_LOSS, kw_only=True)
+    angles: tuple[str, ...] = field(default=(), kw_only=True)
     # The table's targets (N, K) in its own units, set by `bound_to`; not a part of what the task is.
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
@@ -56,6 +59,10 @@ class Regression:
             object.__setattr__(self, what, tuple(float(value) for value in values))
         require(min(self.deviations) > 0, "deviations must be above 0")
         require_loss(self.name, self.loss_name)
+        object.__setattr__(self, "angles", tuple(self.angles))
+        for name in self.angles:
+            if name not in self.target_names:
+                raise unknown("number", str(name), self.target_names)
 
     @property
     def name(self) -> str:
@@ -108,8 +115,14 @@ class Regression:
                 f"'{name}' is {means[position]:g} in all of the {len(table):,} training pictures, so there is nothing "
                 "to learn of it; leave it away (--targets names those to learn)",
             )
-        loss = settings.loss or OWN_LOSS
-        return cls(tuple(names), tuple(means.tolist()), tuple(deviations.tolist()), loss_name=loss).bound_to(targets)
+        made = cls(
+            tuple(names),
+            tuple(means.tolist()),
+            tuple(deviations.tolist()),
+            loss_name=settings.loss or OWN_LOSS,
+            angles=settings.angles,
+        )
+        return made.bound_to(targets)
 
     def bound_to(self, targets: np.ndarray) -> Regression:
         """The same task with a table of numbers (N, K), in its own units, for `targets(rows)`. Raises ValueError."""
@@ -120,12 +133,17 @@ class Regression:
         return replace(self, table=table)
 
     def targets(self, rows: np.ndarray, placement: Placement | None) -> torch.Tensor:
-        """Standardised numbers (B, K) float32 of these rows (B,); a number does not change with its picture's place."""
+        """Standardised numbers (B, K) float32 of these rows (B,); angles turn with their pictures."""
         import torch
 
         if self.table is None:
             raise ValueError("bind the task to a table of targets first: task.bound_to(targets)")
-        return torch.from_numpy(self.standardised(self.table[np.asarray(rows, dtype=np.int64)]))
+        numbers = self.table[np.asarray(rows, dtype=np.int64)]
+        if placement is not None and self.angles:
+            turning = [self.target_names.index(name) for name in self.angles]
+            numbers = numbers.copy()
+            numbers[:, turning] = placement.move_angles(numbers[:, turning])
+        return torch.from_numpy(self.standardised(numbers))
 
     def standardised(self, numbers: np.ndarray) -> np.ndarray:
         """(N, K) in the units of the table -> (N, K) float32 of mean 0 and deviation 1 over the training pictures."""
@@ -182,6 +200,7 @@ class Regression:
             "means": list(self.means),
             "deviations": list(self.deviations),
             "loss": self.loss_name,
+            "angles": list(self.angles),
         }
 
     @classmethod
@@ -191,9 +210,11 @@ class Regression:
         given = {what: values.get(what) for what in ("target_names", "means", "deviations")}
         for what, listed in given.items():
             require(isinstance(listed, list), f"the task has no list of {what.replace('_', ' ')}")
+        angles = values.get("angles", [])
+        require(isinstance(angles, list), "angles must be a list of names")
         try:
             lists = (tuple(listed or ()) for listed in given.values())
-            return cls(*lists, loss_name=values.get("loss", OWN_LOSS))
+            return cls(*lists, loss_name=values.get("loss", OWN_LOSS), angles=tuple(angles))
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the task cannot be read: {error}") from error
 

@@ -25,6 +25,7 @@ class TaskSettings:
     label_smoothing: float = 0.0
     class_weights: str = "none"
     loss: str | None = None  # None: the task's own
+    angles: tuple[str, ...] = ()
 
 
 class Task(Protocol):

@@ -29,6 +29,8 @@ FEW_EPOCHS = 4
 PRETRAINED = "efficientnet-lite0"
 # Smallest share of the area that a random crop keeps: one class is still seen, of several labels some may be cut off.
 CROP, CROP_OF_LABELS = 0.35, 0.7
+CLIP_OF_NUMBERS = 1.0
+TURNED = 30.0  # degrees, where angles turn along
 MOMENTUM = 0.9  # of SGD where the network was not tuned with another
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
 
@@ -44,6 +46,7 @@ class Facts:
     grey: bool | None = None  # None: not looked at
     mirrors: bool | None = None  # whether a mirrored picture keeps its label; None: not looked at
     task: str = CLASSIFICATION
+    turning: bool = False  # all that is learned are angles, which turn with their pictures
 
 
 def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
@@ -116,11 +119,14 @@ def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputS
     """How training pictures vary: mild for small ones, crops for photographs; mirrored where labels allow it.
 
     Of numbers nobody knows what they measure: an angle changes with a turned or mirrored picture, a size or a share of
-    the picture with a scaled one. Their pictures are as they are, but for what the recipe asks for.
+    the picture with a scaled one. Their pictures are as they are, but for what the recipe asks for; where all numbers
+    are angles, pictures are turned, and the angles with them.
     """
     asked = recipe.augment
     chosen: dict[str, Any] = {}
-    if asked.name != "none" and facts.task != REGRESSION:
+    if asked.name != "none" and facts.turning:
+        chosen = {"rotation": TURNED, "scale": 1.1, "translation": 0.05}
+    elif asked.name != "none" and facts.task != REGRESSION:
         side = min(spec.height, spec.width)
         if max(spec.height, spec.width) <= SMALL_SIDE:
             if facts.grey and facts.pictures < FEW_SMALL_GREY:
@@ -220,7 +226,8 @@ def resolve_steps(
         regularizer=recipe.regularizer,
         dropout=recipe.dropout,
         freeze=recipe.freeze,
-        clip=recipe.clip,
+        # The squared error of a first, wild answer has a gradient that throws the weights away.
+        clip=CLIP_OF_NUMBERS if recipe.clip is None and facts.task == REGRESSION else recipe.clip,
         averaging=chosen["averaging"] if averaging is None else averaging,
         swa=recipe.swa,
         patience=recipe.patience,

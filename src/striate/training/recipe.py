@@ -216,6 +216,9 @@ class Recipe:
         "what is taken off the inputs: the mean of each channel, or the mean picture",
         choices=("channel", "picture"),
     )
+    angles: str | None = setting(
+        None, "numbers that are degrees, counter-clockwise, separated by commas: they turn with their pictures"
+    )
     labels: str | None = setting(None, "where the labels are: folders, or a table FILE")
     root: str | None = setting(None, "folder to which the paths of a table are relative, or of a copy of a public set")
     stream: bool | None = setting(
@@ -245,6 +248,11 @@ class Recipe:
     def task_asked(self) -> str | None:
         """The task by name; None where the source is to say."""
         return None if self.task == "auto" else self.task
+
+    @property
+    def angle_names(self) -> tuple[str, ...]:
+        """The names in `angles`."""
+        return tuple(name for one in (self.angles or "").split(",") if (name := one.strip()))
 
     def __post_init__(self) -> None:
         check(self)
