@@ -185,7 +185,7 @@ def test_two_runs_on_one_page_are_tested_and_their_changed_pictures_shown(traine
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
     names = [re.search(r"[^/]*$", str(one))[0] for one in runs]  # type: ignore[index]
     assert f"Right in {runs[1]} alone ({only[1]})" in text
-    assert f"{names[0]} alone answered {only[0]} picture" in text
+    assert f"{names[0]} alone answered {only[0]} rightly" in text
     assert "McNemar" in text
     assert page.count("<img") == min(12, only[0]) + min(12, only[1])
     for name in ("dark", "light", "striped"):

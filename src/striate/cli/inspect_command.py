@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from striate.cli.flags import Parser
+from striate.cli.flags import Parser, one_of
 from striate.cli.text import print_json, table
 from striate.names import on_one_line
+from striate.tasks import TASKS
 from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.data.survey import Survey
 
 MOST_CLASSES, MOST_NAMED = 60, 20
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -25,7 +28,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--augment", action="store_true", help="show what training will see of some pictures")
     parser.add_argument("--labels", metavar="FILE|folders", help="where the labels are: folders, or a table FILE")
     parser.add_argument("--root", metavar="FOLDER", help="folder of a table's paths, or of a copy of a public set")
-    parser.add_argument("--task", metavar="NAME", help="what the targets are: classification, multilabel, regression")
+    parser.add_argument(
+        "--task", type=one_of(tuple(TASKS)), metavar="NAME", help=f"what the targets are: {', '.join(TASKS)}"
+    )
     parser.add_argument("--targets", metavar="COLUMNS", help="columns of a table to learn: building,tree")
     parser.add_argument("--strict", action="store_true", help="refuse a source with pictures that cannot be read")
     parser.add_argument("--seed", type=int, metavar="N", help="number from which splits are drawn [0]")
@@ -49,15 +54,12 @@ def run(arguments: argparse.Namespace, started: float) -> int:
 
 
 def _show(found: Survey) -> None:
-    splits = list(found.counts)
-    rows = [["class", *(name or "pictures" for name in splits)]]
-    rows += [
-        [name, *(f"{found.counts[split][k]:,}" for split in splits)]
-        for k, name in enumerate(found.class_names[:MOST_CLASSES])
-    ]
-    print(table(rows, right=range(1, len(splits) + 1)))
-    if len(found.class_names) > MOST_CLASSES:
-        print(f"and {counted(len(found.class_names) - MOST_CLASSES, 'more class', 'more classes')}")
+    kind = TASKS[found.task]
+    rows = _spread(found) if found.task == "regression" else _counts(found, kind.kind)
+    right = [column for column, name in enumerate(rows[0]) if column and name != "spread"]
+    print(table(rows[: MOST_CLASSES + 1], right=right))
+    if len(rows) > MOST_CLASSES + 1:
+        print(f"and {counted(len(rows) - 1 - MOST_CLASSES, f'more {kind.kind}', f'more {kind.kinds}')}")
     print()
     width, height = found.sizes["width"], found.sizes["height"]
     facts = [
@@ -69,7 +71,7 @@ def _show(found: Survey) -> None:
         ("grey", f"{100 * found.grey_share:.0f} % of them"),
         ("mean", ", ".join(f"{value:.3f}" for value in found.mean)),
         ("deviation", ", ".join(f"{value:.3f}" for value in found.deviation)),
-        ("imbalance", f"{found.imbalance:.1f} pictures of the largest class for one of the smallest"),
+        *_imbalance(found, kind.kind),
         ("equal pictures", f"{len(found.duplicates):,} inside a split"),
         ("leaks", f"{len(found.leaks):,} across splits"),
         ("conflicts", f"{len(found.conflicts):,} with different labels"),
@@ -80,6 +82,42 @@ def _show(found: Survey) -> None:
         print(on_one_line(f"left out        {name}: {reason}"))
     if found.left_out_count > MOST_NAMED:
         print(f"and {found.left_out_count - MOST_NAMED:,} more; the page has them")
+
+
+def _counts(found: Survey, kind: str) -> list[list[str]]:
+    """Pictures of each class, or with each label, by split."""
+    splits = list(found.counts)
+    rows = [[kind, *(name or "pictures" for name in splits)]]
+    return rows + [
+        [name, *(f"{found.counts[split][k]:,}" for split in splits)] for k, name in enumerate(found.class_names)
+    ]
+
+
+def _spread(found: Survey) -> list[list[str]]:
+    """How each number is spread over all pictures."""
+    drawn = _takes_bars()
+    rows = [["number", "smallest", "a quarter", "median", "three quarters", "largest", "mean", *["spread"] * drawn]]
+    for one in found.distributions:
+        if one.split == "all":
+            values = [f"{value:.4g}" for value in (*one.quartiles, one.mean)]
+            rows.append([one.name, *values, *[_bars(one.bars)] * drawn])
+    return rows
+
+
+def _bars(counts: Sequence[int]) -> str:
+    most = max(counts, default=0) or 1
+    return "".join(" " if not count else BARS[min(len(BARS) - 1, len(BARS) * count // most)] for count in counts)
+
+
+def _takes_bars() -> bool:
+    """Whether stdout can show them."""
+    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
+
+
+def _imbalance(found: Survey, kind: str) -> list[tuple[str, str]]:
+    if found.imbalance is None:
+        return []
+    return [("imbalance", f"{found.imbalance:.1f} pictures of the largest {kind} for one of the smallest")]
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -190,13 +190,13 @@ class Pairing:
 
     def chance(self) -> str:
         """ "0.3 %", "less than 0.1 %"."""
-        return "less than 0.1 %" if self.p < 0.001 else text.percent(self.p)
+        return _chance(self.p)
 
     def verdict(self) -> str:
         """Whether they differ, in a sentence."""
         if not self.differ:
-            return f"{self.first} and {self.second} are not told apart by these {counted(self.n, 'picture')}"
-        return f"{self.better} is better: chance alone hardly makes such a difference"
+            return f"these {counted(self.n, 'picture')} do not tell {self.first} and {self.second} apart"
+        return f"the better one is {self.better}: chance alone hardly makes such a difference"
 
     def evidence(self) -> str:
         """What was counted or measured, and by which test, in sentences."""
@@ -212,8 +212,8 @@ class Pairing:
             else f"{self.measure}: {text.decimal(self.values[0])} and {text.decimal(self.values[1])}"
         )
         return (
-            f"{self.first} alone answered {counted(one, 'picture')} {how}, {self.second} alone "
-            f"{counted(two, 'picture')}. {measured[0].upper()}{measured[1:]}, a difference of {value}"
+            f"of {counted(self.n, 'picture')} {self.first} alone answered {one:,} {how}, {self.second} alone {two:,}. "
+            f"{measured[0].upper()}{measured[1:]}, a difference of {value}"
             f"{f' (95 % interval {interval})' if interval else ''}. Were they equally good, so large a difference "
             f"would come about in {self.chance()} of all tests ({test})"
         )
@@ -225,9 +225,9 @@ class Pairing:
         points = f"{text.percent(figure.value, sign=False)} points"
         return points, f"{ends[0]} to {ends[1]}" if figure.bounded else ""
 
-    def rows(self) -> list[tuple[PairedPart, str, str, str, str]]:
+    def rows(self) -> list[tuple[PairedPart, str, str, str, str, str]]:
         """The parts by how much they changed, the greatest gain first: (part, first, second, change, "gain" or
-        "loss")."""
+        "loss", by chance)."""
         share = self.task != "regression"
         sign = 1 if self.more_is_better else -1
         ordered = sorted(self.parts, key=lambda one: -sign * (one.second - one.first))
@@ -236,8 +236,9 @@ class Pairing:
             change = one.second - one.first
             told = [text.percent(value) if share else text.decimal(value) for value in (one.first, one.second)]
             by = f"{100 * change:+.1f}" if share else f"{'+' if change > 0 else ''}{text.decimal(change)}"
+            by = by if change else "0"
             kind = "" if change == 0 else "gain" if sign * change > 0 else "loss"
-            made.append((one, told[0], told[1], by.replace("-", "−"), kind))
+            made.append((one, told[0], told[1], by.replace("-", "−"), kind, _chance(one.p)))
         return made
 
 
@@ -268,6 +269,10 @@ def comparison_page(
     )
 
 
+def _chance(p: float) -> str:
+    return "less than 0.1 %" if p < 0.001 else text.percent(p)
+
+
 def _texts(figure: digest.Figure, share: bool) -> tuple[str, str]:
     return (figure.percent(), figure.percent_interval()) if share else (figure.decimal(), figure.decimal_interval())
 
@@ -281,7 +286,7 @@ def _sentences(runs: Sequence[Compared], not_compared: str, pairings: Sequence[P
         said.append(
             "They were not all tested on the same pictures: a difference may be one of the tests, not of the runs."
         )
-        said.append(not_compared)
+        said.append(f"What differs: {not_compared}.")
     said += [one.verdict() for one in pairings]
     bounded = [run.main for run in runs if run.main.bounded]
     if not pairings and len(bounded) > 1 and bounded[0].low is not None and bounded[1].high is not None:

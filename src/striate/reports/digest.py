@@ -350,6 +350,7 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "rows": rows,
         "wrong": bool(pairs),
         "reliability": reliability(given),
+        "labelled": "Labelled",
         "unit": "class",
         "mistakes_lead": "The wrong answers that it was surest of. The small pictures are the training pictures "
         "nearest to it, as the network sees them, with their labels: where those are of the answer's class, the label "

@@ -55,6 +55,7 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "rows": label_rows(given),
         "wrong": headline(report) is not None and given["label_accuracy"].get("value") != 1,
         "reliability": digest.reliability(given, overall=given.get("label_accuracy"), unit="answer"),
+        "labelled": "Labelled",
         "unit": "label",
         "mistakes_lead": "The wrong answers that it was surest of, one label a picture. The small pictures are "
         "the training pictures nearest to it, as the network sees them, and whether they have the label: where they "
@@ -73,7 +74,7 @@ def headline(report: TrainingReport) -> digest.Headline | None:
     strip = None
     if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         strip = interval_strip(
-            figure.value, figure.low, figure.high, text.finite(given.get("usual_accuracy")), "always the usual"
+            figure.value, figure.low, figure.high, text.finite(given.get("usual_accuracy")), "the usual answer"
         )
     number = round(text.finite(given.get("n")) or 0)
     answers = counted(number * len(report.class_names), "label")

@@ -64,6 +64,7 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "numbers_drawn": len(drawn),
         "wrong": bool(rows),
         "reliability": None,
+        "labelled": "Target",
         "unit": "number",
         "mistakes_lead": "The answers that lie farthest from their targets, beside the spread of each number. The "
         "small pictures are the training pictures nearest to it, as the network sees them, with what they were given: "

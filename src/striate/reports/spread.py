@@ -78,12 +78,12 @@ def error_chart(name: str, points: Sequence[tuple[float, float]]) -> Chart | Non
     bars = [0] * BARS
     for error in errors:
         bars[min(BARS - 1, max(0, math.floor((error / reach + 1) / 2 * BARS)))] += 1
-    return _histogram(f"{name}: answer less target", bars, -reach, reach, mark=0.0)
+    return _histogram(f"{name}: answer less target", bars, -reach, reach, "too low ← 0 → too high", mark=0.0)
 
 
 def histogram_chart(title: str, bars: Sequence[int], low: float, high: float) -> Chart | None:
     """Counts in equal steps from `low` to `high`; None where there are none."""
-    return _histogram(title, bars, low, high, mark=None) if sum(bars) else None
+    return _histogram(title, bars, low, high, "value", mark=None) if sum(bars) else None
 
 
 def error_strip(value: float, low: float, high: float, usual: float) -> Markup:
@@ -110,7 +110,7 @@ def error_strip(value: float, low: float, high: float, usual: float) -> Markup:
     return svg(width, height, f"{spoken}; always answering the mean would be {decimal(usual)} off", parts)
 
 
-def _histogram(title: str, bars: Sequence[int], low: float, high: float, mark: float | None) -> Chart:
+def _histogram(title: str, bars: Sequence[int], low: float, high: float, x_name: str, mark: float | None) -> Chart:
     inner, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     most, step = max(bars), (WIDTH - LEFT - RIGHT) / len(bars)
     start, end = _widened(low, high, 0.0)
@@ -140,7 +140,7 @@ def _histogram(title: str, bars: Sequence[int], low: float, high: float, mark: f
         parts.append(Markup('<text x="{:.1f}" y="{}" class="mid">{}</text>').format(x, HEIGHT - 19, _tick(value)))
     if mark is not None and start <= mark <= end:
         parts.append(Markup('<path class="mark" d="M{:.1f} {}V{}"/>').format(across(mark), TOP, TOP + tall))
-    parts.append(_named(LEFT + inner / 2, HEIGHT - 4, "pictures by value"))
+    parts.append(_named(LEFT + inner / 2, HEIGHT - 4, x_name))
     told = f"{title}: {count(sum(bars))} pictures from {decimal(low)} to {decimal(high)}"
     return Chart(title=title, svg=svg(WIDTH, HEIGHT, told, parts))
 
