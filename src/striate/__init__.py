@@ -12,11 +12,13 @@ from striate.errors import InputError
 
 if TYPE_CHECKING:
     from striate.actions.cache import cache
+    from striate.actions.cross_validate import cross_validate
     from striate.actions.dream import dream
     from striate.actions.evaluate import evaluate
     from striate.actions.explain import explain
     from striate.actions.export import export
     from striate.actions.inspect import inspect
+    from striate.actions.learning_curve import learning_curve
     from striate.actions.load import load
     from striate.actions.look import look
     from striate.actions.predict import predict
@@ -46,11 +48,13 @@ _LAZY = {
     "Run": "striate.models.run",
     "Samples": "striate.data.samples",
     "cache": "striate.actions.cache",
+    "cross_validate": "striate.actions.cross_validate",
     "dream": "striate.actions.dream",
     "evaluate": "striate.actions.evaluate",
     "explain": "striate.actions.explain",
     "export": "striate.actions.export",
     "inspect": "striate.actions.inspect",
+    "learning_curve": "striate.actions.learning_curve",
     "load": "striate.actions.load",
     "look": "striate.actions.look",
     "open_dataset": "striate.data.sources",
@@ -74,11 +78,13 @@ __all__ = [
     "Samples",
     "__version__",
     "cache",
+    "cross_validate",
     "dream",
     "evaluate",
     "explain",
     "export",
     "inspect",
+    "learning_curve",
     "load",
     "look",
     "open_dataset",

@@ -295,6 +295,13 @@ OPTIONS = [
     Row("empty batch", pictures, "train pictures --batch-size 0", ("batch_size must be at least 1",)),
     Row("a batch of words", pictures, "train pictures --batch-size large", ("whole number or auto, got 'large'",)),
     Row("negative seed", pictures, "train pictures --seed -1", ("seed must be at least 0",)),
+    Row("one fold", pictures, "train pictures --folds 1", ("folds must be 2 to 100, got 1",)),
+    Row("a fold that there is not", pictures, "train pictures --fold 6/5", ("such as 2/5, got '6/5'",)),
+    Row("folds for minutes", pictures, "train pictures --folds 3 --minutes 1", ("minutes and folds cannot both",)),
+    Row("more folds than pictures", pictures, "train pictures --folds 90", ("90 folds; take fewer",)),
+    Row("folds and a curve", pictures, "train pictures --folds 3 --learning-curve", ("--folds and --learning-curve",)),
+    Row("folds into a run", EXISTING, "train pictures --folds 3 --out runs --overwrite", ("--overwrite gives up one",)),
+    Row("a share of more than all", pictures, "train pictures --share 1.5", ("share must be", "1.5")),
     Row("both epochs and minutes", pictures, "train pictures --epochs 1 --minutes 1", ("epochs and minutes",)),
     Row("weights of nobody", pictures, "train pictures --weights w.pth", ("add --network",)),
     Row(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from striate.actions.several import HEADLINES
 from striate.cli.text import decimal_with_interval, percent_with_interval, print_json
 from striate.machine.ranks import ranks_here
 from striate.models.run import Run
 from striate.names import on_one_line
 from striate.observer import duration
 from striate.words import counted
+
+if TYPE_CHECKING:
+    from striate.actions.cross_validate import CrossValidation
+    from striate.actions.learning_curve import LearningCurve
 
 MOST_NUMBERS = 12
 
@@ -38,6 +43,34 @@ def show_run(run: Run, *, as_json: bool) -> None:
     print(on_one_line(f"report   {run.report}"))
     print(on_one_line(f"predict  striate predict {folder} PICTURE..."))
     print(f"took {duration(metrics['seconds']['total'])}")
+
+
+def show_folds(found: CrossValidation, *, as_json: bool) -> None:
+    """Print the mean over the folds and each of them."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    told = percent_with_interval if found.task == "classification" else decimal_with_interval
+    called = HEADLINES[found.task][2]
+    for run, figure in zip(found.runs, found.figures, strict=True):
+        print(on_one_line(f"{run.folder.name}  {told(figure.to_json())} on {counted(figure.n, 'picture')}"))
+    print(f"{called} {told(found.mean.to_json())}, the mean of {counted(found.mean.n, 'fold')}")
+    print(on_one_line(f"report   {found.page}"))
+
+
+def show_curve(found: LearningCurve, *, as_json: bool) -> None:
+    """Print the points of the curve and the forecast."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    share = found.task == "classification"
+    told = percent_with_interval if share else decimal_with_interval
+    for count, figure in zip(found.pictures, found.figures, strict=True):
+        print(f"{count:>9,} training pictures  {told(figure.to_json())}")
+    ahead = found.forecast
+    forecast = told({"value": ahead.value, "low": ahead.low, "high": ahead.high})
+    print(f"{ahead.pictures:>9,} would bring {HEADLINES[found.task][2]} {forecast}")
+    print(on_one_line(f"report   {found.page}"))
 
 
 def _show_figures(split: str, evaluation: Mapping[str, Any]) -> None:

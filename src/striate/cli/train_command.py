@@ -8,10 +8,13 @@ pictures and this machine, and the log says what and why.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
-from striate.cli.flags import Parser, add_flags, nested
+from striate.cli.flags import Parser, add_flags, nested, positive
 from striate.cli.watched import add_watching, watching
+from striate.errors import require
+from striate.observer import Observer
 from striate.training.recipe import Recipe
 
 
@@ -20,6 +23,15 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="the pictures to learn from")
     parser.add_argument("--out", metavar="RUN", help="folder of the run [runs/<source>-<n>]")
     parser.add_argument("--overwrite", action="store_true", help="give up the run that --out holds")
+    parser.add_argument(
+        "--folds",
+        type=positive,
+        metavar="K",
+        help="cross-validate: K trainings, each tested on its part of the pictures",
+    )
+    parser.add_argument(
+        "--learning-curve", action="store_true", help="train on growing shares, and say what twice as many would bring"
+    )
     parser.add_argument("--recipe", metavar="FILE", help="settings in TOML; flags stand above them")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     add_watching(parser)
@@ -31,18 +43,33 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     from striate.actions.train import train
 
     given = dict(vars(arguments))
+    folds, curve = given.get("folds"), given.get("learning_curve", False)
+    require(not (folds and curve), "--folds and --learning-curve cannot both be given: do one, then the other")
     recipe_settings: dict[str, Any] = nested(given, Recipe)
+    as_json = given.get("json", False)
+    common = {"out": given.get("out"), "recipe": given.get("recipe"), **recipe_settings}
     with watching(given.get("tensorboard"), given["source"]) as watch:
+        if folds or curve:
+            require(not given.get("overwrite"), "--overwrite gives up one run; name a new folder with --out")
+            _several(given["source"], folds, common, watch, as_json=as_json)
+            return 0
         finished = train(
-            given["source"],
-            out=given.get("out"),
-            overwrite=given.get("overwrite", False),
-            recipe=given.get("recipe"),
-            observer=watch,
-            started=started,
-            **recipe_settings,
+            given["source"], overwrite=given.get("overwrite", False), observer=watch, started=started, **common
         )
     from striate.cli.result import show_run
 
-    show_run(finished, as_json=given.get("json", False))
+    show_run(finished, as_json=as_json)
     return 0
+
+
+def _several(source: str, folds: int | None, common: Mapping[str, Any], watch: Observer, *, as_json: bool) -> None:
+    from striate.cli.result import show_curve, show_folds
+
+    if folds:
+        from striate.actions.cross_validate import cross_validate
+
+        show_folds(cross_validate(source, folds=folds, observer=watch, **common), as_json=as_json)
+        return
+    from striate.actions.learning_curve import learning_curve
+
+    show_curve(learning_curve(source, observer=watch, **common), as_json=as_json)

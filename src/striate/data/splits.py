@@ -20,11 +20,18 @@ from striate.errors import InputError, require
 
 PURPOSE = 0x5B117  # of the draws made here: no other part's numbers depend on them
 SHARES = (0.70, 0.15, 0.15)
+TEST_OF_SOURCE = "test split of the source"  # in the sentence for the log
 # One number: its rows are drawn from this many parts of its range, of so many rows at least.
 QUANTILES, FEWEST_A_QUANTILE = 10, 10
 
 
-def assign_splits(samples: Samples, *, seed: int, shares: tuple[float, float, float] = SHARES) -> tuple[Samples, str]:
+def assign_splits(
+    samples: Samples,
+    *,
+    seed: int,
+    shares: tuple[float, float, float] = SHARES,
+    test: str = TEST_OF_SOURCE,
+) -> tuple[Samples, str]:
     """The same rows, each in a split, and the sentence for the log that says how.
 
     A source with train, validation and test keeps them. With train and one other, the other is
@@ -32,7 +39,8 @@ def assign_splits(samples: Samples, *, seed: int, shares: tuple[float, float, fl
     or with training alone, all are drawn by `shares` (train, validation, test; they sum to 1).
     Drawn by class, so that each class with three pictures has one in each split, and by group
     where rows have one; several labels by iterative stratification (`stratified.py`), one number by its quantiles,
-    several numbers without regard to them. Raises InputError where the pictures are too few, or of one class.
+    several numbers without regard to them. test: what the sentence calls a test split that is there.
+    Raises InputError where the pictures are too few, or of one class.
     """
     require(len(shares) == 3 and min(shares) > 0, f"shares must be three positive numbers, got {shares}")
     require(abs(sum(shares) - 1) < 1e-6, f"shares must sum to 1, got {shares}")
@@ -60,7 +68,7 @@ def assign_splits(samples: Samples, *, seed: int, shares: tuple[float, float, fl
     splits = np.where(samples.splits == TRAIN, TRAIN, TEST).astype("<U10")
     rows = np.flatnonzero(samples.splits == TRAIN)
     splits[rows] = _drawn(samples, rows, seed, (1 - shares[1], shares[1], 0.0))
-    called = "test split of the source" if other == TEST else f"{other} split of the source taken as test"
+    called = test if other == TEST else f"{other} split of the source taken as test"
     return (
         replace(samples, splits=splits),
         f"{called}, validation drawn from training by {_by(samples)} (seed {seed}): {_counts(splits)}",
@@ -103,13 +111,13 @@ def _check_alone(samples: Samples) -> None:
 
 def _drawn(samples: Samples, rows: np.ndarray, seed: int, shares: tuple[float, float, float]) -> np.ndarray:
     """Splits (n,) of the rows (n,), drawn; a share of 0 gives none. Raises InputError where one would be empty."""
-    position = uniforms(seed, 0, _identities([samples.names[row] for row in rows]), 1, purpose=PURPOSE)[:, 0]
+    position = uniforms(seed, 0, identities([samples.names[row] for row in rows]), 1, purpose=PURPOSE)[:, 0]
     if samples.groups is not None:
-        splits = _by_group(_strata(samples, rows), samples.groups[rows], seed, shares)
+        splits = _by_group(strata(samples, rows), samples.groups[rows], seed, shares)
     elif samples.task == MULTILABEL:
         splits = np.array(SPLITS, dtype="<U10")[stratified(samples.targets[rows], position, shares)]
     else:
-        splits = _by_class(_strata(samples, rows)[:, 0], position, shares)
+        splits = _by_class(strata(samples, rows)[:, 0], position, shares)
     a_class = " a class" if samples.task == CLASSIFICATION else ""
     for split, share in zip(SPLITS, shares, strict=True):
         if share and not bool((splits == split).any()):
@@ -121,7 +129,7 @@ def _drawn(samples: Samples, rows: np.ndarray, seed: int, shares: tuple[float, f
     return splits
 
 
-def _strata(samples: Samples, rows: np.ndarray) -> np.ndarray:
+def strata(samples: Samples, rows: np.ndarray) -> np.ndarray:
     """What rows (n,) are to be spread evenly by: the strata (n, k) that each is in, -1 for none."""
     if samples.task == CLASSIFICATION:
         return samples.classes[rows, None]
@@ -138,7 +146,7 @@ def _strata(samples: Samples, rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.searchsorted(edges, numbers, "right")[:, None])
 
 
-def _identities(names: Sequence[str]) -> np.ndarray:
+def identities(names: Sequence[str]) -> np.ndarray:
     """A number (n,) int64 for each name, the same on every machine."""
     digests = b"".join(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in names)
     return np.frombuffer(digests, dtype="<i8").astype(np.int64)
@@ -187,7 +195,7 @@ def _by_group(strata: np.ndarray, groups: np.ndarray, seed: int, shares: tuple[f
     classes, of_target = np.unique(strata[row, place_in_row], return_inverse=True)
     counts = np.zeros((len(names), len(classes)), dtype=np.float64)  # (G, K)
     np.add.at(counts, (of_row[row], of_target.reshape(-1)), 1.0)
-    draw = uniforms(seed, 0, _identities([str(name) for name in names]), 1, purpose=PURPOSE)[:, 0]
+    draw = uniforms(seed, 0, identities([str(name) for name in names]), 1, purpose=PURPOSE)[:, 0]
     wanted = np.array(shares)[:, None] * counts.sum(axis=0)  # (S, K)
     weight = np.divide(1.0, wanted, out=np.zeros_like(wanted), where=wanted > 0)
     used = [number for number, share in enumerate(shares) if share]

@@ -227,6 +227,10 @@ class Recipe:
     keep_epochs: int | None = setting(
         None, "keep the weights after every so many epochs in checkpoints/, to see how features form", at_least=1
     )
+    fold: str | None = setting(None, "test on part K of N, drawn by class, and learn from the others: K/N")
+    share: float | None = setting(
+        None, "learn from this share of the training pictures, the same of each class", above=0, at_most=1
+    )
     strict: bool = setting(False, "refuse a source with pictures that cannot be read")
     seed: int = setting(0, "number from which everything random is drawn", at_least=0, at_most=2**63 - 1)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
@@ -256,6 +260,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.fold is not None:
+            from striate.data.parts import read_fold
+
+            read_fold(self.fold)
         require(
             self.epochs is None or self.minutes is None,
             "epochs and minutes cannot both be given: say how often, or how long",

@@ -1,0 +1,89 @@
+"""Pages about several trainings by one recipe: a cross-validation, a learning curve. Plain values in, HTML out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from striate.reports import text
+from striate.reports.lines import Series, line_chart
+from striate.reports.pages import environment
+from striate.words import counted
+
+if TYPE_CHECKING:
+    from striate.evaluation.figure import Figure
+    from striate.evaluation.power_law import Forecast
+
+
+def folds_page(*, source: str, name: str, share: bool, mean: Figure, folds: Sequence[tuple[str, Figure]]) -> str:
+    """name: of the figure; share: whether it lies in [0, 1]; folds: each run's name and figure."""
+    rows = [(run, _told(one.value, share), _range(one.low, one.high, share), one.n) for run, one in folds]
+    values = [one.value for _, one in folds]
+    return _page(
+        kind="Cross-validation",
+        source=source,
+        value=_told(mean.value, share),
+        words=f"{name}, the mean of {counted(len(folds), 'fold')}",
+        interval=f"95 % interval {_range(mean.low, mean.high, share)}" if mean.low is not None else "",
+        trust=(
+            "Every picture was answered once, by a network that had not seen it.",
+            f"The folds lie between {_told(min(values), share)} and {_told(max(values), share)}.",
+            "The networks have most of their pictures in common; the interval allows for it (Nadeau and Bengio 2003).",
+        ),
+        headings=("run", name, "95 % interval", "pictures answered"),
+        rows=rows,
+        chart=None,
+    )
+
+
+def curve_page(
+    *,
+    source: str,
+    name: str,
+    share: bool,
+    points: Sequence[tuple[int, Figure]],
+    forecast: Forecast,
+    line: Sequence[tuple[int, float]],
+) -> str:
+    """points: training pictures and figure of each run; line: the law that was fitted, up to the forecast."""
+    at = sorted({*(count for count, _ in points), *(count for count, _ in line)})
+    measured, law = {count: figure.value for count, figure in points}, dict(line)
+    chart = line_chart(
+        f"{name[0].upper()}{name[1:]} by training pictures",
+        at,
+        [
+            Series(name="measured", values=[measured.get(count) for count in at]),
+            Series(name="power law", values=[law.get(count) for count in at], style="two"),
+        ],
+        x_name="training pictures",
+        as_percent=share,
+    )
+    rows = [(f"{count:,}", _told(one.value, share), _range(one.low, one.high, share), one.n) for count, one in points]
+    last = points[-1]
+    return _page(
+        kind="Learning curve",
+        source=source,
+        value=_told(forecast.value, share),
+        words=f"{name} is what {forecast.pictures:,} training pictures would bring, twice as many as there are",
+        interval=f"95 of 100 such trainings lie within {_range(forecast.low, forecast.high, share)}",
+        trust=(
+            f"With the {last[0]:,} that there are it is {_told(last[1].value, share)}.",
+            "The forecast is a power law through the points, and holds as far as new pictures are like these.",
+            "All points were tested on the same pictures.",
+        ),
+        headings=("training pictures", name, "95 % interval", "pictures answered"),
+        rows=rows,
+        chart=chart,
+    )
+
+
+def _page(**values: object) -> str:
+    return environment().get_template("several.html").render(values)
+
+
+def _told(value: float, share: bool) -> str:
+    return text.percent(value) if share else text.decimal(value)
+
+
+def _range(low: float | None, high: float | None, share: bool) -> str:
+    return "" if low is None or high is None else f"{_told(low, share)} to {_told(high, share)}"
