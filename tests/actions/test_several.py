@@ -95,6 +95,8 @@ def test_a_learning_curve_looks_ahead(curve):
     page = curve.page.read_text()
     assert f"{ahead.pictures:,} training pictures would bring" in page
     assert "<svg" in page
+    inside = ahead.low <= curve.figures[-1].value <= ahead.high
+    assert ("that more would help is not shown" in page) == inside
 
 
 def test_by_command(digits, tmp_path, monkeypatch, capsys):

@@ -60,6 +60,7 @@ def curve_page(
     )
     rows = [(f"{count:,}", _told(one.value, share), _range(one.low, one.high, share), one.n) for count, one in points]
     last = points[-1]
+    inside = forecast.low <= last[1].value <= forecast.high
     return _page(
         kind="Learning curve",
         source=source,
@@ -67,7 +68,8 @@ def curve_page(
         words=f"{name} is what {forecast.pictures:,} training pictures would bring, twice as many as there are",
         interval=f"95 of 100 such trainings lie within {_range(forecast.low, forecast.high, share)}",
         trust=(
-            f"With the {last[0]:,} that there are it is {_told(last[1].value, share)}.",
+            f"With the {last[0]:,} that there are it is {_told(last[1].value, share)}"
+            + (", which the band holds, too: that more would help is not shown." if inside else "."),
             "The forecast is a power law through the points, and holds as far as new pictures are like these.",
             "All points were tested on the same pictures.",
         ),
