@@ -13,7 +13,7 @@ import pytest
 
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib", "PIL", "rich", "safetensors", "jinja2")
 COMMANDS = (
-    *("inspect", "train", "resume", "networks", "predict", "evaluate", "explain", "export", "look", "dream"),
+    *("inspect", "train", "resume", "networks", "predict", "evaluate", "explain", "export", "push", "look", "dream"),
     *("describe", "runs", "cache", "report", "serve", "datasets"),
 )
 

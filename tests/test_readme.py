@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from striate.cli import push_command
+from striate.cli.flags import Parser
 from striate.cli.main import COMMANDS, status
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -64,6 +66,11 @@ def test_every_command_and_every_python_block_of_the_readme_runs(
             words = shlex.split(line)
             if words[:2] == ["striate", "serve"]:
                 serve_until_ctrl_c(words[1:])
+                ran.append(words[1])
+            elif words[:2] == ["striate", "push"]:
+                parser = Parser(prog="striate push")  # that it pushes, to a Hub of its own, is seen in cli/test_hub.py
+                push_command.add_arguments(parser)
+                assert parser.parse_strictly(words[2:]).address == "hf://me/photos"
                 ran.append(words[1])
             elif words[0] == "striate":
                 assert status(words[1:]) == 0, (line, capsys.readouterr().err)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from striate.actions.load import load
     from striate.actions.look import look
     from striate.actions.predict import predict
+    from striate.actions.push import push_to_hub
     from striate.actions.report import report
     from striate.actions.resume import resume
     from striate.actions.runs import runs
@@ -59,6 +60,7 @@ _LAZY = {
     "look": "striate.actions.look",
     "open_dataset": "striate.data.sources",
     "predict": "striate.actions.predict",
+    "push_to_hub": "striate.actions.push",
     "report": "striate.actions.report",
     "resume": "striate.actions.resume",
     "runs": "striate.actions.runs",
@@ -89,6 +91,7 @@ __all__ = [
     "look",
     "open_dataset",
     "predict",
+    "push_to_hub",
     "report",
     "resume",
     "runs",

@@ -706,6 +706,12 @@ ON_A_RUN = [
     Row("evaluate in no views", nothing, "evaluate run pictures --tta ten-crops", ("--tta", "'ten-crop'")),
     Row("from what is no run", pictures, "train pictures --from pictures", ("pictures: not a run",)),
     Row("from nowhere", pictures, "train pictures --from nowhere", ("nowhere: there is no such run",)),
+    Row("push of what is no run", nothing, "push pictures hf://me/letters", ("pictures: not a run",)),
+    Row("push to nowhere", nothing, "push run", ("required: hf://OWNER/NAME",)),
+    Row(
+        "push to a name of one part", nothing, "push run letters", ("letters: is no run on the Hub", "hf://owner/name")
+    ),
+    Row("predict by a broken address", nothing, "predict hf://me pictures", ("is no run on the Hub",)),
     Row("export of what is no run", nothing, "export pictures", ("pictures: not a run",)),
     Row("export of nothing that is", nothing, "export rnu --out run.onnx", ("rnu: there is no such run",)),
     Row("export to what is unknown", nothing, "export run --to onxx", ("did you mean 'onnx'",)),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import require
+from striate.models.hub import fetched
 from striate.models.loading import load_model
 from striate.models.run_files import is_run, read_config
 
@@ -41,7 +42,7 @@ def describe(
     from striate.networks import build_network
     from striate.networks.describe import describe as count
 
-    folder = Path(what)
+    folder = Path(fetched(what))
     if is_run(folder) or os.path.isdir(folder):  # noqa: PTH112 - False for any name that cannot be one
         told = {"channels": channels, "size": size, "classes": classes}
         given = [name for name, value in told.items() if value is not None]

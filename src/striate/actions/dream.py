@@ -22,6 +22,7 @@ from striate.actions.places import new_picture
 from striate.actions.subject import class_number, open_subject
 from striate.errors import require
 from striate.machine.threads import with_threads
+from striate.models.hub import fetched
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
 
@@ -109,6 +110,7 @@ def dream(
     for name, value, most in (("steps", steps, MOST_STEPS), ("size", size, LARGEST), ("octaves", octaves, 64)):
         require(value is None or 1 <= value <= most, f"{name} must be 1 to {most:,}, got {value}")
     place = new_picture(out, name=_file_name(class_name, layer, unit, channel, picture))
+    run = fetched(run)
     model = open_subject(
         run,
         network=network,

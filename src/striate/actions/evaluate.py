@@ -17,6 +17,7 @@ from striate.data.sources import open_dataset
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require, unknown
 from striate.machine.threads import with_threads
+from striate.models.hub import fetched
 from striate.models.many_views import answer, spec_for, way_called
 from striate.models.model import Model
 from striate.models.run import Run
@@ -103,6 +104,7 @@ def evaluate(
     from striate.evaluation import EVALUATIONS, evaluate_answers
 
     way_called(tta)
+    run = fetched(run)
     given = {"task": task, "targets": targets}
     asked = _asked(run) | {name: value for name, value in given.items() if value is not None}
     samples = open_dataset(source, labels=labels, root=root, **asked)

@@ -20,6 +20,7 @@ from striate.actions.places import new_folder
 from striate.actions.subject import class_number, open_subject
 from striate.errors import unknown
 from striate.machine.threads import with_threads
+from striate.models.hub import fetched
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
 
@@ -70,6 +71,7 @@ def explain(
     methods, by_name = methods_of(method, layer)
     place = new_folder(out, name=_folder_name(picture))
     shown = one_picture(picture)
+    named, run = run, fetched(run)
     model = open_subject(
         run,
         network=network,
@@ -131,7 +133,7 @@ def explain(
         "layer": layer,
         "output": output,
     }
-    whose = str(run) if isinstance(run, Run | str | Path) else str(network) if isinstance(network, str) else ""
+    whose = str(named) if isinstance(named, Run | str | Path) else str(network) if isinstance(network, str) else ""
     found = Explanation(
         picture=shown.name,
         folder=place,
@@ -152,7 +154,7 @@ def explain(
             seen_words=seen_words,
             fill=np.rint(255 * np.clip(model.input_spec.mean, 0, 1)).astype(np.uint8),
             network=whose or type(model.network).__name__,
-            command=_command(run, picture, given),
+            command=_command(named, picture, given),
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             settings=_settings(model),
             neighbours=neighbours,

@@ -18,6 +18,7 @@ from striate.actions.subject import open_subject
 from striate.errors import InputError, require, unknown
 from striate.exports import KINDS, Kind
 from striate.machine.files import UNFINISHED, refused
+from striate.models.hub import fetched, is_address, parsed
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
 from striate.words import counted
@@ -79,6 +80,7 @@ def export(
     kind = KINDS[to]
     kind.require_libraries()
     place = _place(out, kind, _name(run, network))
+    run = fetched(run)
     model = _on_the_processor(
         open_subject(
             run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device="cpu"
@@ -140,6 +142,8 @@ def _on_the_processor(model: Model) -> Model:
 def _name(run: Any, network: Any) -> str:
     """What the file is called where nobody says."""
     if isinstance(run, Run | str | Path):
+        if is_address(run):
+            return parsed(str(run))[0].replace("/", "-")
         return Path(str(run)).absolute().name or "model"
     return network if isinstance(network, str) else "model"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from striate.actions.subject import open_subject
 from striate.errors import require
+from striate.models.hub import fetched
 from striate.models.loading import load_model
 from striate.models.run import Run
 
@@ -28,7 +29,8 @@ def load(
     device: str = "auto",
     epoch: int | None = None,
 ) -> Model:
-    """The model of a run folder. `network`: your own module, where the run was trained on one. `epoch`: with the
+    """The model of a run folder, or of a run on the Hugging Face Hub, "hf://owner/name" or "hf://owner/name@revision".
+    `network`: your own module, where the run was trained on one. `epoch`: with the
     weights that it had after this epoch, where the run was trained with `keep_epochs`; None: those that answer best.
 
     Or, without a run, that of a network which Striate did not train: its name and `weights`, a file (None: what its
@@ -43,6 +45,7 @@ def load(
         require(of_run and plain, "epoch is one that a run has kept; name the run, and no other weights")
         assert run is not None
         assert not isinstance(network, str)
+        run = fetched(run)
         return load_model(run.folder if isinstance(run, Run) else run, network=network, device=device, epoch=epoch)
     return open_subject(
         run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device=device

@@ -19,6 +19,7 @@ from striate.errors import require
 from striate.machine.files import write_atomically
 from striate.machine.threads import threads_for, usable_cores, with_threads
 from striate.models.claim import check_outside
+from striate.models.hub import fetched
 from striate.models.run import Run
 from striate.models.run_files import is_run
 from striate.observer import SILENT, Observer
@@ -80,6 +81,7 @@ def look(
     from striate.views.one_pass import AT_ONCE
 
     files = _files(out, data) if write else None
+    named, run = run, fetched(run)
     epochs = some_epochs(epochs_of(run)) if through_training else ()
     model = open_subject(
         run,
@@ -121,7 +123,7 @@ def look(
     for row, reason in seen.left_out:
         observer.warn(f"left out: {names[row]}: {reason}")
     result = Look(
-        network=_name_of(run, network, model),
+        network=_name_of(named, network, model),
         page=None if files is None else files[0],
         arrays=None if files is None else files[1],
         looked="" if looked is None else words(looked.samples),
@@ -146,7 +148,7 @@ def look(
             fields=sight.fields,
             reconstructed=seen.reconstructed,
             command=_command(
-                run,
+                named,
                 {
                     "network": network,
                     "weights": weights,

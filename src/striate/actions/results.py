@@ -25,6 +25,7 @@ from striate.data.splits import Duplicates, find_equal
 from striate.evaluation import evaluate_answers
 from striate.machine.description import describe_machine, versions
 from striate.models import predictions
+from striate.models.hub import fetched
 from striate.models.model import Model
 from striate.models.run import json_text, write_model, write_seen
 from striate.models.run_files import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, read_seen
@@ -143,7 +144,7 @@ def _seen(trained: Trained) -> tuple[np.ndarray, np.ndarray]:
 
 def _seen_earlier(job: Job, material: Material) -> str:
     """A sentence where pictures that are held back here were learned from by the run that this one started from."""
-    seen = None if job.start is None else read_seen(job.start.run)
+    seen = None if job.start is None else read_seen(fetched(job.start.run))
     if job.start is None or seen is None:
         return ""
     rows = material.samples.rows(TEST)

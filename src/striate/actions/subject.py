@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require, unknown
 from striate.machine.allocator import keep_memory_for_answers
+from striate.models.hub import fetched
 from striate.models.loading import load_model
 from striate.models.run import Run
 from striate.words import counted
@@ -39,11 +40,12 @@ def open_subject(
 ) -> Model:
     """The model that is meant; nothing that is read is executed.
 
-    run: a run folder (with `network`, your own module, where it was trained on one), or a `Model`, which is given back
-    as it is. Or, in its place, `network`: the name of a network (see `build_network`) that Striate did not train, with
-    `weights`, a file of its state dict (safetensors; .pth and .pt are read as tensors alone), or None for what its
-    makers publish; or a `torch.nn.Module` that takes (B, C, H, W) and gives (B, K) scores, with its weights in it. That
-    module is not changed: it stays in its mode and on its device, and a copy goes where `device` names another.
+    run: a run folder, or hf://owner/name[@revision] on the Hugging Face Hub (with `network`, your own module, where it
+    was trained on one), or a `Model`, which is given back as it is. Or, in its place, `network`: the name of a network
+    (see `build_network`) that Striate did not train, with `weights`, a file of its state dict (safetensors; .pth and
+    .pt are read as tensors alone), or None for what its makers publish; or a `torch.nn.Module` that takes (B, C, H, W)
+    and gives (B, K) scores, with its weights in it. That module is not changed: it stays in its mode and on its device,
+    and a copy goes where `device` names another.
 
     class_names: K names, a text file with one a line, or "imagenet" for ImageNet's 1,000; None: those of published
     weights, else "class 0", "class 1", ... input_spec: what the network takes; None: what its makers say. A module has
@@ -59,7 +61,7 @@ def open_subject(
         require(network is None, "one network was given as two: leave network away")
         run, network = None, run
     if run is not None:
-        return _of_run(run, network, weights, class_names, input_spec, device)
+        return _of_run(fetched(run), network, weights, class_names, input_spec, device)
     if network is None:
         require(
             weights is None, f"{weights}: weights alone are no network; name the one that they belong to by --network"

@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "predict": Command("use", "answers for pictures", "predict"),
     "evaluate": Command("use", "how well a run answers labelled pictures, with intervals", "evaluate"),
     "serve": Command("use", "answers over HTTP for this machine, and a page to drop pictures on", "serve"),
+    "push": Command("use", "a finished run to the Hugging Face Hub, for hf://owner/name", "push"),
     "export": Command("use", "a file that answers without Striate, shown to answer the same", "export"),
     "explain": Command("look inside", "why this answer for this picture: maps, and what changes it", "explain"),
     "describe": Command("look inside", "the layers, weights and multiply-adds of a network or a run", "describe"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError, require
+from striate.models.hub import fetched
 from striate.models.loading import load_model
 from striate.models.run_files import OWN_NETWORK, read_config
 from striate.tasks import TASKS
@@ -113,6 +114,7 @@ def read_start(run: str | Path, *, network: str | nn.Module | None = None) -> St
 
     Raises InputError where `run` is no run, a broken or an unfinished one, or one of another network.
     """
+    named, run = run, fetched(run)
     described = read_config(run)["network"]
     name = str(described["name"])
     own = None if network is None or isinstance(network, str) else copy.deepcopy(network)
@@ -126,4 +128,4 @@ def read_start(run: str | Path, *, network: str | nn.Module | None = None) -> St
     if isinstance(network, str) and network != name:
         raise InputError(f"{run}: is a run of {name}, not of {network}; leave --network away, or name another run")
     model = load_model(run, network=own, device="cpu")
-    return Start(run=str(run), network=name, arguments=dict(described.get("arguments", {})), model=model)
+    return Start(run=str(named), network=name, arguments=dict(described.get("arguments", {})), model=model)
