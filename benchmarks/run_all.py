@@ -15,7 +15,7 @@ from pathlib import Path
 PROGRAMS = (
     *("startup", "mnist_throughput", "prediction", "resnet18_folder", "mnist_cold", "few_photos"),
     *("memory", "processes", "big_photos", "explain_methods", "parity_views", "occlusion", "top_patches"),
-    *("explain", "dreams", "trust_maps", "variations"),
+    *("explain", "dreams", "trust_maps", "variations", "many_views"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ from striate.actions.runs import runs
 from striate.actions.train import train
 from striate.errors import InputError
 from striate.models.loading import load_model
+from striate.models.mean_picture import MeanPicture
 from striate.models.run_files import read_config
 from striate.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from striate.training.recipe import read_recipe, read_source
@@ -55,9 +57,20 @@ def listed(folder: Path) -> object:
     return one
 
 
+def with_mean_picture(folder: Path) -> None:
+    """The run, as if it took a mean picture off its inputs."""
+    config = json.loads((folder / "config.json").read_text())
+    spec = config["input"]
+    config["input"]["mean_picture"] = True
+    (folder / "config.json").write_text(json.dumps(config))
+    values = np.full((spec["channels"], spec["height"], spec["width"]), 0.5, dtype=np.float32)
+    (folder / "mean.safetensors").write_bytes(MeanPicture(values).to_bytes())
+
+
 CASES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "settings": ("config.json", load),
     "weights": ("model.safetensors", load),
+    "mean picture": ("mean.safetensors", load),
     "recipe": ("recipe.toml", resolve),
     "figures in the list": ("metrics.json", listed),
     "recipe in the list": ("recipe.toml", listed),
@@ -72,6 +85,8 @@ def test_a_mutated_file_of_a_run_loads_or_raises_input_error(case: str, finished
     shutil.copytree(finished, folder)
     if case == "settings in the list":
         (folder / "recipe.toml").unlink()
+    if case == "mean picture":
+        with_mean_picture(folder)
     whole = (folder / name).read_bytes()
     assert read(folder) == read(folder)
 
@@ -101,7 +116,6 @@ def places(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 def test_strange_values_anywhere_in_the_settings(finished: Path, tmp_path: Path) -> None:
     import copy
-    import json
 
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)

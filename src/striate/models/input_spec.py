@@ -90,7 +90,7 @@ class InputSpec:
     def normalize(self, prepared: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) in [0, 255], any type -> `float32`, (value / 255 - mean) / deviation. With a mean picture, H and
         W are those of the input."""
-        factor, shift = _line(tuple(self.mean), tuple(self.deviation), self.mean_picture, prepared.device)
+        factor, shift = self.line(prepared.device)
         scaled = prepared.float() * factor
         scaled -= shift
         return scaled
