@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from test_sources import make, refused
 
+from shards import encoded
+from shards import picture as shape_and_shade
+from striate.data.decode import decode
 from striate.data.samples import Sharded
 from striate.data.sources import open_dataset
+from striate.data.streaming import Streamed
 from striate.errors import InputError
 
 pa = pytest.importorskip("pyarrow")
@@ -116,6 +120,24 @@ def test_a_table_of_paths(tmp_path):
     assert loaded(samples) == [b"1.png", b"deep/2.png"]
     assert samples.how == "table a.parquet: 2 classes, 2 pictures (columns 'path' and 'label')"
     assert open_dataset(tmp_path, labels="a.parquet").names == samples.names
+
+
+def test_streamed(tmp_path):
+    """Read in pieces side by side, each row group by itself; every picture once, in the order that is drawn."""
+    encoded_pictures = [encoded(shape_and_shade(number % 3, number, (6, 7))) for number in range(40)]
+    for name, numbers in (("train-0", range(25)), ("train-1", range(25, 40))):
+        columns = {
+            "image": pa.array([{"bytes": encoded_pictures[number], "path": None} for number in numbers], PICTURE),
+            "label": [number % 2 for number in numbers],
+        }
+        write(tmp_path / f"{name}.parquet", columns, row_group=4)
+    samples = open_dataset(tmp_path)
+    pictures = Streamed(samples, np.arange(40), buffer=8, threads=2)
+    order = pictures.order(seed=0, epoch=1)
+    found = dict(pictures.pictures(order))
+    assert sorted(found) == list(range(40))
+    for place, pixels in found.items():
+        np.testing.assert_array_equal(pixels, decode(encoded_pictures[place]))
 
 
 def test_rows_without_bytes(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 
 from striate.actions.subject import open_subject
 from striate.data.preparing import prepare_all
-from striate.data.samples import SPLITS, TEST, UNLABELLED, Samples
+from striate.data.samples import CLASSIFICATION, SPLITS, TEST, UNLABELLED, Samples
 from striate.data.sources import open_dataset
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require, unknown
@@ -105,9 +105,7 @@ def evaluate(
 
     way_called(tta)
     run = fetched(run)
-    given = {"task": task, "targets": targets}
-    asked = _asked(run) | {name: value for name, value in given.items() if value is not None}
-    samples = open_dataset(source, labels=labels, root=root, **asked)
+    samples = _opened(run, source, labels, root, {"task": task, "targets": targets}, observer)
     observer.say(samples.how)
     for doubt in samples.doubts:
         observer.warn(doubt)
@@ -180,21 +178,46 @@ def _one_split(samples: Samples, wanted: str | None) -> tuple[Samples, str]:
     return samples.select(samples.rows(split)), split
 
 
-def _asked(run: Run | Model | str | Path | None) -> dict[str, Any]:
-    """What has to be said to `open_dataset` so that it finds the targets that the run answers: nothing for classes."""
+def _opened(
+    run: Run | Model | str | Path | None,
+    source: Any,
+    labels: str | None,
+    root: str | None,
+    given: dict[str, str | None],
+    observer: Observer,
+) -> Samples:
+    """The source with the targets that are given, else with those that the run answers."""
+    told = {name: value for name, value in given.items() if value is not None}
+    learned, asked = _asked(run)
+    if told or learned != CLASSIFICATION or not asked:
+        return open_dataset(source, labels=labels, root=root, **(asked | told))
+    try:
+        return open_dataset(source, labels=labels, root=root, **asked)
+    except InputError as error:
+        # Classes of any source can be matched by their names; if it is broken, this says so again.
+        samples = open_dataset(source, labels=labels, root=root)
+        observer.warn(f"its own labels are taken, not what the run was told to learn ({error})")
+        return samples
+
+
+def _asked(run: Run | Model | str | Path | None) -> tuple[str, dict[str, Any]]:
+    """The task of the run, and what has to be said to `open_dataset` so that it finds the targets that it answers."""
     if run is None:
-        return {}
+        return CLASSIFICATION, {}
+    recipe = None
     if isinstance(run, Model):
-        task, names, targets = run.task.name, run.class_names, None
+        task, names = run.task.name, run.class_names
     else:
         folder = run.folder if isinstance(run, Run) else Path(run)
         learned = task_from_json(read_config(folder)["task"])
         task, names = learned.name, learned.names if isinstance(learned, TableTask) else ()
         path = folder / RECIPE
-        targets = read_recipe(path)[0].targets if is_file(path) else None
-    if task == "classification":
-        return {}
-    return {"task": task, "targets": targets or (names if task == "regression" else None)}
+        recipe = read_recipe(path)[0] if is_file(path) else None
+    targets = None if recipe is None else recipe.targets
+    if task == CLASSIFICATION:
+        said = {"task": None if recipe is None else recipe.task_asked, "targets": targets}
+        return task, {name: value for name, value in said.items() if value is not None}
+    return task, {"task": task, "targets": targets or (names if task == "regression" else None)}
 
 
 def _matched(samples: Samples, task: str, class_names: tuple[str, ...], observer: Observer) -> Samples:

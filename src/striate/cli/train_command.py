@@ -1,8 +1,9 @@
 """Train a network on a source of pictures and write a run folder: model, report, predictions.
 
 SOURCE is a folder of class folders (also under train / validation / test), a folder with a table of paths
-and labels, IDX files, or WebDataset tars. No option is needed: what is not given is chosen from the
-pictures and this machine, and the log says what and why.
+and labels (CSV, JSON lines, Parquet), IDX files, the files of CIFAR, NumPy's .npz, WebDataset tars, or a zip or
+tar of any of these. No option is needed: what is not given is chosen from the pictures and this machine, and
+the log says what and why.
 """
 
 from __future__ import annotations
