@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from striate.actions.maps import maps_of, methods_of, turned_by_square
 from striate.actions.one_picture import one_picture
 from striate.actions.places import new_folder
 from striate.actions.subject import class_number, open_subject
-from striate.errors import unknown
+from striate.data.samples import MULTILABEL, REGRESSION
+from striate.errors import require, unknown
 from striate.machine.threads import with_threads
 from striate.models.hub import fetched
 from striate.models.run import Run
@@ -60,7 +62,8 @@ def explain(
     its place: see `actions.subject.open_subject`. picture: a file, or an array (H, W) or (H, W, C) of `uint8`, or of
     `float32` in [0, 255]. method: names of `VIEWS` of the group "map", several with commas, or "all"; None: a quick and
     good set. What cannot be right for the network is left out and named, unless it was asked for by name.
-    class_name: the class to explain, by name or number; None: the answer. label: what the picture is; None: as the
+    class_name: the class to explain, by name or number; None: the answer; of a run of labels the label (None: the most
+    probable), whose two answers are "car" and "no car". label: what the picture is; None: as the
     run's source says, where the picture is one of it. For a mistake the maps are of both classes, and the training
     pictures of either that are nearest are looked up. layer: for the methods that look at one. output: which one,
     where a network gives a dictionary or a tuple.
@@ -68,6 +71,8 @@ def explain(
     Everything is written into the folder `out`, which must be new or empty; None: `explain-<picture>` in the current
     folder, with a number where that name is taken. Raises InputError where something of this cannot be used.
     """
+    from striate.actions.one_label import INSIDE, inner, said_of
+
     methods, by_name = methods_of(method, layer)
     place = new_folder(out, name=_folder_name(picture))
     shown = one_picture(picture)
@@ -81,26 +86,37 @@ def explain(
         output=output,
         device=device,
     )
+    require(
+        model.task.name != REGRESSION,
+        f"{'the model' if not isinstance(run, Run | str | Path) else run}: answers numbers, and what an explanation "
+        "measures is how the probability of an answer falls; striate dream --class NAME shows what raises one",
+    )
     folder = Run(Path(run)) if isinstance(run, str | Path) else run if isinstance(run, Run) else None
     source = None if folder is None else _pictures_of(folder, observer)
     if source is not None:
         source.refuse_inside(place)
-    names = model.class_names
     prepared = model.prepare(shown.pixels)
+    of = None  # the label that is explained, where the run answers labels
+    wanted, seen_layer = class_name, layer
+    if model.task.name == MULTILABEL:
+        of, model = _of_one_label(model, prepared, class_name, output)
+        wanted, seen_layer = None, inner(layer)
+    names = model.class_names
     inputs = model.inputs(prepared[None].to(model.device))
     probabilities = _probabilities(model, prepared, inputs, output)
     answer = names[int(probabilities.argmax())]
     if label is not None and label not in names:
         raise unknown("class", label, names)
     if label is None and source is not None and shown.path is not None:
-        said = source.label_of(shown.path)
+        said = source.label_of(shown.path) if of is None else said_of(source, shown.path, of)
         label = said if said in names else None  # the source may have other classes by now
-    asked = answer if class_name is None else names[class_number(class_name, names)]
+    asked = answer if wanted is None else names[class_number(wanted, names)]
     both: tuple[str, ...] = (answer, label) if label is not None and label != answer else ()
     classes = tuple(dict.fromkeys([asked, *both]))
     maps, left_out = maps_of(
-        model, inputs, [names.index(name) for name in classes], methods, by_name, layer, output, observer
+        model, inputs, [names.index(name) for name in classes], methods, by_name, seen_layer, output, observer
     )
+    maps = [replace(one, layer=one.layer.removeprefix(INSIDE)) if of and one.layer else one for one in maps]
     turned = turned_by_square(model, inputs, output) if OCCLUSION in methods else None
     notes = _notes(names, probabilities, answer)
     near: dict[str, tuple[Near, ...]] = {}
@@ -111,7 +127,7 @@ def explain(
         if source.learned_from(shown.checksum):
             well = ", and answers wrongly all the same" if both else ": a right answer to it says little"
             notes.insert(0, f"the run learned from this very picture{well}")
-        if both:
+        if both and of is None:
             near = source.nearest(model, prepared, both, but=shown.checksum)
             neighbours, counts = source.drawn(near), source.learned_counts()
         notes += source.notes
@@ -162,6 +178,19 @@ def explain(
     )
     write(found)
     return found
+
+
+def _of_one_label(
+    model: Model, prepared: Tensor, wanted: str | int | None, output: str | int | None
+) -> tuple[str, Model]:
+    """The label that is meant, the most probable one where none is, and the model asked for it alone."""
+    from striate.actions.one_label import one_label
+
+    require(output is None, f"--output {output}: a run of labels has one output; leave it away")
+    names = model.class_names
+    probabilities = model.answer(prepared[None])[0].numpy()
+    number = int(probabilities.argmax()) if wanted is None else class_number(wanted, names)
+    return names[number], one_label(model, number)
 
 
 def _pictures_of(run: Run, observer: Observer) -> RunPictures:

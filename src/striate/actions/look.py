@@ -15,6 +15,7 @@ from striate.actions.look_page import compose
 from striate.actions.look_result import Layer, Look, layer_of
 from striate.actions.places import page_place
 from striate.actions.subject import open_subject
+from striate.data.samples import CLASSIFICATION
 from striate.errors import require
 from striate.machine.files import write_atomically
 from striate.machine.threads import threads_for, usable_cores, with_threads
@@ -131,7 +132,7 @@ def look(
         layers=tuple(layer_of(place, sight.fields[place.name], sight.steps[place.name]) for place in chosen),
         found=seen.found,
         names=names,
-        class_names=() if looked is None else looked.samples.class_names,
+        class_names=() if looked is None or looked.samples.task != CLASSIFICATION else looked.samples.class_names,
         left_out=tuple((names[row], reason) for row, reason in seen.left_out),
         notes=seen.notes,
         changes=seen.changes,

@@ -20,7 +20,7 @@ from striate.actions.resume import open_source
 from striate.data.in_order import in_order
 from striate.data.preparing import prepare_all
 from striate.data.reading import digest_of, load_pixels
-from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.data.samples import CLASSIFICATION, TEST, TRAIN, UNLABELLED, VALIDATION, Samples
 from striate.data.sources import find_pictures, open_dataset
 from striate.data.splits import assign_splits
 from striate.data.streaming import in_turn
@@ -92,13 +92,14 @@ class Looked:
 
     def _batch(self, some: Sequence[tuple[int, Tensor]]) -> Batch:
         rows = torch.tensor([row for row, _ in some])
-        targets = torch.from_numpy(self.samples.targets[rows.numpy()])
+        # What is no class is not told apart: its pictures count as those of none.
+        whole = self.samples.classes if self.samples.task == CLASSIFICATION else np.full(len(self.samples), UNLABELLED)
+        targets = torch.from_numpy(np.asarray(whole[rows.numpy()], dtype=np.int64))
         return Batch(self.inputs(_stacked([one for _, one in some])), rows, targets)
 
     def label(self, row: int) -> str | None:
         """The class of a picture by its name; None where it has none."""
-        target = int(self.samples.targets[row])
-        return self.samples.class_names[target] if target >= 0 else None
+        return self.samples.label(row) or None
 
     def inputs(self, prepared: Tensor) -> Tensor:
         """(B, C, H, W) prepared pictures -> what the network is given, on its device."""

@@ -12,6 +12,7 @@ from striate.actions.look_data import Looked, blank_picture
 from striate.actions.look_fields import Sight
 from striate.actions.look_films import UNITS, Films, films_of
 from striate.data.kept import cache_budget
+from striate.data.samples import CLASSIFICATION
 from striate.errors import InputError, require
 from striate.reports.gallery import side_for
 from striate.reports.sheets import Sheet
@@ -64,7 +65,7 @@ def see(
         model.network,
         looked.batches,
         [place.name for place in places],
-        classes=len(looked.samples.class_names),
+        classes=len(looked.samples.class_names) if looked.samples.task == CLASSIFICATION else 0,
         index=index,
         left_out=lambda: looked.left_out,
         output=output,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from striate.data.preparing import prepare_all
 from striate.data.reading import load_pixels
-from striate.data.samples import TRAIN, UNLABELLED, Samples
+from striate.data.samples import TRAIN, Samples
 from striate.data.streaming import in_turn
 from striate.errors import InputError
 from striate.models.claim import check_outside
@@ -73,14 +73,18 @@ class RunPictures:
 
     def label_of(self, path: Path) -> str | None:
         """What the source says of the picture at `path`; None where it is none of it, or has no label."""
+        row = self.row_of(path)
+        if row is None or self.samples is None:
+            return None
+        return self.samples.label(row) or None
+
+    def row_of(self, path: Path) -> int | None:
+        """The row of the picture at `path` in the source; None where it is none of it."""
         named = self._named
         if named is None or not _lies_inside(path, named) or self.samples is None:
             return None
         inside = path.resolve().relative_to(Path(named).resolve()).as_posix()
-        if inside not in self.samples.names:
-            return None
-        target = int(self.samples.targets[self.samples.names.index(inside)])
-        return None if target == UNLABELLED else self.samples.class_names[target]
+        return self.samples.names.index(inside) if inside in self.samples.names else None
 
     def learned_from(self, checksum: int) -> bool:
         """Whether the run has learned from the picture with this checksum, as far as it has noted that."""
@@ -236,7 +240,7 @@ def _rows_of(samples: Samples, name: str, *, held_back: bool) -> np.ndarray:
     """The rows of a class, without those that the source itself holds back where `held_back`."""
     if name not in samples.class_names:
         raise InputError(f"{samples.source}: has no class '{name}' any more, which the run learned from it")
-    mine = samples.targets == samples.class_names.index(name)
+    mine = samples.classes == samples.class_names.index(name)
     if held_back:
         mine &= np.isin(samples.splits, (TRAIN, ""))
     return np.flatnonzero(mine)
