@@ -93,6 +93,9 @@ def table(text: str) -> Make:
     return make
 
 
+NUMBERS = "a,b,class\n1,2,x\n3,4,y\n5,6,x\n7,8,y\n"
+
+
 def zipped(name: str, flags: int = 0) -> Make:
     """A zip of class folders, and of one more file."""
 
@@ -265,6 +268,19 @@ SOURCES = [
     Row("zip with a password", zipped("a/1.png", flags=1), "train all.zip", ("locked with a password",)),
     Row("zip that is none", file("all.zip", "no zip"), "train all.zip", ("all.zip: no zip file", "name the folder")),
     Row("a packed file of another kind", file("all.7z", "7z"), "train all.7z", ("all.7z: a packed file", ".zip")),
+    Row(
+        "numbers, a field of texts", file("t.csv", NUMBERS + "red,1,x\n"), "train t.csv", ("'red' in 'a' is no number",)
+    ),
+    Row(
+        "numbers, a decimal comma",
+        file("t.csv", "a;b;class\n1;2,5;x\n"),
+        "train t.csv",
+        ("write it with a decimal point",),
+    ),
+    Row("numbers, no row of use", file("t.csv", "a,b,class\n1,,x\n,2,y\n"), "train t.csv", ("no row can be used",)),
+    Row("numbers, an unknown target", file("t.csv", NUMBERS), "train t.csv --targets clas", ("did you mean 'class'",)),
+    Row("numbers, a network of pictures", file("t.csv", NUMBERS), "train t.csv --network lenet5", ("linear or mlp",)),
+    Row("numbers that are varied", file("t.csv", NUMBERS), "train t.csv --augment.rotation 5", ("are not varied",)),
     Row("a public set, nearly", nothing, "train minst", ("minst: no such file or folder", "did you mean 'mnist'")),
     Row("a copy that is none", pictures, "train mnist --root pictures", ("pictures: no copy of mnist", "MNIST/raw")),
     Row("a copy that is not there", nothing, "inspect cifar10 --root gone", ("gone: no such folder", "--root")),

@@ -17,7 +17,7 @@ from striate.data.principal import colour_axes
 from striate.data.samples import REGRESSION
 from striate.data.store import StoreResult
 from striate.errors import require
-from striate.models.input_spec import InputSpec, fit_input_spec
+from striate.models.input_spec import InputSpec, fit_input_spec, fit_row_spec
 from striate.models.mean_picture import mean_picture
 from striate.networks import BuiltNetwork, InputDefaults, build_network
 from striate.networks.blocks import freeze
@@ -38,13 +38,20 @@ MEAN_IS_KNOWN = (
 
 
 def fit_spec(
-    job: Job, reading: StoreResult, size: int | tuple[int, int] | None, own: InputDefaults | None
+    job: Job,
+    reading: StoreResult,
+    size: int | tuple[int, int] | None,
+    own: InputDefaults | None,
+    fields: tuple[str, ...] = (),
 ) -> tuple[InputSpec, str]:
     """The input specification for the pictures that were read, and the sentence for the log.
 
-    size: a side, or (height, width) of a network of one size only. own: the input of published weights. Raises
-    InputError where a mean picture is wanted, or brought along, that does not fit.
+    size: a side, or (height, width) of a network of one size only. own: the input of published weights. fields: where
+    rows of a table of numbers were read, what they are. Raises InputError where a mean picture is wanted, or brought
+    along, that does not fit.
     """
+    if fields:
+        return fit_row_spec(reading.store, fields)
     spec, words = _fit_spec(job, reading, size, own)
     known = None if job.start is None else job.start.input_spec
     if known is not None and known.mean_picture is not None:
@@ -149,7 +156,7 @@ def ask_mirrors(
     recipe: Recipe, facts: Facts, spec: InputSpec, store: PixelStore, targets: np.ndarray
 ) -> tuple[Facts, str]:
     """Whether mirrored training pictures keep their label, where that is not said in the recipe."""
-    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none":
+    if recipe.augment.flip_horizontal is not None or recipe.augment.name == "none" or facts.fields:
         return facts, ""
     if facts.task == REGRESSION:
         # Not asked of the pictures: an angle that is mirrored is wrong, however little that is seen in a few of them.

@@ -120,6 +120,8 @@ def choose_step(
     if job.resolved is not None:
         return _decided(resolved, _choice_of(resolved), "as resolved before")
     wanted, device, cores = wanted_by(job.recipe), machine.device, machine.threads
+    if model.input_spec.fields is not None and wanted.precision is None:
+        wanted = replace(wanted, precision="float32")  # rows of numbers: nothing is gained by fewer digits
     ours = job.network is None
     step = None
     if ours:

@@ -19,6 +19,7 @@ import numpy as np
 from striate.actions.kept_epochs import epochs_of, models_of
 from striate.actions.one_picture import one_picture
 from striate.actions.places import new_picture
+from striate.actions.rows import require_pictures
 from striate.actions.subject import class_number, open_subject
 from striate.errors import require
 from striate.machine.threads import with_threads
@@ -124,6 +125,7 @@ def dream(
         model.input_spec.mean_picture is None,
         "this run takes a mean picture off its inputs, in which a dream has no place; name a run without one",
     )
+    require_pictures(model.input_spec, "striate dream")
     indices = _indices(kind, class_name, unit, channel, model.class_names)
     require(
         picture is None or len(indices) == 1,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.actions.rows import fitting, require_one_view
 from striate.actions.subject import open_subject
 from striate.data.preparing import prepare_all
 from striate.data.samples import CLASSIFICATION, SPLITS, TEST, UNLABELLED, Samples
@@ -111,11 +112,13 @@ def evaluate(
         observer.warn(doubt)
     model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
     model = model.answering_in(precision)
-    samples, split = _one_split(samples, split)
+    samples, split = _one_split(fitting(samples, model.input_spec), split)
     learned = model.task.name
     if learned not in EVALUATIONS:
         raise unknown("task", learned, EVALUATIONS)
     samples = _matched(samples, learned, model.class_names, observer)
+    if samples.fields:
+        require_one_view(tta)
     every, spec = np.arange(len(samples)), spec_for(model.input_spec, tta)
     with in_turn(samples, every) as turned:
         result = prepare_all(turned, every, spec.prepare, observer=observer, frame=spec)

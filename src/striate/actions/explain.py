@@ -18,6 +18,7 @@ from striate.actions.explanation import OCCLUSION, Details, Explanation, plain_n
 from striate.actions.maps import maps_of, methods_of, turned_by_square
 from striate.actions.one_picture import one_picture
 from striate.actions.places import new_folder
+from striate.actions.rows import require_pictures
 from striate.actions.subject import class_number, open_subject
 from striate.data.samples import MULTILABEL, REGRESSION
 from striate.errors import require, unknown
@@ -86,6 +87,7 @@ def explain(
         output=output,
         device=device,
     )
+    require_pictures(model.input_spec, "striate explain")
     require(
         model.task.name != REGRESSION,
         f"{'the model' if not isinstance(run, Run | str | Path) else run}: answers numbers, and what an explanation "

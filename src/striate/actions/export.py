@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.actions.places import require_writable
+from striate.actions.rows import require_pictures
 from striate.actions.subject import open_subject
 from striate.errors import InputError, require, unknown
 from striate.exports import KINDS, Kind
@@ -86,6 +87,7 @@ def export(
             run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device="cpu"
         )
     )
+    require_pictures(model.input_spec, "striate export")
     pictures, held_out = _pictures(run, model, observer)
     return _write(model, kind, to, place, pictures, held_out, observer)
 

@@ -23,6 +23,8 @@ def first_look(job: Job, samples: Samples, *, forward: bool) -> tuple[float, boo
     """Median of the longer sides of up to PROBED training pictures, from their headers; whether all of up to
     LOOKED_AT of them are grey; and their heights and widths (n, 2). `forward`: of those that are read
     first, where looking further would mean reading all."""
+    if samples.fields:
+        return 1.0, False, np.ones((1, 2))  # a row is one pixel
     rows = samples.rows(TRAIN)
     chosen = rows[np.linspace(0, len(rows) - 1, min(PROBED, len(rows))).astype(np.int64)]
     if forward:

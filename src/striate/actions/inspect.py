@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.actions.places import page_place
+from striate.data.row_survey import survey_rows
 from striate.data.survey import Survey, Thumbnail, survey, thumbnail_of
 from striate.errors import require
 from striate.observer import SILENT, Observer
@@ -57,10 +58,15 @@ def inspect(
     observer.say(samples.how)
     for doubt in samples.doubts:
         observer.warn(doubt)
-    found, thumbnails, kept = survey(samples, seed=seed, observer=observer, strict=strict)
+    if samples.fields:
+        require(not augment, f"{samples.source}: rows of a table of numbers are not varied; leave --augment away")
+        found, kept = survey_rows(samples, seed=seed, strict=strict), samples
+        thumbnails: tuple[Thumbnail, ...] = ()
+    else:
+        found, thumbnails, kept = survey(samples, seed=seed, observer=observer, strict=strict)
     observer.say(found.splits)
     if found.left_out_count:
-        there = counted(found.found, "picture")
+        there = counted(found.found, samples.noun)
         observer.warn(f"{there} found = {found.used:,} used + {found.left_out_count:,} left out")
     drawn, varied = _augmented(kept, found, seed) if augment else ((), ())
     write_atomically(place, _page(found, thumbnails, drawn, varied))

@@ -116,14 +116,14 @@ def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]])
     ]
     found, left = len(samples) + len(samples.left_out), len(names)
     if not names:
-        job.observer.say(f"{found:,} pictures found, all of them used")
+        job.observer.say(f"{found:,} {samples.noun}s found, all of them used")
         return
     if job.recipe.strict:
         raise InputError(
-            f"{samples.source}: {left:,} of {found:,} pictures cannot be used, the first is {names[0][0]} "
+            f"{samples.source}: {left:,} of {found:,} {samples.noun}s cannot be used, the first is {names[0][0]} "
             f"({names[0][1]}); mend them, or leave --strict away"
         )
-    job.observer.warn(f"{found:,} pictures found = {found - left:,} used + {left:,} left out:")
+    job.observer.warn(f"{found:,} {samples.noun}s found = {found - left:,} used + {left:,} left out:")
     for name, reason in names[:10]:
         job.observer.warn(f"  {name}: {reason}")
     if left > 10:

@@ -14,6 +14,7 @@ from striate.actions.look_data import Looked, blank_picture, of_run, of_source, 
 from striate.actions.look_page import compose
 from striate.actions.look_result import Layer, Look, layer_of
 from striate.actions.places import page_place
+from striate.actions.rows import require_pictures
 from striate.actions.subject import open_subject
 from striate.data.samples import CLASSIFICATION
 from striate.errors import require
@@ -93,6 +94,7 @@ def look(
         output=output,
         device=device,
     )
+    require_pictures(model.input_spec, "striate look")
     torch.set_num_threads(threads_for(AT_ONCE * multiply_adds(model.network, blank_picture(model)), usable_cores()))
     places = find_places(model.network, blank_picture(model), output=output)
     chosen = _chosen(model, places, layers)

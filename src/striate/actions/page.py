@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.data.distribution import Distribution
 from striate.data.reading import load_pixels
+from striate.data.row_pictures import RowPictures
 from striate.data.samples import Samples
 from striate.errors import InputError, require, unknown
 from striate.evaluation import EVALUATIONS, evaluation_from_json
@@ -251,11 +252,15 @@ class Thumbnails:
         self.samples = samples
         self.rows = {} if samples is None else {name: row for row, name in enumerate(samples.names)}
         self.missing: list[str] = []
+        self.drawn: RowPictures | None = None  # of a table of numbers
 
     def of(self, name: str, side: int = 160) -> bytes | None:
         """None where it is not there or cannot be read any more."""
         from striate.reports.thumbnails import thumbnail
 
+        if self.samples is not None and name in self.rows and self.samples.fields:
+            self.drawn = self.drawn or RowPictures(self.samples)
+            return thumbnail(self.drawn.of(self.rows[name]), side=side)
         if self.samples is not None and name in self.rows:
             try:
                 return thumbnail(load_pixels(self.samples, self.rows[name], at_least=2 * side), side=side)

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from striate.actions.rows import require_one_view
 from striate.actions.subject import open_subject
 from striate.data.ahead import ahead
 from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
+from striate.data.sources.files import Files
+from striate.data.sources.number_rows import find_rows
 from striate.errors import InputError
 from striate.machine.threads import with_threads
 from striate.models.many_views import answer, spec_for, way_called
@@ -52,7 +55,8 @@ def predict(
     names_from: Iterable[str] | None = None,
     observer: Observer = SILENT,
 ) -> Predictions:
-    """Answers for files, folders and globs; "-" stands for the names in `names_from`, one a line.
+    """Answers for files, folders and globs; "-" stands for the names in `names_from`, one a line. Of a run that learned
+    from a table of numbers: for the rows of tables.
 
     run: a run, a model, or None where `network` (with `weights` and `class_names`) stands in its place, as
     `actions.subject.open_subject` says. precision: "float32", "bfloat16" or "float16" (on CUDA); that of the model
@@ -71,8 +75,14 @@ def predict(
     with ahead(samples) as early:
         model = open_subject(run, network=network, weights=weights, class_names=class_names, device=device)
         model = model.answering_in(precision)
-        prepare = spec_for(model.input_spec, tta).prepare
-        result = prepare_all(early, np.arange(len(samples)), prepare, observer=observer, checksums=False)
+        prepare, frame = spec_for(model.input_spec, tta).prepare, None
+        if model.input_spec.fields is not None:  # then the names are those of tables
+            assert isinstance(samples.pictures, Files)
+            require_one_view(tta)
+            samples = early = find_rows(samples.pictures.paths, model.input_spec.fields.names)
+            frame = model.input_spec
+        every = np.arange(len(samples))
+        result = prepare_all(early, every, prepare, observer=observer, checksums=False, frame=frame)
     unreadable = tuple((samples.names[row], reason) for row, reason in result.failures)
     if len(unreadable) == len(samples):
         name, reason = unreadable[0]

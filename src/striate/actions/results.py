@@ -225,9 +225,11 @@ def _summary(trained: Trained) -> tuple[str, ...]:
         )
     how = "its last stages fine-tuned" if resolved.method == "frozen" else counted(len(trained.history), "epoch")
     parts = ", ".join(f"{counts[name]:,} for {name}" for name in (VALIDATION, TEST) if name in counts)
+    drawn = ("A row is drawn as bars, one for each field, from its smallest value to its largest.",)
     return (
         f"{resolved.network}{' (pretrained)' if resolved.pretrained else ''}, {how}, learned "
-        f"{learned} from {counts[TRAIN]:,} pictures" + (f"; held back: {parts}." if parts else "."),
+        f"{learned} from {counts[TRAIN]:,} {samples.noun}s" + (f"; held back: {parts}." if parts else "."),
+        *(drawn if samples.fields else ()),
     )
 
 
@@ -237,11 +239,11 @@ def _trust(trained: Trained, duplicates: Duplicates, shown: str | None, earlier:
     said = [f"{earlier}."] if earlier and shown == TEST else []
     if shown is None:
         return ("Nothing was held back: there is no telling how well this model answers.",)
-    number = len(samples.rows(shown))
+    number, noun = len(samples.rows(shown)), samples.noun
     if shown == VALIDATION:
-        said.append("There is no test split: these are validation pictures, on which the best epoch was chosen.")
+        said.append(f"There is no test split: these are validation {noun}s, on which the best epoch was chosen.")
     if number < 100:
-        held = counted(number, "picture was", "pictures were")
+        held = counted(number, f"{noun} was", f"{noun}s were")
         said.append(f"Only {held} held back for this, so the interval is wide.")
     # A head is fitted on validation pictures too; what is shown of those is then out of fold.
     both = trained.out_of_fold is not None and shown == TEST
@@ -249,14 +251,14 @@ def _trust(trained: Trained, duplicates: Duplicates, shown: str | None, earlier:
     leaked = [row for row in duplicates.leaked(learned) if samples.splits[row] == shown]
     if leaked:
         equal = "equals" if len(leaked) == 1 else "equal"
-        said.append(f"{len(leaked)} of the {shown} pictures {equal} one that was learned from: the figure is too good.")
+        said.append(f"{len(leaked)} of the {shown} {noun}s {equal} one that was learned from: the figure is too good.")
     uneven = TOLD[samples.task].uneven(samples)
     if uneven:
         said.append(uneven)
     if samples.left_out:
-        said.append(f"{counted(len(samples.left_out), 'picture')} could not be used, as is listed below.")
+        said.append(f"{counted(len(samples.left_out), noun)} could not be used, as is listed below.")
     if not said:
-        said.append(f"The {shown} pictures played no part in training or in any choice.")
+        said.append(f"The {shown} {noun}s played no part in training or in any choice.")
     return tuple(said)
 
 
@@ -331,6 +333,7 @@ def _card(job: Job, trained: Trained, report: TrainingReport, evaluation: Mappin
         command=report.command,
         pretrained=trained.resolved.pretrained,
         input_size=(spec.channels, spec.height, spec.width),
+        fields=samples.fields,
         evaluation=evaluation,
         split=report.split,
         summary=report.summary,

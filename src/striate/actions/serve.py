@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.actions.answers import answer_schema, plain_answer
+from striate.actions.rows import require_pictures
 from striate.actions.subject import open_subject
 from striate.data.decode import decode
 from striate.serving.server import address_of, listening_on, require_server, server_of
@@ -49,6 +50,7 @@ def serve(
         model = open_subject(
             run, network=network, weights=weights, class_names=class_names, input_spec=input_spec, device=device
         )
+        require_pictures(model.input_spec, "striate serve")
         title = str(network) if isinstance(network, str) else "a model" if _is_model(run) else str(run)
         app = app_of(model, title)
         server = server_of(app)

@@ -43,7 +43,7 @@ from striate.networks import own_input
 from striate.observer import Observers
 from striate.tasks import task_named
 from striate.tasks.task import TableTask, TaskSettings
-from striate.training.defaults import Facts, choose_augmentation, choose_network, resolve_steps
+from striate.training.defaults import Facts, choose_augmentation, choose_network, resolve_steps, row_arguments
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import has_batch_norm, share_weights
 from striate.training.planning import MOST_EPOCHS, arguments_for
@@ -80,6 +80,8 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     if job.start is not None:
         name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
         arguments = dict(job.start.arguments)
+    elif job.network is None and facts.fields:
+        arguments = row_arguments(name, facts)
     elif job.network is None and recipe.network is None and recipe.width is None and recipe.epochs is not None:
         arguments = arguments_for(name, recipe.epochs)
         if arguments:
@@ -88,7 +90,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     if resolved is not None:
         name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
     own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None
-    spec, spec_words = fit_spec(job, reading, size, own)
+    spec, spec_words = fit_spec(job, reading, size, own, samples.fields)
     network = job.network
     if network is None:
         built = network_for(job, name, len(samples.class_names), spec, pretrained, arguments)
@@ -173,7 +175,8 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             # On a processor a step has all cores: a thread beside it makes both wait (LeNet-5 on digits, two cores:
             # 8.2 to 9.4 ms a step with it, 5.8 without; ResNet-18 at 128 pixels: no difference).
             ahead=machine.device != "cpu" or streamed is not None,
-            device=made_on(machine.device),
+            # What is done to pictures there keeps values in [0, 255].
+            device=None if samples.fields else made_on(machine.device),
             rank=job.ranks.rank,
             ranks=job.ranks.count,
         )

@@ -14,6 +14,7 @@ from striate.actions.few import can_fit_head_on, train_frozen
 from striate.actions.first_look import decoded_bytes, first_look, usable_side
 from striate.actions.job import Job, Machine, Material, Trained, require_classes
 from striate.actions.results import write_results
+from striate.actions.rows import check_settings
 from striate.actions.steps import Prepared, prepare, task_of, validation_of, write_down
 from striate.actions.streamed import asked_to_stream, must_stream, without_failures
 from striate.data.parts import in_fold, read_fold, thinned
@@ -60,6 +61,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     say(samples.how)
     for doubt in samples.doubts:
         job.observer.warn(doubt)
+    check_settings(recipe, samples, job.start)
     if recipe.fold is not None:
         samples, fold_words = in_fold(samples, *read_fold(recipe.fold), seed=recipe.seed)
         say(fold_words)
@@ -87,6 +89,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         grey=grey,
         task=samples.task,
         turning=set(recipe.angle_names) == set(samples.class_names),
+        fields=len(samples.fields),
     )
     picture_bytes = decoded_bytes(sides, usable_side(job, facts), grey=grey)
     # Memory and disk are those of each machine: the first decides.

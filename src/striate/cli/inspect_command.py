@@ -61,22 +61,9 @@ def _show(found: Survey) -> None:
     if len(rows) > MOST_CLASSES + 1:
         print(f"and {counted(len(rows) - 1 - MOST_CLASSES, f'more {kind.kind}', f'more {kind.kinds}')}")
     print()
-    width, height = found.sizes["width"], found.sizes["height"]
-    facts = [
-        ("pictures", f"{found.found:,} found = {found.used:,} used + {found.left_out_count:,} left out"),
-        ("width", f"{width['min']:,.0f} to {width['max']:,.0f}, median {width['median']:,.0f}"),
-        ("height", f"{height['min']:,.0f} to {height['max']:,.0f}, median {height['median']:,.0f}"),
-        ("formats", _counted(found.formats)),
-        ("colour modes", _counted(found.modes)),
-        ("grey", f"{100 * found.grey_share:.0f} % of them"),
-        ("mean", ", ".join(f"{value:.3f}" for value in found.mean)),
-        ("deviation", ", ".join(f"{value:.3f}" for value in found.deviation)),
-        *_imbalance(found, kind.kind),
-        ("equal pictures", f"{len(found.duplicates):,} inside a split"),
-        ("leaks", f"{len(found.leaks):,} across splits"),
-        ("conflicts", f"{len(found.conflicts):,} with different labels"),
-    ]
-    for name, text in facts:
+    if found.fields:
+        _show_fields(found)
+    for name, text in _of_rows(found) if found.fields else _of_pictures(found, kind.kind):
         print(on_one_line(f"{name:<15} {text}"))
     for name, reason in found.left_out[:MOST_NAMED]:
         print(on_one_line(f"left out        {name}: {reason}"))
@@ -118,6 +105,46 @@ def _imbalance(found: Survey, kind: str) -> list[tuple[str, str]]:
     if found.imbalance is None:
         return []
     return [("imbalance", f"{found.imbalance:.1f} pictures of the largest {kind} for one of the smallest")]
+
+
+def _of_pictures(found: Survey, kind: str) -> list[tuple[str, str]]:
+    width, height = found.sizes["width"], found.sizes["height"]
+    return [
+        ("pictures", f"{found.found:,} found = {found.used:,} used + {found.left_out_count:,} left out"),
+        ("width", f"{width['min']:,.0f} to {width['max']:,.0f}, median {width['median']:,.0f}"),
+        ("height", f"{height['min']:,.0f} to {height['max']:,.0f}, median {height['median']:,.0f}"),
+        ("formats", _counted(found.formats)),
+        ("colour modes", _counted(found.modes)),
+        ("grey", f"{100 * found.grey_share:.0f} % of them"),
+        ("mean", ", ".join(f"{value:.3f}" for value in found.mean)),
+        ("deviation", ", ".join(f"{value:.3f}" for value in found.deviation)),
+        *_imbalance(found, kind),
+        ("equal pictures", f"{len(found.duplicates):,} inside a split"),
+        ("leaks", f"{len(found.leaks):,} across splits"),
+        ("conflicts", f"{len(found.conflicts):,} with different labels"),
+    ]
+
+
+def _of_rows(found: Survey) -> list[tuple[str, str]]:
+    """The same of a table of numbers."""
+    return [
+        ("rows", f"{found.found:,} found = {found.used:,} used + {found.left_out_count:,} left out"),
+        ("equal rows", f"{len(found.duplicates):,} inside a split"),
+        ("leaks", f"{len(found.leaks):,} across splits"),
+        ("conflicts", f"{len(found.conflicts):,} with different labels"),
+    ]
+
+
+def _show_fields(found: Survey) -> None:
+    """The fields of a table of numbers."""
+    rows = [["field", "smallest", "median", "largest", "mean", "deviation"]]
+    for one in found.fields[:MOST_CLASSES]:
+        values = (one.quartiles[0], one.quartiles[2], one.quartiles[4], one.mean, one.deviation)
+        rows.append([one.name, *(f"{value:.6g}" for value in values)])
+    print(table(rows, right=range(1, 6)))
+    if len(found.fields) > MOST_CLASSES:
+        print(f"and {counted(len(found.fields) - MOST_CLASSES, 'more field')}")
+    print()
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -133,6 +133,17 @@ def as_pixels(array: np.ndarray) -> np.ndarray:
     return pixels if pixels.shape[2] == 1 and pixels.flags.c_contiguous else grey_if_grey(np.ascontiguousarray(pixels))
 
 
+def as_row(array: np.ndarray) -> np.ndarray:
+    """The fields of a row of a table of numbers, (F,), as a picture of one pixel: (1, 1, F) `float32`, any numbers.
+
+    Raises InputError with the reason alone.
+    """
+    require(array.size > 0 and array.dtype.kind in "fiub", f"a row must hold numbers, got {array.dtype}")
+    row = array.astype(np.float32).reshape(1, 1, -1)
+    require(bool(np.isfinite(row).all()), "a row must hold finite numbers")
+    return row
+
+
 def grey_if_grey(pixels: np.ndarray) -> np.ndarray:
     """(H, W, C) -> (H, W, 1) where all channels are equal everywhere, else unchanged."""
     if pixels.shape[2] == 1:

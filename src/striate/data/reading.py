@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from striate.data.decode import Limits, as_pixels, decode, probe
+from striate.data.decode import Limits, as_pixels, as_row, decode, probe
 from striate.data.in_order import in_order
 from striate.data.jpeg import compressed_checksum, large_frame
 from striate.data.samples import Arrays, Samples
@@ -52,7 +52,7 @@ def load_pixels(samples: Samples, row: int, limits: Limits | None = None, *, at_
 def decoded(loaded: bytes | np.ndarray, limits: Limits | None = None, at_least: int | None = None) -> np.ndarray:
     """What a source loads -> (H, W, C). `at_least`: see `decode`. Raises InputError with the reason alone."""
     if isinstance(loaded, np.ndarray):
-        pixels = as_pixels(loaded)
+        pixels = as_row(loaded) if loaded.ndim == 1 else as_pixels(loaded)
         return pixels if pixels.flags.writeable else pixels.copy()
     return decode(loaded, limits, at_least=at_least)
 
@@ -82,7 +82,8 @@ def checksum(pixels: np.ndarray) -> int:
 
 def grey_block(samples: Samples, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """`rows` (n,) of a source that holds grey pictures of one size as arrays: (n, H, W, 1) `uint8`, and the checksums
-    (n,) uint64, as `checksum` gives them one by one; None for any other source."""
+    (n,) uint64, as `checksum` gives them one by one; None for any other source. Of a table of numbers (n, 1, 1, F)
+    `float32`."""
     pictures = samples.pictures
     block = pictures.grey_block(samples.index[rows]) if isinstance(pictures, Arrays) and len(rows) else None
     if block is None:

@@ -28,7 +28,8 @@ class Pictures(Protocol):
     """Where the pictures of a source are. Made by `data/sources` and by nothing else."""
 
     def load(self, index: int) -> bytes | np.ndarray:
-        """The encoded bytes of picture `index`, or its pixels (H, W) or (H, W, C), `uint8`, or `float32` in [0, 255].
+        """The encoded bytes of picture `index`, or its pixels (H, W) or (H, W, C), `uint8`, or `float32` in [0, 255];
+        of a table of numbers the fields of the row, (F,) `float32`.
 
         May be called from several threads at once. Raises InputError where it cannot be had
         (missing, unreadable), with the reason alone as its message (the caller knows the name).
@@ -41,7 +42,10 @@ class Arrays(Pictures, Protocol):
     """Pictures that lie in memory as arrays, some of which can be had all at once."""
 
     def grey_block(self, index: np.ndarray) -> np.ndarray | None:
-        """Pictures `index` (n,) as one new array (n, H, W, 1) `uint8`; None where any of all is of another kind."""
+        """Pictures `index` (n,) as one new array (n, H, W, 1) `uint8`; None where any of all is of another kind.
+
+        Rows of a table of numbers are (n, 1, 1, F) `float32`.
+        """
         ...
 
 
@@ -105,6 +109,7 @@ class Samples:
     left_out: tuple[LeftOut, ...] = ()
     doubts: tuple[str, ...] = ()  # sentences on what may have been meant otherwise; a person should not overlook them
     task: str = CLASSIFICATION  # what the targets say
+    fields: tuple[str, ...] = ()  # F: where the inputs are rows of a table of numbers and no pictures, what they are
 
     def __post_init__(self) -> None:
         _check_targets(self)
@@ -141,6 +146,11 @@ class Samples:
         kept = self.select(np.array([row for row in range(len(self)) if row not in gone], dtype=np.int64))
         added = tuple(LeftOut(self.names[row], reason) for row, reason in sorted(left_out))
         return replace(kept, left_out=self.left_out + added)
+
+    @property
+    def noun(self) -> str:
+        """What a row is called in sentences."""
+        return "row" if self.fields else "picture"
 
     @property
     def labelled(self) -> np.ndarray:

@@ -135,10 +135,11 @@ def build_store(
 
 def _of_block(rows: np.ndarray, block: np.ndarray, checksums: np.ndarray) -> StoreResult:
     """What lies in memory already, taken at once: one by one, 50,000 digits would take a second."""
-    count, size = len(block), int(np.prod(block.shape[1:]))
+    count, size = len(block), int(np.prod(block.shape[1:])) * block.itemsize
     places = np.column_stack([np.zeros(count, dtype=np.int64), size * np.arange(count)])
     shapes = np.tile(np.array(block.shape[1:], dtype=np.int64), (count, 1))
-    store = PixelStore([block.reshape(-1)], places, shapes, np.zeros(count, dtype=bool))
+    deep = np.full(count, block.dtype == np.float32)
+    store = PixelStore([block.reshape(-1).view(np.uint8)], places, shapes, deep)
     return StoreResult(store=store, rows=rows, sizes=shapes[:, :2], checksums=checksums, failures=[])
 
 

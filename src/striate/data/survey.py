@@ -78,6 +78,7 @@ class Survey:
     duplicates: tuple[tuple[str, ...], ...]  # equal, inside a split
     leaks: tuple[tuple[str, ...], ...]  # equal, across splits
     conflicts: tuple[tuple[str, ...], ...]  # equal, with different labels
+    fields: tuple[Distribution, ...] = ()  # of a table of numbers, whose rows are no pictures
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, texts and numbers."""

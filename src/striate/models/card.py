@@ -52,6 +52,11 @@ HUB = {
     "multilabel": ("image-classification", "Multi-label image classification"),
     "regression": ("image-regression", "Image regression"),
 }
+HUB_OF_ROWS = {
+    "classification": ("tabular-classification", "Tabular classification"),
+    "multilabel": ("tabular-classification", "Multi-label tabular classification"),
+    "regression": ("tabular-regression", "Tabular regression"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,8 @@ class CardFacts:
 
     task: in `striate.tasks.TASKS`; class_names: of the classes, the labels or the numbers. evaluation: an evaluation's
     `to_json()` (`striate.evaluation`) for `split`, None where nothing was held out. counts: pictures by split name.
-    input_size: (channels, height, width). summary, trust: sentences, as in the report.
+    input_size: (channels, height, width). fields: of a row, where the inputs are rows of a table of numbers. summary,
+    trust: sentences, as in the report.
     """
 
     title: str
@@ -72,6 +78,7 @@ class CardFacts:
     task: str = "classification"
     pretrained: bool = False
     input_size: tuple[int, int, int] | None = None
+    fields: Sequence[str] = ()
     evaluation: Mapping[str, Any] | None = None
     split: str = "test"
     summary: Sequence[str] = ()
@@ -130,6 +137,7 @@ def model_card(facts: CardFacts) -> str:
     figures = _figures(facts.evaluation or {}, FIGURES[facts.task])
     use = USES[facts.task](facts.class_names)
     total = _number((facts.evaluation or {}).get("n"))
+    asked = "table.csv" if facts.fields else "picture.jpg"
     parts = [
         _front_matter(facts, figures),
         f"# {markdown(facts.title)}\n",
@@ -138,19 +146,18 @@ def model_card(facts: CardFacts) -> str:
         _table(facts, figures, total),
         "".join(f"- {markdown(one)}\n" for one in facts.trust),
         "## What it is for\n",
-        use.purpose,
+        use.purpose.replace("picture", "row of a table") if facts.fields else use.purpose,
         _named(use.kinds, facts.class_names),
         "## How to use it\n",
         "With Striate installed, in this folder:\n",
-        _code("bash", "striate predict . picture.jpg"),
+        _code("bash", f"striate predict . {asked}"),
         _code(
             "python",
             'import striate\n\nmodel = striate.load(".")  # the folder of this file\n'
-            'for answer in model.predict(["picture.jpg"]):\n'
+            f'for answer in model.predict(["{asked}"]):\n'
             f"    print({use.answer})",
         ),
-        "Any size, colour mode and orientation will do: the model brings a picture to its own size"
-        + (f" ({' × '.join(str(side) for side in facts.input_size)}).\n" if facts.input_size else ".\n"),
+        _inputs(facts),
         "## What it learned from\n",
         _data(facts),
         "## Limits\n",
@@ -160,6 +167,14 @@ def model_card(facts: CardFacts) -> str:
         _made(facts),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _inputs(facts: CardFacts) -> str:
+    """What the model is given."""
+    if facts.fields:
+        return f"A table needs a column for each of its fields, by name. {_named('fields', facts.fields)}"
+    size = f" ({' × '.join(str(side) for side in facts.input_size)})" if facts.input_size else ""
+    return f"Any size, colour mode and orientation will do: the model brings a picture to its own size{size}.\n"
 
 
 def markdown(text: str) -> str:
@@ -225,12 +240,12 @@ def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
         "library_name: striate",
         *(["pipeline_tag: image-classification"] if facts.task != "regression" else []),
         "tags:",
-        f"- {HUB[facts.task][0]}",
+        f"- {(HUB_OF_ROWS if facts.fields else HUB)[facts.task][0]}",
         "- striate",
     ]
     if figures:
         lines += ["model-index:", f"- name: {_quoted(facts.title)}", "  results:", "  - task:"]
-        kind, name = HUB[facts.task]
+        kind, name = (HUB_OF_ROWS if facts.fields else HUB)[facts.task]
         lines += [f"      type: {kind}", f"      name: {name}", "    dataset:"]
         lines += [
             "      type: imagefolder",
@@ -251,7 +266,7 @@ def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
 def _table(facts: CardFacts, figures: Sequence[_Figure], total: float | None) -> str:
     if not figures:
         return "Nothing was held out, so nothing is known of how good its answers are.\n"
-    one = f"{markdown(facts.split)} picture"
+    one = f"{markdown(facts.split)} {'row' if facts.fields else 'picture'}"
     number = counted(round(total), one) if total else f"the {one}s"
     rows = [f"| {one.name} | {one.shown} | {one.interval or '–'} |" for one in figures]
     return "\n".join([f"On {number}:\n", "| figure | value | 95 % interval |", "|---|---:|---:|", *rows, ""])
@@ -267,19 +282,21 @@ def _data(facts: CardFacts) -> str:
     used = sum(facts.counts.values())
     splits = ", ".join(f"{number:,} {markdown(split or 'in all')}" for split, number in facts.counts.items())
     left = f" {facts.left_out:,} could not be used and were left out." if facts.left_out else ""
-    return f"{used:,} pictures from {markdown(facts.source)}: {splits}.{left}\n"
+    return f"{used:,} {'rows' if facts.fields else 'pictures'} from {markdown(facts.source)}: {splits}.{left}\n"
 
 
 def _limits(facts: CardFacts, total: float | None) -> str:
     said = [
-        "The figures hold for pictures taken in the same way as these. Other cameras, places, seasons or people can "
-        "lower them by any amount: measure on your own pictures with `striate evaluate`.",
+        "The figures hold for rows measured in the same way as these: measure on your own with `striate evaluate`."
+        if facts.fields
+        else "The figures hold for pictures taken in the same way as these. Other cameras, places, seasons or people "
+        "can lower them by any amount: measure on your own pictures with `striate evaluate`.",
         "A number comes without a certainty: the report shows how far off such answers were."
         if facts.task == "regression"
         else "A high probability is no proof. The report shows how far its certainty can be believed.",
     ]
     if total is not None and total < 200:
-        number = counted(round(total), "picture")
+        number = counted(round(total), "row" if facts.fields else "picture")
         said.append(f"It was measured on {number} only; the intervals are wide for that reason.")
     if facts.pretrained:
         said.append("It started from weights that were trained on other pictures, and may carry their biases.")

@@ -17,6 +17,7 @@ from striate.data.pieces import pieces
 from striate.data.pixel_store import Pixels
 from striate.data.resample import bring
 from striate.errors import InputError, require
+from striate.models.fields import Fields, fit_fields
 from striate.models.mean_picture import MeanPicture
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class InputSpec:
     to size / `crop_share`, then the centre), "pad" (the longer side to the size, the rest filled with
     the mean). `mean` and `deviation` are in [0, 1] units, one a channel. `mean_picture`, where there is one, is taken
     off in the place of `mean`, which then only fills what is outside of a picture.
+
+    With `fields` the inputs are no pictures but rows of a table of numbers: one pixel with a channel for each field,
+    mean and deviation in the table's own units.
     """
 
     channels: int
@@ -54,12 +58,15 @@ class InputSpec:
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     mean_picture: MeanPicture | None = None
+    fields: Fields | None = None
 
     def __post_init__(self) -> None:
-        require(
-            type(self.channels) is int and self.channels in (1, 3),
-            f"input channels must be 1 or 3, got {self.channels!r}",
-        )
+        if self.fields is None:
+            allowed, sound = "1 or 3", self.channels in (1, 3)
+        else:
+            allowed, sound = f"one a field ({len(self.fields.names)})", self.channels == len(self.fields.names)
+            require((self.height, self.width) == (1, 1), "a row of numbers has no height and width")
+        require(type(self.channels) is int and sound, f"input channels must be {allowed}, got {self.channels!r}")
         for side in (self.height, self.width):
             require(
                 type(side) is int and 1 <= side <= LARGEST_SIDE,
@@ -74,6 +81,9 @@ class InputSpec:
         for name, values in (("mean", self.mean), ("deviation", self.deviation)):
             require(len(values) == self.channels, f"{name} needs {self.channels} values, got {len(values)}")
             require(bool(np.isfinite(values).all()), f"{name} must be finite, got {values}")
+        if self.fields is not None:
+            require(min(self.deviation) > 0, f"deviation must be positive, got {self.deviation}")
+            return
         require(max(abs(value) for value in self.mean) <= 100, f"mean must be in units of [0, 1], got {self.mean}")
         require(
             min(self.deviation) >= 1e-6,
@@ -84,12 +94,21 @@ class InputSpec:
             require(shape == wanted, f"a mean picture of {shape} cannot be taken off inputs of {wanted}")
 
     def prepare(self, pixels: np.ndarray) -> torch.Tensor:
-        """(H, W, C) pixels, `uint8` or `float32` in [0, 255] -> (channels, height, width), same type."""
+        """(H, W, C) pixels, `uint8` or `float32` in [0, 255] -> (channels, height, width), same type.
+
+        With `fields` a row of the table, (1, 1, F). Raises InputError for pictures in place of rows, and the other way
+        round.
+        """
+        if self.fields is not None:
+            return self.fields.prepare(pixels)
+        require(pixels.shape[-1] in (1, 3), "the network takes pictures, not rows of numbers")
         return bring(pixels, self).contiguous()
 
     def normalize(self, prepared: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) in [0, 255], any type -> `float32`, (value / 255 - mean) / deviation. With a mean picture, H and
-        W are those of the input."""
+        W are those of the input. Rows of a table: see `Fields`."""
+        if self.fields is not None:
+            return self.fields.normalize(prepared, self.mean, self.deviation)
         factor, shift = self.line(prepared.device)
         scaled = prepared.float() * factor
         scaled -= shift
@@ -106,6 +125,8 @@ class InputSpec:
         plain = asdict(replace(self, mean_picture=None))
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
         del plain["mean_picture"]
+        if self.fields is None:
+            del plain["fields"]
         return plain if self.mean_picture is None else {**plain, MEAN_PICTURE: True}
 
     @classmethod
@@ -120,6 +141,8 @@ class InputSpec:
                 for name, value in values.items()
                 if name != MEAN_PICTURE
             }
+            if "fields" in fields:
+                fields["fields"] = Fields.from_json(fields["fields"])
             spec = cls(**fields)
             if values.get(MEAN_PICTURE, False) is False:
                 return spec
@@ -222,6 +245,14 @@ def fit_input_spec(
         deviation=deviation,
     )
     return spec, f"{_sizes_in_words(heights, widths)}; the network's input is {width}x{height}, {why}"
+
+
+def fit_row_spec(rows: Pixels, names: tuple[str, ...]) -> tuple[InputSpec, str]:
+    """The input specification for these training rows of a table, (1, 1, F) each, and the sentence for the log."""
+    require(len(rows) > 0, "there are no training rows to fit the input on")
+    fields, mean, deviation, words = fit_fields(rows.block(np.arange(len(rows)))[:, 0, 0], names)
+    spec = InputSpec(channels=len(names), height=1, width=1, mean=mean, deviation=deviation, fields=fields)
+    return spec, words
 
 
 def _size(heights: np.ndarray, widths: np.ndarray, largest: int) -> tuple[int, int]:

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.data.decode import as_pixels
+from striate.data.decode import as_pixels, as_row
 from striate.data.preparing import prepare_all
 from striate.data.sources import find_pictures
+from striate.data.sources.number_rows import find_rows
 from striate.errors import InputError, require
 from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast, pick_precision
@@ -160,7 +161,8 @@ class Model:
 
     def predict(self, pictures: Sequence[str | Path | np.ndarray] | str | Path | np.ndarray) -> list[AnyPrediction]:
         """Answers for files, folders, globs, or arrays (H, W), (H, W, C) of `uint8`, or `float32` in [0, 255];
-        one array of four dimensions (N, H, W, C) is N pictures.
+        one array of four dimensions (N, H, W, C) is N pictures. Of a network that takes rows of a table of numbers: for
+        the rows of tables, or of an array (N, F) or (F,), its fields in the order of `input_spec.fields.names`.
 
         Raises InputError for what cannot be read; `striate.predict` leaves such pictures out and names them.
         """
@@ -168,6 +170,8 @@ class Model:
             pictures = list(pictures)
         if isinstance(pictures, str | Path | np.ndarray):
             pictures = [pictures]
+        if self.input_spec.fields is not None:
+            return self._predict_rows(pictures)
         names: list[str] = []
         prepared: list[torch.Tensor] = []
         for position, picture in enumerate(pictures):
@@ -188,6 +192,30 @@ class Model:
         with with_threads():
             answers = self.answer(torch.cat(prepared)).numpy()
         return self.predictions(names, answers)
+
+    def _predict_rows(self, tables: Sequence[str | Path | np.ndarray]) -> list[AnyPrediction]:
+        """Answers for rows of tables, and of arrays. Raises InputError where one cannot be had."""
+        spec = self.input_spec
+        assert spec.fields is not None
+        names: list[str] = []
+        prepared = [torch.empty(0, spec.channels, 1, 1)]
+        for table in tables:
+            if isinstance(table, np.ndarray):
+                rows = np.atleast_2d(table)
+                require(rows.ndim == 2, f"rows are an array (N, F), got shape {rows.shape}")
+                names += [f"row {len(names) + position}" for position in range(len(rows))]
+                prepared += [self.prepare(as_row(row))[None] for row in rows]
+                continue
+            samples = find_rows([table], spec.fields.names)
+            result = prepare_all(samples, np.arange(len(samples)), self.prepare, checksums=False, frame=spec)
+            for row, reason in result.failures:
+                raise InputError(f"{samples.names[row]}: {reason}")
+            names += samples.names
+            prepared.append(result.pictures)
+        if not names:
+            return []
+        with with_threads():
+            return self.predictions(names, self.answer(torch.cat(prepared)).numpy())
 
     def predictions(self, names: Sequence[str], answers: np.ndarray) -> list[AnyPrediction]:
         """Answers (N, K) as a person can read them; which kind follows from the task."""

@@ -30,6 +30,8 @@ class Part:
     that puts them into a network for three channels ((network, name, cache) -> sentences for the log), `renamed` the
     one that gives a file of them our names (state dict -> state dict; ours stay as they are). All of them know
     ImageNet's 1,000 classes.
+
+    `takes_rows`: it also takes rows of a table of numbers, (B, F, 1, 1), for any number of fields F.
     """
 
     module: str
@@ -39,6 +41,7 @@ class Part:
     own_input: InputDefaults | None = None
     published: str | None = None
     renamed: str | None = None
+    takes_rows: bool = False
 
     def load(self) -> Callable[..., nn.Module]:
         """What makes the network; imports torch."""
@@ -66,12 +69,14 @@ NETWORKS: dict[str, Part] = {
         "Linear",
         "softmax regression on the pixels: the least that anything else has to beat",
         "Bishop 2006, section 4.3.4",
+        takes_rows=True,
     ),
     "mlp": Part(
         "striate.networks.mlp",
         "MLP",
         "fully connected layers on the pixels; `hidden` gives their sizes",
         "Rumelhart, Hinton, Williams 1986; He et al. 2015 for the initial weights",
+        takes_rows=True,
     ),
     "lenet5": Part(
         "striate.networks.lenet5",

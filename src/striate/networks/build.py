@@ -171,7 +171,8 @@ def build(
     for side in sides:
         require(1 <= side <= LARGEST_SIDE, f"picture size must be 1 to {LARGEST_SIDE} pixels, got {side}")
     require(1 <= num_outputs <= MOST_OUTPUTS, f"outputs must be 1 to {MOST_OUTPUTS}, got {num_outputs}")
-    require(channels in (1, 3), f"channels must be 1 or 3, got {channels}")
+    of_rows = sides == (1, 1) and name in NETWORKS and NETWORKS[name].takes_rows
+    require(channels in (1, 3) or of_rows, f"channels must be 1 or 3, got {channels}")
     require(
         not (pretrained and weights is not None), "give --pretrained or --weights FILE, not both: one set of weights"
     )

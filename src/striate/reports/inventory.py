@@ -61,6 +61,7 @@ class Inventory:
         self.rows = [] if self.task == "regression" else class_counts(names, counts)
         self.unit, self.units = TASKS[self.task].kind, TASKS[self.task].kinds
         self.distributions = distribution_rows(take("distributions", ()))
+        self.fields = distribution_rows(take("fields", ()))  # of a table of numbers
         self.names = [row.name for row in self.distributions if row.first] or [row.name for row in self.rows]
         self.splits = [str(split) for split in counts or pictures]
         # A picture may be counted under several labels.
@@ -138,7 +139,7 @@ class Inventory:
         ]
         for key, values in self.sizes[:2]:
             facts.append((f"{key}, median", values[1], f"{values[0]} to {values[2]}"))
-        if self.grey_share is not None:
+        if self.grey_share is not None and not self.fields:
             facts.append(("grey", text.percent(self.grey_share, 0), "of the pictures"))
         if self.imbalance is not None:
             facts.append((f"largest {self.unit}", f"{text.decimal(self.imbalance, 2)}×", "the smallest"))

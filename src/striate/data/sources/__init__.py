@@ -32,6 +32,7 @@ SOURCES = {
     "cifar": "striate.data.sources.cifar",
     "npz": "striate.data.sources.npz",
     "webdataset": "striate.data.sources.tars",
+    "numbers": "striate.data.sources.numbers",
     "parquet": "striate.data.sources.parquet",
     "json-lines": "striate.data.sources.json_lines",
     "table": "striate.data.sources.table",
@@ -164,7 +165,7 @@ def _open_there(path: Path, labels: str | Path | None, root: Path | None, stream
     if labels is not None:
         return _open_as_told(path, labels, root, wanted)
     if not path.is_dir():
-        name = next((name for name in SOURCES if name != FOLDERS and _module(name).recognises(path)), None)
+        name = next((name for name in SOURCES if name != FOLDERS and _recognises(name, path, wanted)), None)
         if name is None:
             raise InputError(f"{shown(str(path))}: {_why_no_source(path)}")
         return _read(name, path, root, stream, wanted)
@@ -219,6 +220,10 @@ def _open_folder(path: Path, root: Path | None, stream: bool, wanted: Asked) -> 
 
 def _recognises(name: str, path: Path, wanted: Asked) -> bool:
     """Whether a source is meant for the path; for a table also whether it has the columns that are asked for."""
+    if name == "numbers":
+        from striate.data.sources import numbers
+
+        return numbers.recognises(path, wanted)
     if name in ("json-lines", "table") and wanted.columns:
         return tabular.recognises(_format(name), path, wanted)
     return _module(name).recognises(path)
