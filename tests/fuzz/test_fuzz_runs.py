@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import fuzz_settings, mutated, within_memory
 
+from striate.actions.compared import compare, measured
 from striate.actions.runs import runs
 from striate.actions.train import train
 from striate.errors import InputError
 from striate.models.loading import load_model
 from striate.models.mean_picture import MeanPicture
+from striate.models.run import Run
 from striate.models.run_files import read_config
 from striate.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from striate.training.recipe import read_recipe, read_source
@@ -57,6 +59,12 @@ def listed(folder: Path) -> object:
     return one
 
 
+def beside_itself(folder: Path) -> object:
+    """What it answered, picture by picture."""
+    own = measured(Run(folder), "validation")
+    return compare(own, own)
+
+
 def with_mean_picture(folder: Path) -> None:
     """The run, as if it took a mean picture off its inputs."""
     config = json.loads((folder / "config.json").read_text())
@@ -73,6 +81,7 @@ CASES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "mean picture": ("mean.safetensors", load),
     "recipe": ("recipe.toml", resolve),
     "figures in the list": ("metrics.json", listed),
+    "answers beside others": ("predictions.csv", beside_itself),
     "recipe in the list": ("recipe.toml", listed),
     "settings in the list": ("config.json", listed),
 }
