@@ -123,6 +123,11 @@ DAMAGES: dict[str, list[dict[str, Any]]] = {
         {"deviations": [1, 1, -1]},
         {"deviations": [1, 1, True]},
         {"deviations": {"a": 1}},
+        {"angles": ["z"]},
+        {"angles": "a"},
+        {"shares": [1]},
+        {"shares": None},
+        {"angles": ["a"], "shares": ["a"]},
     ],
 }
 
@@ -290,6 +295,29 @@ def test_a_number_that_is_always_the_same_is_refused() -> None:
     table[:, 1] = 0.1
     with pytest.raises(InputError, match=r"'b' is 0.1 in all of the 40 training pictures.*--targets"):
         task_named("regression").load().made_for(NAMES, table, PLAIN)
+
+
+def test_shares_that_crowd_near_nothing_are_learned_by_their_arcsine() -> None:
+    """By hand: what is learned, what comes back, and that answers stay shares; an even share is learned as it is."""
+    rng = _draw()
+    crowded = (rng.random(200) ** 4).astype(np.float32)
+    table = np.column_stack([crowded, rng.random(200), 40 * crowded]).astype(np.float32)
+    task = task_named("regression").load().made_for(NAMES, table, PLAIN)
+    assert task.to_json()["shares"] == ["a"]
+    learned = task.targets(np.arange(200), None).numpy()
+    by_hand = np.array([math.asin(math.sqrt(one)) for one in table[:, 0].astype(float)])
+    assert learned[:, 0] == pytest.approx((by_hand - by_hand.mean()) / by_hand.std(), abs=1e-4)
+    assert learned[:, 1] == pytest.approx((table[:, 1] - table[:, 1].mean()) / table[:, 1].std(), abs=1e-4)
+    assert task.decode(torch.from_numpy(learned)).numpy() == pytest.approx(table, rel=1e-3, abs=1e-5)
+    extreme = task.decode(torch.tensor([[-100.0, 0, 0], [100.0, 0, 0]])).numpy()
+    assert extreme[:, 0].tolist() == pytest.approx([0, 1], abs=1e-6)
+    again = task_from_json(json.loads(json.dumps(task.to_json())))
+    assert again == task
+    # The error that chooses the best epoch is that of what is learned.
+    wrong = table.copy()
+    wrong[:, 0] = 0
+    least = (by_hand - 0) ** 2 / by_hand.std() ** 2 / 3
+    assert task.losses(wrong, table) == pytest.approx(least, rel=1e-3, abs=1e-4)
 
 
 # -- learned ------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from striate.actions.job import (
     require_same_pictures,
 )
 from striate.actions.steps import task_of
-from striate.data.samples import MULTILABEL, REGRESSION, TEST, TRAIN, VALIDATION, Samples
+from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION, TEST, TRAIN, VALIDATION, Samples
 from striate.errors import require
 from striate.machine.ranks import told
 from striate.models.input_spec import InputSpec
@@ -53,7 +53,12 @@ from striate.training.ridge import FittedRidge, fit_ridge
 SIDE, SIDE_FOR_SMALL_PICTURES, SIDE_FOR_MANY = 320, 192, 224
 SIDES_FOR_TIME = (320, 256, 224, 192, 160, 128)
 SMALL_PICTURES, MANY = 160, 5000
+# The shorter side where labels and numbers are learned: they speak of all of the picture, so that it keeps its shape,
+# and its middle counts no more than its edges. On street scenes (11 classes of pixels, 100 pictures) that lowered the
+# error of three shares of four, and the smaller pictures that of the labels.
+SIDE_OF_WHOLE, MULTIPLE, MOST_ASPECT = 256, 16, 2.0
 ARGUMENTS = {"centre": True, "normalized": True}
+ARGUMENTS_OF_WHOLE = {"centre": False, "normalized": True}
 SECONDS_A_PICTURE = 0.05  # at 320 pixels on one slow core, before it is measured
 # Settings of training by steps, which play no part here; who gives them is told.
 FOR_STEPS = (
@@ -81,7 +86,7 @@ FOR_STEPS = (
 
 def can_fit_head_on(start: Start) -> bool:
     """Whether an earlier run has the network that a head is fitted on here."""
-    return start.network == PRETRAINED and dict(start.arguments) == ARGUMENTS
+    return start.network == PRETRAINED and dict(start.arguments) in (ARGUMENTS, ARGUMENTS_OF_WHOLE)
 
 
 def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
@@ -243,7 +248,10 @@ def _out_of_fold(task: TableTask, fitted: FittedHead | FittedRidge, targets: np.
 
 
 def put_head(network: torch.nn.Module, fitted: FittedHead | FittedRidge) -> None:
-    """Give a network of `ARGUMENTS` the head that was fitted on its features. Raises InputError."""
+    """Give a network of `ARGUMENTS` (or those of the whole) the head that was fitted on its features.
+
+    Raises InputError.
+    """
     require(bool(np.isfinite(fitted.weight).all()), "the head could not be fitted: its weights are not finite")
     network.get_submodule("normalizer").load_state_dict(fitted.normalizer.state_dict())
     network.get_submodule("head").load_state_dict(fitted.linear().state_dict())
@@ -251,8 +259,8 @@ def put_head(network: torch.nn.Module, fitted: FittedHead | FittedRidge) -> None
 
 def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Resolved:
     """The size of the input: as large as helps, and smaller where there are many pictures to go through."""
-    recipe = job.recipe
-    side = SIDE
+    recipe, whole = job.recipe, samples.task != CLASSIFICATION
+    side = SIDE_OF_WHOLE if whole else SIDE
     if job.start is not None:
         side = job.start.input_spec.height
     elif facts.longer_side < SMALL_PICTURES:
@@ -268,15 +276,22 @@ def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Reso
             if one <= side and len(samples) * SECONDS_A_PICTURE * (one / 320) ** 2 < seconds
         )
         side = next(fitting, SIDES_FOR_TIME[-1])
-    side = recipe.size or side
+    height = width = recipe.size or side
+    arguments = ARGUMENTS_OF_WHOLE if whole else ARGUMENTS
+    if job.start is not None:
+        arguments = dict(job.start.arguments)
+        width = width if recipe.size else round(job.start.input_spec.width * side / job.start.input_spec.height)
+    elif whole and recipe.size is None:
+        aspect = min(max(facts.aspect, 1 / MOST_ASPECT), MOST_ASPECT)
+        height, width = (max(MULTIPLE, round(side * one / MULTIPLE) * MULTIPLE) for one in _sides(aspect))
     return Resolved(
         method="frozen",
         network=PRETRAINED,
-        arguments=dict(ARGUMENTS),
+        arguments=dict(arguments),
         pretrained=job.start is None,
         channels=3,
-        height=side,
-        width=side,
+        height=height,
+        width=width,
         fit=recipe.fit or ("squash" if job.start is None else job.start.input_spec.fit),
         interpolation="bicubic",
         precision="float32",
@@ -288,3 +303,8 @@ def _resolve(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Reso
         reference=machine.reference,
         seed=recipe.seed,
     )
+
+
+def _sides(aspect: float) -> tuple[float, float]:
+    """Height and width of this aspect, of which the shorter is 1."""
+    return max(1.0, 1 / aspect), max(1.0, aspect)

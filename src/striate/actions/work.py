@@ -86,6 +86,7 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
         classes=len(samples.class_names),
         smallest_class=_smallest_class(samples),
         longer_side=longer_side,
+        aspect=float(np.median(sides[:, 1] / sides[:, 0])),
         grey=grey,
         task=samples.task,
         turning=set(recipe.angle_names) == set(samples.class_names),

@@ -55,6 +55,9 @@ class Start:
         before = self.model.task
         same_task = before.name == task.name
         known = {name: number for number, name in enumerate(self.model.class_names)} if same_task else {}
+        if isinstance(before, Regression) and isinstance(task, Regression):
+            # What is learned as it is, and what by its arcsine, are different things.
+            known = {name: one for name, one in known.items() if (name in before.shares) == (name in task.shares)}
         new = [name for name in task.names if name not in known]
         if tuple(task.names) != self.model.class_names or not same_task or isinstance(task, Regression):
             from striate.networks.heads import find_head

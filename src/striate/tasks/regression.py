@@ -2,7 +2,9 @@
 
 The network learns (number - mean) / deviation, both of the training pictures, so that rates, schedules and the weight
 of each number in the loss do not depend on the units of the table; answers are in the units of the table. A number that
-is said to be an angle turns with its picture, so that pictures can be turned and mirrored in training.
+is said to be an angle turns with its picture, so that pictures can be turned and mirrored in training. Shares of a
+whole, in [0, 1], that crowd near an end are learned as arcsin(sqrt(share)), whose spread does not depend on the share
+(Bartlett 1947, section 3); their answers stay in [0, 1].
 Legend: N rows of the table, B batch, K numbers. `targets` are (B, K) float32, standardised.
 """
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from striate.data.placement import Placement
 
 MOST_NUMBERS = 100_000
+SKEWED = 0.5  # moderately (Bulmer 1979, chapter 4)
 OWN_LOSS = "squared"
 
 
@@ -34,7 +37,8 @@ class Regression:
 
     `means` and `deviations` (K): what is subtracted from the numbers of the table and what they are divided by,
     deviations above 0. `loss_name`: in `losses.LOSSES`. `angles`: those of the names whose numbers are degrees,
-    counter-clockwise from upright.
+    counter-clockwise from upright. `shares`: those that are learned by their arcsine; theirs are the mean and the
+    deviation of that.
     """
 
     target_names: tuple[str, ...]
@@ -42,6 +46,7 @@ class Regression:
     deviations: tuple[float, ...]
     loss_name: str = field(default=OWN_LOSS, kw_only=True)
     angles: tuple[str, ...] = field(default=(), kw_only=True)
+    shares: tuple[str, ...] = field(default=(), kw_only=True)
     # The table's targets (N, K) in its own units, set by `bound_to`; not a part of what the task is.
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
@@ -59,10 +64,12 @@ class Regression:
             object.__setattr__(self, what, tuple(float(value) for value in values))
         require(min(self.deviations) > 0, "deviations must be above 0")
         require_loss(self.name, self.loss_name)
-        object.__setattr__(self, "angles", tuple(self.angles))
-        for name in self.angles:
-            if name not in self.target_names:
-                raise unknown("number", str(name), self.target_names)
+        for what in ("angles", "shares"):
+            object.__setattr__(self, what, tuple(getattr(self, what)))
+            for name in getattr(self, what):
+                if name not in self.target_names:
+                    raise unknown("number", str(name), self.target_names)
+        require(not set(self.angles) & set(self.shares), "a number cannot be an angle and a share")
 
     @property
     def name(self) -> str:
@@ -106,14 +113,18 @@ class Regression:
             "leave it away",
         )
         table = np.asarray(targets, dtype=np.float64)
+        shares = tuple(
+            name for name, one in zip(names, table.T, strict=True) if name not in settings.angles and _crowds(one)
+        )
+        told, table = table, _arcsines(table, [name in shares for name in names])
         means, deviations = table.mean(axis=0), table.std(axis=0)
         for position, name in enumerate(names):
             # A constant has a deviation of rounding errors.
             differ = deviations[position] > 1e-9 * abs(means[position]) and deviations[position] > 0
             require(
                 bool(differ),
-                f"'{name}' is {means[position]:g} in all of the {len(table):,} training pictures, so there is nothing "
-                "to learn of it; leave it away (--targets names those to learn)",
+                f"'{name}' is {told[0, position]:g} in all of the {len(table):,} training pictures, so there is "
+                "nothing to learn of it; leave it away (--targets names those to learn)",
             )
         made = cls(
             tuple(names),
@@ -121,6 +132,7 @@ class Regression:
             tuple(deviations.tolist()),
             loss_name=settings.loss or OWN_LOSS,
             angles=settings.angles,
+            shares=shares,
         )
         return made.bound_to(targets)
 
@@ -147,8 +159,12 @@ class Regression:
 
     def standardised(self, numbers: np.ndarray) -> np.ndarray:
         """(N, K) in the units of the table -> (N, K) float32 of mean 0 and deviation 1 over the training pictures."""
-        wide = (np.asarray(numbers, dtype=np.float64) - np.array(self.means)) / np.array(self.deviations)
-        return np.asarray(wide.astype(np.float32))
+        return np.asarray(self._standardised(numbers).astype(np.float32))
+
+    def _standardised(self, numbers: np.ndarray) -> np.ndarray:
+        """The same in float64."""
+        wide = _arcsines(np.asarray(numbers, dtype=np.float64), [name in self.shares for name in self.target_names])
+        return np.asarray((wide - np.array(self.means)) / np.array(self.deviations))
 
     def mix(self, targets: torch.Tensor, partners: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
         """Numbers (B, K) of pictures that are `share` (B,) themselves and the rest of `partners` (B,) in the batch."""
@@ -167,15 +183,21 @@ class Regression:
         return difference.square().mean(dim=1)
 
     def decode(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Outputs (B, K) -> numbers (B, K) in the units of the table, `float32`: outputs * deviation + mean."""
+        """Outputs (B, K) -> numbers (B, K) in the units of the table, `float32`: outputs * deviation + mean, of
+        shares the squared sine of that."""
+        import torch
+
         given = outputs.float()
         means, deviations = (given.new_tensor(one) for one in (self.means, self.deviations))
-        return given * deviations + means
+        numbers = given * deviations + means
+        if not self.shares:
+            return numbers
+        share = torch.tensor([name in self.shares for name in self.target_names], device=numbers.device)
+        return torch.where(share, numbers.clamp(0, math.pi / 2).sin().square(), numbers)
 
     def losses(self, answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Squared error (N,) of standardised numbers, the mean over the numbers; both (N, K) in units of the table."""
-        differences = (np.asarray(answers, dtype=np.float64) - targets) / np.array(self.deviations)
-        return np.asarray(np.square(differences).mean(axis=1))
+        return np.asarray(np.square(self._standardised(answers) - self._standardised(targets)).mean(axis=1))
 
     def calibrated(self, answers: np.ndarray, targets: np.ndarray) -> Regression:
         """The same task: numbers have no confidence that could be put right."""
@@ -201,6 +223,7 @@ class Regression:
             "deviations": list(self.deviations),
             "loss": self.loss_name,
             "angles": list(self.angles),
+            "shares": list(self.shares),
         }
 
     @classmethod
@@ -210,13 +233,36 @@ class Regression:
         given = {what: values.get(what) for what in ("target_names", "means", "deviations")}
         for what, listed in given.items():
             require(isinstance(listed, list), f"the task has no list of {what.replace('_', ' ')}")
-        angles = values.get("angles", [])
-        require(isinstance(angles, list), "angles must be a list of names")
+        kinds = {what: values.get(what, []) for what in ("angles", "shares")}
+        for what, listed in kinds.items():
+            require(isinstance(listed, list), f"{what} must be a list of names")
         try:
             lists = (tuple(listed or ()) for listed in given.values())
-            return cls(*lists, loss_name=values.get("loss", OWN_LOSS), angles=tuple(angles))
+            loss = values.get("loss", OWN_LOSS)
+            return cls(*lists, loss_name=loss, angles=tuple(kinds["angles"]), shares=tuple(kinds["shares"]))
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the task cannot be read: {error}") from error
+
+
+def _crowds(numbers: np.ndarray) -> bool:
+    """Whether numbers (N,) are shares in [0, 1] that crowd near an end, and less so by their arcsine."""
+    if numbers.min() < 0 or numbers.max() > 1 or len(np.unique(numbers)) < 3:
+        return False
+    before, after = (abs(_skewness(one)) for one in (numbers, _arcsines(numbers[:, None], [True])[:, 0]))
+    return before > SKEWED and after < before
+
+
+def _skewness(numbers: np.ndarray) -> float:
+    centred = numbers - numbers.mean()
+    return float((centred**3).mean() / max((centred**2).mean(), 1e-300) ** 1.5)
+
+
+def _arcsines(numbers: np.ndarray, share: Sequence[bool]) -> np.ndarray:
+    """Numbers (N, K) with arcsin(sqrt(.)) in the place of those that are shares (K,), cut to [0, 1]."""
+    chosen = np.array(share)
+    if not chosen.any():
+        return numbers
+    return np.where(chosen, np.arcsin(np.sqrt(np.clip(numbers, 0, 1))), numbers)
 
 
 def _is_number(value: object) -> bool:

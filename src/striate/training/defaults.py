@@ -47,6 +47,7 @@ class Facts:
     classes: int
     smallest_class: int  # pictures of it; all of them where there are no classes
     longer_side: float  # median, pixels
+    aspect: float = 1.0  # median width by height
     grey: bool | None = None  # None: not looked at
     mirrors: bool | None = None  # whether a mirrored picture keeps its label; None: not looked at
     task: str = CLASSIFICATION
