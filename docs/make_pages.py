@@ -394,8 +394,10 @@ def variation_page() -> str:
     lines += [f"| `{name}` | {way.views} | {_cell(way.says)} | {way.paper} |" for name, way in TTA.items()]
     lines += [
         "",
-        "Mirrored views help where training mirrored its pictures; ten crops show things a seventh larger, which "
-        "helps where things are small or not in the middle. Whether they help your pictures, "
+        "Mirrored views help where training mirrored its pictures. Ten crops show things a seventh larger than the "
+        "whole picture does: to a network that learned from crops of all sizes, as those for photographs did, that is "
+        "more of the same; one that learned from small pictures as they are never saw such a thing, and answers worse "
+        "([measured](benchmarks.md#do-several-views-of-a-picture-help)). Whether they help on your pictures, "
         "`striate evaluate RUN SOURCE --split validation --tta ...` tells.",
         "",
     ]
