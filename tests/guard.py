@@ -12,24 +12,25 @@ import os
 import runpy
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 ALLOWED = tuple(os.path.realpath(folder) for folder in json.loads(os.environ["GUARD_ALLOWED"]))
 TOLD = os.environ["GUARD_TOLD"]
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-# Event -> which of its arguments are places that it changes.
+# Event -> which of its arguments are places that it changes, and which the folders that these are relative to.
 CHANGING = {
-    "os.chmod": (0,),
-    "os.chown": (0,),
-    "os.link": (1,),
-    "os.mkdir": (0,),
-    "os.remove": (0,),
-    "os.rename": (0, 1),
-    "os.rmdir": (0,),
-    "os.setxattr": (0,),
-    "os.symlink": (1,),
-    "os.truncate": (0,),
-    "os.utime": (0,),
+    "os.chmod": ((0, 2),),
+    "os.chown": ((0, 3),),
+    "os.link": ((1, 3),),
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.rmdir": ((0, 1),),
+    "os.setxattr": ((0, None),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
+    "os.utime": ((0, 3),),
 }
 REACHING = (
     *("socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendmsg", "socket.sendto"),
@@ -46,6 +47,13 @@ def is_allowed(place: Any) -> bool:
     return real == os.devnull or any(real == one or real.startswith(one + os.sep) for one in ALLOWED)
 
 
+def below(place: Any, folder: int | None) -> Any:
+    """A place that is relative to a folder that is open, from the working folder; -1 is no folder."""
+    if isinstance(place, int) or folder is None or folder < 0:
+        return place
+    return Path(f"/proc/self/fd/{folder}").readlink() / os.fsdecode(place)
+
+
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
     """Raise OSError for what is not allowed, and remember it."""
     if event in REACHING:
@@ -55,7 +63,8 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
         flags = arguments[2]
         places = arguments[:1] if isinstance(flags, int) and flags & WRITING else ()
     else:
-        places = tuple(arguments[number] for number in CHANGING.get(event, ()))
+        changed = CHANGING.get(event, ())
+        places = tuple(below(arguments[place], None if at is None else arguments[at]) for place, at in changed)
     for place in places:
         if not is_allowed(place):
             remember(event, (place,))

@@ -19,6 +19,7 @@ from striate.actions.subject import open_subject
 from striate.errors import InputError, require, unknown
 from striate.exports import KINDS, Kind
 from striate.machine.files import UNFINISHED, refused
+from striate.machine.folders import OF_THE_COMPILER, redirect_caches
 from striate.models.hub import fetched, is_address, parsed
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
@@ -104,6 +105,7 @@ def _write(
     takes = f"{INPUT}: (N, height, width, 3) uint8, RGB, upright, of any size"
     gives = f"{output}: (N, {model.task.num_outputs}) float32"
     observer.say("the network becomes a graph")
+    redirect_caches(OF_THE_COMPILER)  # its parts are asked for the graph
     program = traced(model)
     try:
         # Beside the file that it will be: only so is the last step a renaming.

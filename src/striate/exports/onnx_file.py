@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import json
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 LARGEST = 2**31 - 2**20  # bytes: what one protocol buffer may hold, less its own words
 SCOPES = "pkg.torch.onnx.name_scopes"  # in a node's metadata: the modules that it is in, then its own name
 ONLY_ERRORS = 3  # of ONNX Runtime's levels of saying
+# Where it is not set, ONNX Runtime (from 1.29 on, Linux and macOS too) keeps an identifier of the machine in the home,
+# and tells its makers of each use.
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
 
 def write(program: ExportedProgram, path: Path, output: str) -> None:
@@ -43,6 +47,7 @@ def converted(program: ExportedProgram, output: str) -> onnx.ModelProto:
     import torch
     from torch.onnx import OnnxExporterError
 
+    _without_telemetry()
     try:
         with quiet():
             made = torch.onnx.export(
@@ -132,8 +137,14 @@ class OnnxFile:
         return _session(probed.SerializeToString())
 
 
+def _without_telemetry() -> None:
+    """Before ONNX Runtime is imported: it tells nobody, unless the user has said that it may."""
+    os.environ.setdefault(NO_TELEMETRY, "1")
+
+
 def _session(model: str | bytes) -> Any:
     """ONNX Runtime with that model."""
+    _without_telemetry()
     import onnxruntime
     import torch
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError
+from striate.machine.folders import OF_THE_COMPILER, redirect_caches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +18,8 @@ def compiled(network: nn.Module) -> Callable[..., Any]:
     Calling it raises InputError where it cannot be compiled here (no C++ compiler, for one).
     """
     import torch
+
+    redirect_caches(OF_THE_COMPILER)
     from torch._dynamo.exc import TorchDynamoException
 
     run = torch.compile(network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from striate.errors import InputError
@@ -43,14 +44,19 @@ REDIRECTED = {
 }
 
 
-def redirect_caches() -> None:
+# Of what torch's compiler makes; it is asked for them anew each time, and nobody else's things lie there.
+OF_THE_COMPILER = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+
+
+def redirect_caches(variables: Iterable[str] = tuple(REDIRECTED)) -> None:
     """Let the libraries of this process keep their caches in ours, but for those that the user has placed.
 
-    For the owner of the process, before torch is imported. Where the cache folder cannot be made they keep theirs.
+    All of them: for the owner of the process, before torch is imported; in a user's own program only those
+    `OF_THE_COMPILER`. Where the cache folder cannot be made they keep theirs.
     """
     try:
         root = cache_folder()
     except InputError:
         return
-    for variable, name in REDIRECTED.items():
-        os.environ.setdefault(variable, str(root / name))
+    for variable in variables:
+        os.environ.setdefault(variable, str(root / REDIRECTED[variable]))
