@@ -488,6 +488,9 @@ def parts_page() -> str:
             ("costs", lambda row: row.cost),
             table=OPTIMIZERS,
         ),
+        "`striate train photos/ --find-rate` lets the rate rise through a hundred steps until the loss does (Smith "
+        "2017), suggests one, and draws what happened; no run is made.",
+        "",
         "## Schedules",
         "",
         "`--schedule NAME`: how the rate moves through the run. All of them rise during `--schedule.warmup`, and cost "

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from striate.actions.evaluate import evaluate
     from striate.actions.explain import explain
     from striate.actions.export import export
+    from striate.actions.find_rate import find_rate
     from striate.actions.inspect import inspect
     from striate.actions.learning_curve import learning_curve
     from striate.actions.load import load
@@ -54,6 +55,7 @@ _LAZY = {
     "evaluate": "striate.actions.evaluate",
     "explain": "striate.actions.explain",
     "export": "striate.actions.export",
+    "find_rate": "striate.actions.find_rate",
     "inspect": "striate.actions.inspect",
     "learning_curve": "striate.actions.learning_curve",
     "load": "striate.actions.load",
@@ -85,6 +87,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "find_rate",
     "inspect",
     "learning_curve",
     "load",

@@ -60,7 +60,7 @@ def train(
     started = time.monotonic() if started is None else started
     if isinstance(loss, str):
         settings["loss"], loss = loss, None
-    asked, resolved_values, notes = _asked(recipe, network if isinstance(network, str) else None, settings)
+    asked, resolved_values, notes = as_recipe(recipe, network if isinstance(network, str) else None, settings)
     own = None if network is None or isinstance(network, str) else network
     parts = _own_parts(asked, loss, metrics)
     if own is not None and resolved_values:
@@ -112,8 +112,8 @@ def train_asked(
     here = ranks_here()
     with joined(here, asked.device):
         with together(here):
-            _check_early(asked)
-            start = _start(asked, network, out)
+            check_early(asked)
+            start = start_of(asked, network, out)
             stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
             samples = open_dataset(
                 source,
@@ -191,7 +191,7 @@ def _resolved_of(run: Run) -> Resolved | None:
     return Resolved.from_mapping(values, str(run.folder / RECIPE)) if values else None
 
 
-def _start(recipe: Recipe, own: nn.Module | None, out: str | Path | None) -> Start | None:
+def start_of(recipe: Recipe, own: nn.Module | None, out: str | Path | None) -> Start | None:
     """The earlier run to start from, where one was named. Raises InputError."""
     if recipe.from_run is None:
         return None
@@ -210,7 +210,7 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, Run | Path) else value
 
 
-def _asked(
+def as_recipe(
     recipe: Recipe | str | Path | None, network: str | None, settings: Mapping[str, Any]
 ) -> tuple[Recipe, dict[str, Any], list[str]]:
     """The recipe, the `[resolved]` that still holds, and notes for the log."""
@@ -240,7 +240,7 @@ def _asked(
     return changed, resolved, notes
 
 
-def _check_early(recipe: Recipe) -> None:
+def check_early(recipe: Recipe) -> None:
     """What can be known to be wrong before a picture is opened."""
     from striate.data.augmentation import Augmentation
     from striate.machine.devices import pick_device

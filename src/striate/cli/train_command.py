@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.cli.flags import Parser, add_flags, nested, positive
+from striate.cli.text import print_json
 from striate.cli.watched import add_watching, watching
 from striate.errors import require
 from striate.observer import Observer
@@ -34,6 +35,11 @@ def add_arguments(parser: Parser) -> None:
         "--learning-curve", action="store_true", help="train on growing shares, and say what twice as many would bring"
     )
     parser.add_argument("--recipe", metavar="FILE", help="settings in TOML; flags stand above them")
+    parser.add_argument(
+        "--find-rate",
+        action="store_true",
+        help="train nothing: say which learning rate suits, by a hundred steps, with a page [rate-<source>.html]",
+    )
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     add_watching(parser)
     add_flags(parser, Recipe, "settings")
@@ -45,14 +51,19 @@ def run(arguments: argparse.Namespace, started: float) -> int:
 
     given = dict(vars(arguments))
     folds, curve = given.get("folds"), given.get("learning_curve", False)
-    require(not (folds and curve), "--folds and --learning-curve cannot both be given: do one, then the other")
+    finding = given.get("find_rate", False)
+    several = [flag for flag, on in (("--folds", folds), ("--learning-curve", curve), ("--find-rate", finding)) if on]
+    require(len(several) < 2, f"{' and '.join(several)} cannot both be given: do one, then the other")
     recipe_settings: dict[str, Any] = nested(given, Recipe)
     as_json = given.get("json", False)
     common = {"out": given.get("out"), "recipe": given.get("recipe"), **recipe_settings}
     with watching(given.get("tensorboard"), given["source"]) as watch:
-        if folds or curve:
+        if several:
             require(not given.get("overwrite"), "--overwrite gives up one run; name a new folder with --out")
-            _several(given["source"], folds, common, watch, as_json=as_json)
+            if finding:
+                _find_rate(given["source"], common, watch, as_json=as_json)
+            else:
+                _several(given["source"], folds, common, watch, as_json=as_json)
             return 0
         finished = train(
             given["source"], overwrite=given.get("overwrite", False), observer=watch, started=started, **common
@@ -74,3 +85,17 @@ def _several(source: str, folds: int | None, common: Mapping[str, Any], watch: O
     from striate.actions.learning_curve import learning_curve
 
     show_curve(learning_curve(source, observer=watch, **common), as_json=as_json)
+
+
+def _find_rate(source: str, common: Mapping[str, Any], watch: Observer, *, as_json: bool) -> None:
+    from striate.actions.find_rate import find_rate
+
+    found = find_rate(source, observer=watch, **common)
+    if as_json:
+        print_json(found.to_json())
+        return
+    print(f"learning rate {found.suggested:g} suits {found.network} by {found.optimizer}")
+    print(f"lowest loss   at {found.lowest_at:.2g}; it fell fastest at {found.steepest_at:.2g}")
+    end = "never" if found.diverged_at is None else f"at {found.diverged_at:.2g}"
+    print(f"diverged      {end}")
+    print(f"taken         {found.chosen:.3g} by itself; another one by --learning-rate {found.suggested:g}")
