@@ -248,3 +248,23 @@ def test_a_run_that_has_lost_its_pictures_still_has_its_page(runs, sources, tmp_
         with pytest.raises(InputError, match=r"metrics\.json|cannot be read"):
             striate.report(copy)
         place.write_text(json.dumps({**values, "page": kept}))
+
+
+def test_shares_of_classes_are_learned_and_measured_against(tmp_path) -> None:
+    def shares(colour: np.ndarray) -> list[object]:
+        first, second = np.round(0.9 * colour[:2] / colour.sum(), 3)
+        return [first, second, round(1 - first - second, 3)]
+
+    source = write_table(tmp_path / "shares", ("red", "green", "blue"), shares)
+    run = striate.train(source, out=tmp_path / "run", task="classification", **SETTINGS)
+    found = striate.evaluate(run, source)
+    wanted = np.array([[float(cell) for cell in row] for row in [line.split(",")[2:] for line in
+                       (source / "table.csv").read_text().splitlines()[1:] if ",test," in line]])  # fmt: skip
+    order = [("red", "green", "blue").index(name) for name in found.evaluation.class_names]
+    slow = -(wanted[:, order] * np.log(found.answers)).sum(axis=1).mean()
+    assert run.metrics["test"]["cross_entropy"]["value"] == pytest.approx(slow, rel=1e-5)
+    assert found.to_json()["cross_entropy"]["value"] == pytest.approx(slow, rel=1e-5)
+    right = (found.answers.argmax(axis=1) == wanted[:, order].argmax(axis=1)).mean()
+    assert run.metrics["test"]["accuracy"]["value"] == pytest.approx(right)
+    assert "Cross-entropy" in run.report.read_text()
+    assert [row[1] == row[2] for row in rows_of(run)[1:]].count(True) == round(right * 12)

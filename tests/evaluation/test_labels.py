@@ -57,8 +57,8 @@ def test_figures_are_those_of_scikit_learn(ties: bool) -> None:
 def test_intervals_are_those_of_a_plain_bootstrap() -> None:
     """Each resample drawn out as rows and measured by scikit-learn."""
     probabilities, targets = answers(60, labels=2, seed=5, ties=True)
-    found = evaluate_labels(probabilities, targets, NAMES[:2], seed=9, resample_count=120)
-    counts = np.concatenate(list(bootstrap.resamples(60, seed=9, count=120)), axis=1).astype(int)
+    found = evaluate_labels(probabilities, targets, NAMES[:2], seed=9, resample_count=60)
+    counts = np.concatenate(list(bootstrap.resamples(60, seed=9, count=60)), axis=1).astype(int)
     means, micro, right = [], [], []
     for column in counts.T:
         rows = np.repeat(np.arange(60), column)

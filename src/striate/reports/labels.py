@@ -96,6 +96,7 @@ def sentence(report: TrainingReport) -> str:
     said = [
         f"For each of {counted(number, 'picture')} it answered whether it has each of {counted(labels, 'label')}. "
         f"Always giving the more frequent answer would be right in {text.percent(usual)}"
+        f"{', no worse than that' if usual >= right.value else ''}"
     ]
     area = digest.Figure.of(given.get("mean_average_precision"))
     rows = label_rows(given)
