@@ -146,6 +146,7 @@ def parquet(columns: dict[str, object], share: float = 1.0) -> Make:
 
 LABELS = "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(6))
 SHARES = "".join(f"{number}.png,0.{number},0.{10 - number}\n" for number in range(1, 6))
+AGES = "".join(f"{number}.png,{number}.5\n" for number in range(6))
 TRAIN = "train pictures --out run " + " ".join(QUICK)
 EXISTING = also(pictures, folder("runs"))
 
@@ -219,6 +220,25 @@ SOURCES = [
     ),
     Row("labels of class folders", pictures, "train pictures --task multilabel", ("one class", "a table is needed")),
     Row("numbers of class folders", pictures, "train pictures --task regression", ("the class 'a' is no number",)),
+    Row(
+        "class weights of numbers",
+        table("path,age\n" + AGES),
+        "train all --class-weights balanced",
+        ("class_weights balanced means nothing for numbers", "leave it away"),
+    ),
+    Row(
+        "a number that is always the same",
+        table("path,age\n" + "".join(f"{number}.png,2.5\n" for number in range(6))),
+        "train all",
+        ("'age' is 2.5 in all of the [0-9]+ training pictures", "nothing to learn"),
+    ),
+    Row(
+        "an angle that is not there",
+        table("path,angle\n" + AGES),
+        "train all --angles angel",
+        ("no number 'angel'; did you mean 'angle'",),
+    ),
+    Row("angles of classes", pictures, TRAIN + " --angles a", ("angles are numbers, these are classes",)),
     Row("unknown task", pictures, "inspect pictures --task multilable", ("did you mean 'multilabel'",)),
     Row("npz, cut off", arrays(lambda data: data[:300]), "train set.npz", ("set.npz: damaged or cut short",)),
     Row(
