@@ -603,6 +603,11 @@ def inside_page() -> str:
         "striate dream runs/photos-1 --class tiger",
         "```",
         "",
+        'Of a run of several labels `--class` names the label to explain, whose two answers are then compared: "car" '
+        'and "no car". A label or a number can be dreamt of by its name, and units of such runs are looked at without '
+        "classes. A number has no probability that could fall as pixels are covered, which is what `striate explain` "
+        "measures: it says so and stops.",
+        "",
     ]
     for group, (heading, text) in GROUPS.items():
         rows = {name: view for name, view in VIEWS.items() if view.group == group}
