@@ -362,3 +362,31 @@ def test_parquet(tmp_path, data):
     path = tmp_path / "a.parquet"
     path.write_bytes(data)
     tried(path)
+
+
+NUMBERS = (
+    b"id;length;width;class;split\r\n1;5.1;3.5;ant;train\r\n2;4.9;?;bee;train\r\n3;6.3;1e9;bee;train\r\n"
+    b"4;0;-1;ant;test\r\n"
+)
+
+
+@pytest.mark.parametrize("data", [NUMBERS, NUMBERS.replace(b";", b",")])
+def test_numbers_unmutated(tmp_path, data):
+    (tmp_path / "t.csv").write_bytes(data)
+    samples = tried(tmp_path / "t.csv")
+    assert samples is not None
+    assert samples.fields == ("length", "width")
+    assert [samples.pictures.load(int(index)).tolist() for index in samples.index[1:]] == [
+        [float(np.float32(6.3)), 1e9],
+        [0.0, -1.0],
+    ]
+
+
+@fuzz_settings
+@given(mutated(NUMBERS))
+def test_numbers(tmp_path, data):
+    (tmp_path / "t.csv").write_bytes(data)
+    samples = tried(tmp_path / "t.csv")
+    if samples is not None and samples.fields:
+        rows = [samples.pictures.load(int(index)) for index in samples.index]
+        assert all(row.shape == (len(samples.fields),) and np.isfinite(row).all() for row in rows)
