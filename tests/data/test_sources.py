@@ -383,7 +383,7 @@ def test_opening_loads_no_heavy_library(tmp_path):
     make(tmp_path, "ant/a.png", "bee/b.png")
     code = (
         "import sys; from striate.data.sources import open_dataset; open_dataset(sys.argv[1]);"
-        "sys.exit(bool({'torch', 'PIL', 'pandas', 'sklearn'} & set(sys.modules)))"
+        "sys.exit(bool({'torch', 'PIL', 'pandas', 'pyarrow', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from test_sources import make, refused
@@ -97,14 +95,3 @@ WRONG = [
 @pytest.mark.parametrize(("columns", "said"), WRONG, ids=[said[:40] for _, said in WRONG])
 def test_wrong_frames(columns, said):
     assert said in refused(pandas.DataFrame(columns))
-
-
-def test_pandas_is_not_imported_for_anything_else():
-    import subprocess
-
-    code = (
-        "import sys, numpy; from striate.data.sources import open_dataset;"
-        "open_dataset((numpy.zeros((4, 2, 2), numpy.uint8), [0, 1, 0, 1]));"
-        "sys.exit(bool({'pandas', 'pyarrow', 'torch'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
