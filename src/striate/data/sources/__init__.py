@@ -15,11 +15,11 @@ from typing import Any, Protocol, cast
 
 from striate.data.samples import CLASSIFICATION, REGRESSION, Samples
 from striate.data.sources import tabular
+from striate.data.sources.beside import TABLES, beside_folders, beside_tables, format_of, lacking_in
 from striate.data.sources.classes import refuse_unknown_classes
 from striate.data.sources.listing import listing, shown, some
 from striate.data.sources.pictures import find_pictures
 from striate.data.sources.remote import is_address
-from striate.data.sources.tabular import Format
 from striate.data.sources.targets import Asked, asked, numbers_of_classes, refuse
 from striate.errors import InputError, did_you_mean
 from striate.words import counted
@@ -40,7 +40,6 @@ SOURCES = {
 }
 FOLDERS = "folders"
 PUBLIC = "public"
-TABLES = ("parquet", "json-lines", "table")
 # What gives each picture one class, and how it is called in sentences; the others know `Asked` themselves.
 ONE_CLASS = {"idx": "IDX files", "webdataset": "tars", FOLDERS: "class folders", PUBLIC: "public sets"}
 DEEPEST = 8
@@ -208,11 +207,11 @@ def _open_folder(path: Path, root: Path | None, stream: bool, wanted: Asked) -> 
     if found[0] == FOLDERS and _only_folder(path) is not None:
         return None
     if found == [FOLDERS]:
-        if wanted.columns and _lacking(path, wanted):
-            raise InputError(f"{shown(str(path))}: {_lacking(path, wanted)}")
-        return _as_asked(_beside_tables(_module(FOLDERS).read(path), path), wanted, FOLDERS)
+        if wanted.columns and lacking_in(path, wanted):
+            raise InputError(f"{shown(str(path))}: {lacking_in(path, wanted)}")
+        return _as_asked(beside_tables(_module(FOLDERS).read(path), path), wanted, FOLDERS)
     if found[0] in TABLES and found[-1] == FOLDERS and not wanted.columns:
-        return _beside_folders(found[0], path, root, wanted)
+        return beside_folders(found[0], path, wanted, lambda: _read(found[0], path, root, False, wanted))
     samples = _read(found[0], path, root, stream, wanted)
     ignored = [name for name in found[1:] if name != FOLDERS]
     return replace(samples, how=f"{samples.how}; {some(ignored)} also there, not used") if ignored else samples
@@ -225,23 +224,8 @@ def _recognises(name: str, path: Path, wanted: Asked) -> bool:
 
         return numbers.recognises(path, wanted)
     if name in ("json-lines", "table") and wanted.columns:
-        return tabular.recognises(_format(name), path, wanted)
+        return tabular.recognises(format_of(name), path, wanted)
     return _module(name).recognises(path)
-
-
-def _beside_folders(name: str, path: Path, root: Path | None, wanted: Asked) -> Samples:
-    """A table with class folders beside it: they must agree, where the table says what is to be learned.
-
-    Columns of numbers beside class folders say something else (sizes, days), and do not count unless they are named.
-    """
-    parts = tabular.tables(_format(name), path, wanted)
-    if parts and wanted.task is None and not tabular.names_targets(_format(name), parts[0].file, wanted):
-        folders = _classes_in(path)
-        if folders is not None:
-            table = shown(parts[0].file.relative_to(path).as_posix())
-            note = f"{table} has columns of numbers, which are not used (to learn them: --labels {table})"
-            return replace(folders, how=f"{folders.how}; {note}")
-    return _agreed(_read(name, path, root, False, wanted), path, name)
 
 
 def _open_as_told(path: Path, labels: str | Path, root: Path | None, wanted: Asked) -> Samples:
@@ -258,7 +242,7 @@ def _open_as_told(path: Path, labels: str | Path, root: Path | None, wanted: Ask
         # a table that lies in the source speaks of its own folder, one from elsewhere of the source
         inside = table.resolve().is_relative_to(path.resolve())
         root = table.parent if inside else path
-    name = next((name for name in TABLES if table.name.lower().endswith(_format(name).suffixes)), "table")
+    name = next((name for name in TABLES if table.name.lower().endswith(format_of(name).suffixes)), "table")
     return replace(_read(name, table, root, False, wanted), source=str(path))
 
 
@@ -287,87 +271,6 @@ def _as_numbers(samples: Samples) -> Samples:
     numbers = numbers_of_classes(samples.targets, samples.class_names, samples.source)
     how = f"{samples.how}; the classes are numbers, learned as such"
     return replace(samples, how=how, targets=numbers.values, class_names=numbers.names, task=numbers.task)
-
-
-def _format(name: str) -> Format:
-    """The format of the tables that a source of `TABLES` reads."""
-    from striate.data.sources import json_lines, parquet, table
-
-    return {"parquet": parquet.PARQUET, "json-lines": json_lines.JSON_LINES, "table": table.TEXT}[name]
-
-
-def _agreed(table: Samples, path: Path, source: str) -> Samples:
-    """The table's rows, where class folders lie beside it and say the same. Raises InputError where they do not."""
-    folders = _classes_in(path)
-    if folders is None:
-        return table
-    told = dict(zip(folders.names, zip(folders.targets.tolist(), folders.splits.tolist(), strict=True), strict=True))
-    missing = {left.name for left in table.left_out}
-    wrong = ""
-    for row, (name, split) in enumerate(zip(table.names, table.splits.tolist(), strict=True)):
-        if name not in told:
-            wrong = f"{name} is in the table, but in no class folder"
-            break
-        of_folder, split_of_folder = told.pop(name)
-        label, other = table.label(row), folders.class_names[of_folder]
-        if label != other or table.targets.ndim > 1:
-            wrong = f"{name} is '{label}' in the table and '{other}' by its folder"
-        elif split and split_of_folder and split != split_of_folder:
-            wrong = f"{name} is in the {split} split of the table and in the {split_of_folder} folder"
-        if wrong:
-            break
-    if not wrong and told.keys() - missing:
-        wrong = f"{counted(len(told), 'picture')} of the folders not in the table (the first is {min(told)})"
-    if wrong:
-        found = [part.file for part in tabular.tables(_format(source), path)] or [
-            path / name for name in listing(path).others if name.lower().endswith(_format(source).suffixes)
-        ]
-        name = shown(str(found[0] if found else path))
-        raise InputError(
-            f"{shown(str(path))}: the table and the class folders disagree: {wrong}; "
-            f"say which one counts: --labels {name} or --labels folders"
-        )
-    splits = table.splits if bool((table.splits != "").any()) else _splits_of(table, folders)
-    return replace(table, how=f"{table.how}; its class folders say the same", splits=splits)
-
-
-def _classes_in(path: Path) -> Samples | None:
-    """The class folders there; None where the folders are none, or one: a place, not a class."""
-    try:
-        folders = _module(FOLDERS).read(path)
-    except InputError:
-        return None
-    return folders if len(folders.class_names) > 1 else None
-
-
-def _beside_tables(folders: Samples, path: Path) -> Samples:
-    """The same, which says that a table beside the class folders is none of labels.
-
-    Raises InputError where the folders are no classes either: then the table was meant.
-    """
-    lacking = _lacking(path, Asked())
-    if not lacking:
-        return folders
-    if len(folders.class_names) < 2:
-        raise InputError(
-            f"{shown(str(path))}: {lacking}; with only the folder {some(folders.class_names)} beside it there are no "
-            "classes to learn (if that is the class: --labels folders)"
-        )
-    return replace(folders, how=f"{folders.how}; {lacking}, so it is not used")
-
-
-def _lacking(path: Path, wanted: Asked) -> str:
-    """What the tables in a folder lack of a table of labels: 'labels.csv has no column for the label (label, ...)'."""
-    kinds = [_format(name) for name in TABLES]
-    names = [(name, kind) for name in listing(path).others for kind in kinds if name.lower().endswith(kind.suffixes)]
-    return "; ".join(f"{shown(name)}: {tabular.missing(kind, path / name, wanted)}" for name, kind in names[:3])
-
-
-def _splits_of(table: Samples, folders: Samples) -> Any:
-    import numpy as np
-
-    told = dict(zip(folders.names, folders.splits.tolist(), strict=True))
-    return np.array([told[name] for name in table.names], dtype=np.str_)
 
 
 def _module(name: str) -> Source:
@@ -438,7 +341,7 @@ def _why_no_source(path: Path) -> str:
 def _why_no_folder(path: Path, wanted: Asked) -> str:
     """What was looked for, and what is there instead."""
     top = listing(path)
-    lacking = _lacking(path, wanted)
+    lacking = lacking_in(path, wanted)
     if lacking:
         return f"no class folders, and its table is none of labels ({lacking})"
     if top.pictures:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from striate.data.samples import Pictures, Samples
-from striate.data.sources import tabular
+from striate.data.sources import named_pictures, tabular
 from striate.data.sources.arrays import ARRAYS, Pixels, as_pixels
 from striate.data.sources.files import Files
 from striate.data.sources.listing import shown, some
@@ -67,15 +67,15 @@ def read(frame: Any, root: Path | None = None, wanted: Asked | None = None) -> S
     try:
         splits = [""] * len(frame)
         if roles.split >= 0:
-            splits = list(map(tabular.split_in, columns[roles.split], places))
-        found = tabular.samples_of(
-            tabular.Pictured(
+            splits = list(map(named_pictures.split_in, columns[roles.split], places))
+        found = named_pictures.samples_of(
+            named_pictures.Pictured(
                 pictures=pictures,
                 columns=[table.column(at) for at in roles.targets],
                 names=labels,
                 places=places,
                 splits=splits,
-                groups=list(map(tabular.group_in, columns[roles.group], places)) if roles.group >= 0 else None,
+                groups=list(map(named_pictures.group_in, columns[roles.group], places)) if roles.group >= 0 else None,
             ),
             wanted,
             source=ARRAYS,

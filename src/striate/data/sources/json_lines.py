@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.samples import Samples
-from striate.data.sources import tabular
+from striate.data.sources import named_pictures, tabular
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import shown
 from striate.data.sources.tabular import Format, Table
@@ -30,8 +30,8 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, root: Path | None = None, wanted: Asked | None = None) -> Samples:
-    """The pictures that JSON lines, or those in a folder, name; see `tabular.read`. Raises InputError."""
-    return tabular.read(JSON_LINES, path, root, wanted)
+    """The pictures that JSON lines, or those in a folder, name; see `named_pictures.read`. Raises InputError."""
+    return named_pictures.read(JSON_LINES, path, root, wanted)
 
 
 def _head(path: Path) -> Table:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.samples import TRAIN, Samples
-from striate.data.sources import tabular
+from striate.data.sources import named_pictures, tabular
+from striate.data.sources.columns import Column
 from striate.data.sources.listing import SPLIT_NAMES, listing, shown, some, split_of
 from striate.data.sources.row_groups import BYTES, RowGroups, opened, readable
 from striate.data.sources.tabular import Format, Part, Table
-from striate.data.sources.targets import Asked, Column
+from striate.data.sources.targets import Asked
 from striate.errors import InputError
 
 SUFFIXES = (".parquet",)
@@ -32,7 +33,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, root: Path | None = None, wanted: Asked | None = None) -> Samples:
-    """The pictures in Parquet files, or those that they name (see `tabular.read`). Raises InputError."""
+    """The pictures in Parquet files, or those that they name (see `named_pictures.read`). Raises InputError."""
     parts = _files(path) if path.is_dir() else [Part(path)]
     if not parts:
         raise InputError(f"{shown(str(path))}: no Parquet file in it")
@@ -43,7 +44,7 @@ def read(path: Path, root: Path | None = None, wanted: Asked | None = None) -> S
             raise InputError(f"{shown(str(part.file))}: {error}") from None
         if column:
             return _with_pictures(path, parts, column, wanted or Asked())
-    return tabular.read(PARQUET, path, root, wanted)
+    return named_pictures.read(PARQUET, path, root, wanted)
 
 
 def _files(folder: Path) -> list[Part]:
@@ -118,15 +119,15 @@ def _with_pictures(path: Path, parts: Sequence[Part], column: str, wanted: Asked
     splits = [split for table, split in zip(tables, _splits(parts), strict=True) for _ in table.lines]
     try:
         if roles.split >= 0:
-            splits = list(map(tabular.split_in, of_all(roles.split), places))
-        return tabular.samples_of(
-            tabular.Pictured(
+            splits = list(map(named_pictures.split_in, of_all(roles.split), places))
+        return named_pictures.samples_of(
+            named_pictures.Pictured(
                 pictures=pictures,
                 columns=[Column(tables[0].names[at], of_all(at), _names_of(tables, at)) for at in roles.targets],
                 names=names,
                 places=places,
                 splits=splits,
-                groups=list(map(tabular.group_in, of_all(roles.group), names)) if roles.group >= 0 else None,
+                groups=list(map(named_pictures.group_in, of_all(roles.group), names)) if roles.group >= 0 else None,
             ),
             wanted,
             source=str(path),

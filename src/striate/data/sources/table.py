@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from striate.data.samples import Samples
-from striate.data.sources import tabular
+from striate.data.sources import named_pictures, tabular
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import shown
 from striate.data.sources.tabular import LABEL_COLUMNS, PATH_COLUMNS, Format, Part, Table
@@ -42,8 +42,8 @@ def missing_columns(path: Path) -> str:
 
 
 def read(path: Path, root: Path | None = None, wanted: Asked | None = None) -> Samples:
-    """The pictures that a table of text, or the one in a folder, names; see `tabular.read`. Raises InputError."""
-    return tabular.read(TEXT, path, root, wanted)
+    """The pictures that a table of text, or the one in a folder, names: `named_pictures.read`. Raises InputError."""
+    return named_pictures.read(TEXT, path, root, wanted)
 
 
 def _head(path: Path) -> Table:

@@ -13,11 +13,9 @@ Legend: N rows, K classes, labels or numbers.
 
 from __future__ import annotations
 
-import ast
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,19 +23,15 @@ import numpy as np
 
 from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION, SHARES_ROUNDED, UNLABELLED, natural_key
 from striate.data.sources.classes import encode
+from striate.data.sources.columns import Column, Rows, is_empty, no_label, number, text_of
+from striate.data.sources.label_lists import DECIMAL_COMMA, EMPTY_LIST, doubts_of, lists_of
 from striate.data.sources.listing import class_name, shown, some
 from striate.errors import InputError, unknown
 from striate.words import counted
 
 TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
 NUMBER = "number"  # what is called so where nothing else names it
-NO_LABEL = frozenset({"", "nan", "<na>", "null", "n/a", "#n/a"})
-YES_OR_NO = {"true": 1.0, "false": 0.0}
-SEPARATORS = ("|", ";", ",")
-EMPTY_LIST = "[]"  # also among texts: the picture has none of the labels
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
-LONGEST_LIST = 1 << 16  # characters of a list in a text
 MOST_VALUES = 1 << 30  # of a table of targets: 4 GiB
 MEANT = 0.9  # of the rows sum to 1: then all were meant to
 
@@ -48,15 +42,6 @@ class Asked:
 
     task: str | None = None
     columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Column:
-    """N values of one name: texts, or numbers, lists and None as formats have them that know more than texts."""
-
-    name: str
-    values: Sequence[Any]
-    class_names: tuple[str, ...] | None = None  # where the values are numbers of these
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +55,6 @@ class Targets:
     notes: tuple[str, ...] = ()  # how it was understood, and how it is had otherwise
     doubts: tuple[str, ...] = ()
     left_out: tuple[tuple[int, str], ...] = ()  # (row, reason)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """How rows are called in sentences: "line 7", and the name of the picture."""
-
-    where: Callable[[int], str]
-    called: Callable[[int], str]
 
 
 def asked(task: str | None, targets: str | Sequence[str] | None) -> Asked:
@@ -131,33 +108,6 @@ def read_targets(columns: Sequence[Column], task: str | None, rows: Rows) -> Tar
     return _of_several(columns, task, rows)
 
 
-def number(value: Any) -> float | None:
-    """The number that a value is: NaN where it is empty, None where it is none. True is 1."""
-    if isinstance(value, str):
-        try:
-            return None if "_" in value else float(value)
-        except ValueError:
-            if is_empty(value):
-                return math.nan
-            return YES_OR_NO.get(value.strip().casefold())
-    if value is None:
-        return math.nan
-    if isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf
-    return None
-
-
-def is_empty(value: Any) -> bool:
-    """Whether a value is none: nothing, NaN, or a text that stands for it."""
-    if isinstance(value, str):
-        text = value.strip()
-        return text.casefold() in NO_LABEL or text == "NA"
-    return value is None or (isinstance(value, (float, np.floating)) and math.isnan(value))
-
-
 # -- one column ---------------------------------------------------------------------------------------
 
 
@@ -173,7 +123,7 @@ def _of_one(column: Column, task: str | None, rows: Rows) -> Targets:
         found = [number(value) for value in column.values]
         if all(value in (0.0, 1.0) or (value is not None and math.isnan(value)) for value in found):
             return _of_several([column], task, rows)
-    lists, how = _lists(column, rows, anyway=task == MULTILABEL)
+    lists, how = lists_of(column, rows, anyway=task == MULTILABEL)
     if lists is not None:
         labels = _labels(lists, rows)
         return labels if task else replace(labels, notes=(f"{how} (each text one class: --task classification)",))
@@ -187,7 +137,7 @@ def _of_one(column: Column, task: str | None, rows: Rows) -> Targets:
     classes = _classes(column, rows)
     if column.class_names is None and all(WHOLE.fullmatch(name) for name in classes.names):
         return replace(classes, notes=("whole numbers are taken for classes (as numbers: --task regression)",))
-    return replace(classes, doubts=_doubts(column))
+    return replace(classes, doubts=doubts_of(column))
 
 
 def _classes(column: Column, rows: Rows) -> Targets:
@@ -196,7 +146,7 @@ def _classes(column: Column, rows: Rows) -> Targets:
         if column.class_names is not None and isinstance(value, (int, np.integer)) and value == UNLABELLED:
             left_out.append((row, f"no label ({value})"))
             continue
-        text = _text(value, column, rows, row)
+        text = text_of(value, column, rows, row)
         if is_empty(value) or not text:
             raise no_label(text, rows, row)
         texts.append(text)
@@ -209,126 +159,6 @@ def _classes(column: Column, rows: Rows) -> Targets:
     return Targets(values, names, CLASSIFICATION, what, left_out=tuple(left_out))
 
 
-def no_label(text: str, rows: Rows, row: int) -> InputError:
-    """The sentence for a picture whose class is not said."""
-    return InputError(
-        f"{rows.where(row)}: no label ('{text}') for {rows.called(row)}; fill it in, or take the line out"
-    )
-
-
-def _text(value: Any, column: Column, rows: Rows, row: int) -> str:
-    """The class that a value names."""
-    if isinstance(value, str):
-        return class_name(value.strip())
-    if value is None:
-        return ""
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value))
-    if isinstance(value, (float, np.floating)):
-        if not float(value).is_integer():
-            return repr(float(value))
-        value = int(value)
-    if not isinstance(value, (int, np.integer)):
-        raise InputError(
-            f"{rows.where(row)}: a {type(value).__name__} in '{shown(column.name)}', where the name or the number of "
-            "a class is needed"
-        )
-    if column.class_names is None and -(1 << 63) <= value < 1 << 64:
-        return str(int(value))
-    if column.class_names is None or not 0 <= value < len(column.class_names):
-        last = len(column.class_names or "") - 1
-        raise InputError(
-            f"{rows.where(row)}: the number of a class in '{shown(column.name)}' is "
-            + (f"{value}, but the file names those from 0 to {last}" if last >= 0 else "too large")
-        )
-    return class_name(column.class_names[int(value)])
-
-
-def _lists(column: Column, rows: Rows, *, anyway: bool) -> tuple[list[list[str] | None] | None, str]:
-    """The labels of each row (None where nothing is said), and how they are written; None where they are no lists."""
-    there = [value for value in column.values if not is_empty(value)]
-    if any(isinstance(value, (list, tuple, np.ndarray)) for value in there):
-        return [_of_list(value, column, rows, row) for row, value in enumerate(column.values)], "lists of labels"
-    if not there or not all(isinstance(value, str) for value in there):
-        if anyway:
-            said = [None if is_empty(value) else value for value in column.values]
-            return [
-                None if value is None else [_text(value, column, rows, row)] for row, value in enumerate(said)
-            ], "one label a row"
-        return None, ""
-    written = _written_lists(column.values)
-    if written is not None:
-        return [
-            None if value is None else _of_list(value, column, rows, row) for row, value in enumerate(written)
-        ], "lists of labels"
-    separator = _separator(there, anyway=anyway)
-    if separator is None and not anyway:
-        return None, ""
-    return [
-        None if is_empty(value) else [] if value.strip() == EMPTY_LIST else _labels_in(value, separator)
-        for value in column.values
-    ], f"labels separated by '{separator}'"
-
-
-def _of_list(value: Any, column: Column, rows: Rows, row: int) -> list[str] | None:
-    if is_empty(value):
-        return None
-    if not isinstance(value, (list, tuple, np.ndarray)):
-        raise InputError(
-            f"{rows.where(row)}: {value!r:.60} in '{shown(column.name)}' is no list, as the others there are"
-        )
-    labels = [_text(one, column, rows, row) for one in value]
-    if "" in labels:
-        raise InputError(f"{rows.where(row)}: an empty label in the list in '{shown(column.name)}'")
-    return labels
-
-
-def _written_lists(values: Sequence[str]) -> list[list[Any] | None] | None:
-    """Texts that all are lists as JSON or Python write them, '["cat", "dog"]'; None where one is none."""
-    found: list[list[Any] | None] = []
-    for value in values:
-        text = "" if value is None else value.strip()
-        if is_empty(text):
-            found.append(None)
-            continue
-        if not (text.startswith("[") and text.endswith("]") and len(text) <= LONGEST_LIST):
-            return None
-        try:
-            one = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-            return None
-        if not isinstance(one, list) or not all(isinstance(item, (str, int)) for item in one):
-            return None
-        found.append(one)
-    return found
-
-
-def _separator(texts: Sequence[str], *, anyway: bool) -> str | None:
-    """What separates labels in the texts: some have several, and each part of those stands in another text, too.
-
-    "tench, Tinca tinca" is the name of one class: no other text has a part of it.
-    """
-    distinct = set(texts) - {EMPTY_LIST}
-    for separator in SEPARATORS:
-        several = [parts for text in distinct if len(parts := _parts(text, separator)) > 1]
-        if several and anyway:
-            return separator
-        holders = Counter(part for text in distinct for part in set(_parts(text, separator)))
-        if several and all(holders[part] > 1 for parts in several for part in parts):
-            if separator == "," and all(DECIMAL_COMMA.fullmatch(text.strip()) for text in distinct):
-                return None  # 3,5 is a number where these texts were written
-            return separator
-    return None
-
-
-def _labels_in(text: str, separator: str | None) -> list[str]:
-    return [class_name(part) for part in _parts(text, separator)]
-
-
-def _parts(text: str, separator: str | None) -> list[str]:
-    return [part for one in text.split(separator) if (part := one.strip())] if separator else [text.strip()]
-
-
 def _refuse_decimal_commas(column: Column, rows: Rows) -> None:
     """3,5 is no class: where a column holds nothing but numbers with commas, they were meant as numbers."""
     if all(is_empty(value) or DECIMAL_COMMA.fullmatch(str(value).strip()) for value in column.values):
@@ -337,17 +167,6 @@ def _refuse_decimal_commas(column: Column, rows: Rows) -> None:
             f"{rows.where(row)}: '{column.values[row]}' in '{shown(column.name)}' looks like a number with a decimal "
             "comma; write it with a point, or say what it is: --task multilabel, --task classification"
         )
-
-
-def _doubts(column: Column) -> tuple[str, ...]:
-    for separator in SEPARATORS[:2]:
-        several = sorted({value for value in column.values if isinstance(value, str) and separator in value})
-        if len(several) > 1:
-            return (
-                f"labels such as '{shown(several[0])[:60]}' are taken for one class each; "
-                "if they name several: --task multilabel",
-            )
-    return ()
 
 
 def _labels(lists: Sequence[Sequence[str] | None], rows: Rows) -> Targets:
