@@ -110,6 +110,8 @@ def test_numbers_and_other_columns(tmp_path):
     np.testing.assert_array_equal(samples.targets, [[30.5, 3], [41, 4]])
     assert "row 1: a datetime in 'when'" in refused(path, targets="when,age")
     assert "no column 'agee'; did you mean 'age'?" in refused(path, targets="agee")
+    # numbers beside the pictures make no table of numbers of it
+    assert loaded(open_dataset(path)) == [picture(0)["bytes"], picture(1)["bytes"]]
 
 
 def test_a_table_of_paths(tmp_path):

@@ -313,7 +313,7 @@ def test_arrays(tmp_path, archive, array, packed):
         tried(tmp_path)
 
 
-CIFAR = {b"data": np.zeros((3, 3072), np.uint8), b"labels": [3, 1, 4], b"filenames": ["a.png", b"b.png", b""]}
+CIFAR = {b"data": np.full((3, 3072), ord("A"), np.uint8), b"labels": [3, 1, 4], b"filenames": ["a.png", b"b.png", b""]}
 PICKLES = [pickle.dumps(CIFAR, protocol) for protocol in (0, 2, 4, 5)]
 
 

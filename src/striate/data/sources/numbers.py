@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.samples import CLASSIFICATION, REGRESSION, TRAIN, Samples
+from striate.data.sources.columns import Column, Rows, is_empty, number
 from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some
 from striate.data.sources.number_rows import (
     NumberRows,
@@ -36,10 +37,11 @@ from striate.data.sources.tabular import (
     SPLIT_COLUMNS,
     Table,
 )
-from striate.data.sources.targets import Asked, Column, Rows, Targets, is_empty, number, read_targets
+from striate.data.sources.targets import Asked, Targets, read_targets
 from striate.errors import InputError, unknown
 from striate.words import counted
 
+FILES = ("file", "path", "image", "picture")  # in the name of a column of texts
 SELDOM = 2  # rows of a class that is rather a number
 
 
@@ -202,6 +204,8 @@ def _roles(table: Table, wanted: Asked) -> _Roles | str:
             return (
                 f"no column says what is to be learned ({', '.join(LABEL_COLUMNS[:4])}); name it with --targets COLUMN"
             )
+        if label < 0 and any(word in names[texts[0]] for word in FILES):
+            return f"its column '{table.names[texts[0]].strip()}' names files, which are no classes"
         targets = (label if label >= 0 else texts[0],)
     taken = {split, group, *targets}
     fields = tuple(at for at in range(len(names)) if at not in taken and at not in counting)

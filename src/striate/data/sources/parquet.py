@@ -204,7 +204,10 @@ def _whole(file: Path) -> Table:
 
 
 def _head(file: Path) -> Table:
-    return _table(file, _but(_schema(file), ""), rows=tabular.HEAD_ROWS)
+    schema = _schema(file)
+    if picture_column(schema):
+        raise InputError(f"it holds the pictures themselves, in '{shown(picture_column(schema))}'")
+    return _table(file, _but(schema, ""), rows=tabular.HEAD_ROWS)
 
 
 PARQUET = Format(SUFFIXES, _head, _whole)
