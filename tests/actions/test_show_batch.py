@@ -91,6 +91,14 @@ def test_what_it_cannot_show_is_said(tmp_path: Path) -> None:
         striate.show_batch((pictures, labels), epoch=-1)
     with pytest.raises(InputError, match="no such file or folder"):
         striate.show_batch(tmp_path / "photos")
+    table = tmp_path / "iris.csv"
+    rows = "".join(f"{number},{number % 7},{'ab'[number % 2]}\n" for number in range(30))
+    table.write_text("length,width,label\n" + rows, encoding="utf-8")
+    with pytest.raises(InputError, match="a table of numbers has no pictures to show"):
+        striate.show_batch(table)
+    of_rows = striate.train(table, out=tmp_path / "rows", network="linear", epochs=1, threads=1)
+    with pytest.raises(InputError, match=r"striate\.show_batch"):
+        striate.show_batch(of_rows)
     run = striate.train((pictures, labels), out=tmp_path / "run", network="linear", epochs=1, threads=1)
     with pytest.raises(InputError, match="learned from arrays"):
         striate.show_batch(run)

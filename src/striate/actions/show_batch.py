@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from striate.actions.rows import require_pictures
 from striate.actions.training_view import view_of_run, view_of_samples
 from striate.errors import require
+from striate.models.input_spec import InputSpec
 from striate.models.run import Run
 
 MOST = 512  # pictures
@@ -77,9 +79,12 @@ def show_batch(
     if isinstance(source, str | Path) and is_run(Path(source)):
         source = Run(Path(source))
     if isinstance(source, Run):
+        spec = InputSpec.from_json(source.config["input"])
+        require_pictures(spec, "striate.show_batch")
         view = view_of_run(source, count=count)
     else:
         samples = open_dataset(source, labels=labels, root=root, task=task, targets=targets)
+        require(not samples.fields, f"{samples.source}: a table of numbers has no pictures to show")
         samples, _ = assign_splits(samples, seed=seed)
         view = view_of_samples(samples, seed=seed, count=count)
     every = np.arange(len(view.rows))

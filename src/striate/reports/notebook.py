@@ -16,6 +16,7 @@ from striate.errors import InputError
 from striate.reports.pages import environment
 from striate.reports.text import clip, count, decimal
 from striate.reports.thumbnails import thumbnail
+from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.data.batches import Batch
@@ -66,7 +67,7 @@ def _samples(samples: Samples) -> Fragment:
     if samples.left_out:
         lines.append(f"{count(len(samples.left_out))} left out, the first is {samples.left_out[0].name}")
     return Fragment(
-        title=f"{samples.source}: {count(len(samples))} pictures",
+        title=f"{samples.source}: {counted(len(samples), samples.noun)}",
         lines=tuple(lines),
         table=_numbers(samples) if samples.task == "regression" else _counted(samples.class_names, samples.counts()),
     )

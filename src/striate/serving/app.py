@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from striate.errors import InputError, did_you_mean
 from striate.models.run import without_nan
-from striate.serving.body import Receive, Uploads, read_body, require_picture_type
+from striate.serving.body import Receive, Uploads, let_go, read_body, require_picture_type
 from striate.serving.refusal import Gone, Refusal
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -73,11 +73,13 @@ class App:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = {bytes(name).lower(): bytes(value) for name, value in scope["headers"]}
+        refused = False
         try:
             response = await self._respond(scope, headers, receive)
         except Gone:
             return
         except Refusal as refusal:
+            refused = True
             # What is left of the body is not waited for.
             more = [(b"connection", b"close")]
             more += [(b"allow", refusal.allow.encode("ascii"))] if refusal.allow else []
@@ -85,7 +87,10 @@ class App:
         length = (b"content-length", str(len(response.body)).encode("ascii"))
         sent = [(b"content-type", response.kind), length, *ALWAYS, *response.more]
         await send({"type": "http.response.start", "status": response.status, "headers": sent})
-        await send({"type": "http.response.body", "body": response.body})
+        await send({"type": "http.response.body", "body": response.body, "more_body": refused})
+        if refused:
+            await let_go(receive)
+            await send({"type": "http.response.body"})
 
     def close(self) -> None:
         """No further answers; what is under way comes to its end."""

@@ -14,6 +14,8 @@ from striate.serving.refusal import Gone, Refusal
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 MEBIBYTE = 1 << 20
+# After an answer to somebody who is still sending.
+LINGERING_BYTES, LINGERING_SECONDS = 16 * MEBIBYTE, 1.0
 # Of a body whose kind nobody names; curl calls what --data-binary sends a form.
 PLAIN = ("application/octet-stream", "application/x-www-form-urlencoded")
 
@@ -40,6 +42,21 @@ def require_picture_type(headers: Mapping[bytes, bytes]) -> None:
     raise Refusal(
         415, f"the body must be the bytes of one picture, such as image/jpeg or application/octet-stream, got {kind}"
     )
+
+
+async def let_go(receive: Receive) -> None:
+    """Take a little of what still comes, and drop it, until the sender has seen the answer and hangs up: to hang up on
+    it first would take the answer away from it again."""
+    length = 0
+    try:
+        async with asyncio.timeout(LINGERING_SECONDS):
+            while length < LINGERING_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                length += len(message.get("body", b""))
+    except TimeoutError:
+        return
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive, uploads: Uploads) -> bytes:
