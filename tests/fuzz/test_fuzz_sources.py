@@ -21,6 +21,7 @@ from mutations import fuzz_settings, mutated, within_memory
 
 from striate.data.samples import Samples
 from striate.data.sources import open_dataset
+from striate.data.sources.files import Files
 from striate.errors import InputError
 
 
@@ -175,7 +176,8 @@ def test_table_unmutated(photos, data):
 def test_table(photos, data, by_folder):
     (photos / "labels.csv").write_bytes(data)
     samples = tried(photos if by_folder else photos / "labels.csv")
-    if samples is not None:
+    # a change of the header may make a table of numbers of it, which names no file
+    if samples is not None and isinstance(samples.pictures, Files):
         # whatever the table says, only files inside its folder are opened
         opened = {samples.pictures.paths[row] for row in samples.index}
         assert all(Path(path).resolve().is_relative_to(photos) for path in opened)
