@@ -134,7 +134,7 @@ def test_a_number_of_a_table(tmp_path):
 
     data = load_diabetes()
     path = write_table(tmp_path / "diabetes.csv", data.feature_names, data.data, data.target)
-    run = striate.train(path, out=tmp_path / "run", **FAST)
+    run = striate.train(path, out=tmp_path / "run", epochs=12, threads=1)
     figures = run.metrics["test"]
     assert figures["task"] == "regression"
     assert figures["r2"]["value"] > 0.2
@@ -148,7 +148,7 @@ def test_linear_and_fields_that_span_orders_of_magnitude(tmp_path):
     size = 10 ** draws.uniform(-1, 6, 300)
     rows = np.column_stack([size, draws.normal(size=300)])
     path = write_table(tmp_path / "t.csv", ["size", "noise"], rows, np.where(size > 100, "large", "small"))
-    run = striate.train(path, out=tmp_path / "run", network="linear", epochs=30, threads=1)
+    run = striate.train(path, out=tmp_path / "run", network="linear", epochs=20, threads=1)
     spec = striate.load(run).input_spec
     assert spec.fields == Fields(names=("size", "noise"), logarithms=(True, False))
     assert "'size' through log(1 + x), since it spans orders of magnitude" in (run.folder / "log.txt").read_text()

@@ -264,6 +264,7 @@ def test_what_was_downloaded_is_found_again(cache, monkeypatch):
     assert sorted(path.name for path in cache.iterdir()) == ["mnist.lock", "svhn.lock"]
 
 
+@pytest.mark.long
 @pytest.mark.shared_data
 def test_mnist_is_mnist(shared_data, tmp_path):
     raw = tmp_path / "MNIST/raw"
