@@ -131,6 +131,7 @@ def _write(
             size = proven.stat().st_size
             require(not os.path.lexists(place), f"{place} is there already; name another file with --out")
             proven.replace(place)
+            candidate.unlink()
     except OSError as error:
         raise refused(place, error) from error
     return Exported(path=place, to=to, takes=takes, gives=gives, names=names, size=size, proof=proof)

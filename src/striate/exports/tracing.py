@@ -56,8 +56,9 @@ def trace(whole: nn.Module) -> ExportedProgram:
         try:
             return export(whole, (example,), dynamic_shapes=shapes, strict=False)
         except Exception as error:
-            # A network may do anything at all. What fails in the modules around it is a defect of ours.
-            if isinstance(error, InputError) or (inside and not inside[-1].startswith("network")):
+            # A network may do anything at all. What fails in the modules around it, or for want of a file, is not its.
+            elsewhere = bool(inside) and not inside[-1].startswith("network")
+            if elsewhere or isinstance(error, InputError | OSError | ImportError):
                 raise
             name = inside[-1] if inside else "network"
             raise refusal(name, type(whole.get_submodule(name)).__name__, error) from error
