@@ -25,6 +25,13 @@ def test_the_interval_of_a_mean_over_folds_is_that_of_nadeau_and_bengio():
     assert found.n == 5
 
 
+def test_the_interval_of_a_share_is_one_of_shares():
+    plain = mean_over_folds([0.9, 1.0, 0.95], held_back=1 / 3)
+    kept = mean_over_folds([0.9, 1.0, 0.95], held_back=1 / 3, share=True)
+    assert plain.high > 1
+    assert (kept.value, kept.low, kept.high) == (plain.value, plain.low, 1.0)
+
+
 def test_one_fold_has_no_interval():
     found = mean_over_folds([0.5], held_back=0.5)
     assert (found.value, found.low, found.high) == (0.5, None, None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.actions.several import HEADLINES, Trainings, figure_of, open_folder, require_open
 from striate.data.parts import MOST_FOLDS
+from striate.data.samples import REGRESSION
 from striate.errors import require
 from striate.evaluation.figure import Figure
 from striate.evaluation.folds import mean_over_folds
@@ -79,7 +80,7 @@ def cross_validate(
     found = [figure_of(run) for run in runs]
     task = found[0][0]
     figures = tuple(Figure.from_json(figure) for _, figure in found)
-    mean = mean_over_folds([one.value for one in figures], held_back=1 / folds)
+    mean = mean_over_folds([one.value for one in figures], held_back=1 / folds, share=task != REGRESSION)
     result = CrossValidation(
         folder=folder,
         task=task,
@@ -97,7 +98,7 @@ def cross_validate(
         folds_page(
             source=str(source) if isinstance(source, str | Path) else "arrays",
             name=HEADLINES[task][2],
-            share=task != "regression",
+            share=task != REGRESSION,
             mean=mean,
             folds=[(run.folder.name, figure) for run, figure in zip(runs, figures, strict=True)],
         ),

@@ -12,13 +12,13 @@ from striate.evaluation.figure import Figure
 CONFIDENCE = 0.95
 
 
-def mean_over_folds(values: Sequence[float], *, held_back: float) -> Figure:
+def mean_over_folds(values: Sequence[float], *, held_back: float, share: bool = False) -> Figure:
     """The mean of a figure over F folds with its 95 % interval, by the corrected resampled t-test.
 
     held_back: share of the pictures that each fold held back, in (0, 1). The folds' trainings have most pictures in
     common, so their spread alone says too little: the variance of the mean is s^2 (1/F + held_back / (1 - held_back)),
     with F - 1 degrees of freedom (Nadeau and Bengio 2003, "Inference for the generalization error", section 3). No
-    interval for a single fold.
+    interval for a single fold. share: the figure lies in [0, 1], and so does its interval.
     """
     from scipy.special import stdtrit
 
@@ -28,4 +28,5 @@ def mean_over_folds(values: Sequence[float], *, held_back: float) -> Figure:
         return Figure(value=mean, low=None, high=None, n=folds)
     variance = float(known.var(ddof=1)) * (1 / folds + held_back / (1 - held_back))
     reach = float(stdtrit(folds - 1, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
-    return Figure(value=mean, low=mean - reach, high=mean + reach, n=folds)
+    low, high = mean - reach, mean + reach
+    return Figure(mean, max(0.0, low) if share else low, min(1.0, high) if share else high, folds)
