@@ -240,7 +240,7 @@ def test_every_preprocessing_answers_the_same_from_an_onnx_file(fit, channels, i
         mean=(0.4,) * channels, deviation=(0.3,) * channels,
     )  # fmt: skip
     torch.manual_seed(1)
-    asked = model(nn.Sequential(nn.Conv2d(channels, 4, 5, stride=3), nn.Flatten(), nn.Linear(364, 3)), spec)
+    asked = model(nn.Sequential(nn.Conv2d(channels, 4, 5, stride=3), nn.Flatten(), nn.Linear(336, 3)), spec)
     opened = written(Whole(asked), "onnx", tmp_path)
     assert prove(opened, asked, odd_pictures(80, 24, 40)).largest_difference < 1e-5
     brought = opened.layers(odd_pictures(16, 24, 40)[15][None])["bring"]
