@@ -12,7 +12,7 @@ def push_to_hub(run: Run | str | Path, address: str, *, private: bool | None = N
     """Upload the files of a finished run, without its checkpoints, and give the address of its page.
 
     address: "owner/name", "hf://owner/name", or with "@branch". The repository is made where it is not there, private
-    where that is asked for. The Hub knows you by HF_TOKEN, or by a login of huggingface_hub. What goes there is what
+    where that is asked for. The Hub knows you by the token in HF_TOKEN. What goes there is what
     the run folder holds: the report shows some of the pictures, tables name their files, the recipe where they lay.
     Raises InputError for what is no finished run, and where the Hub refuses or cannot be reached.
     """

@@ -1,6 +1,6 @@
 """A finished run to the Hugging Face Hub; hf://OWNER/NAME then stands wherever RUN does.
 
-The Hub knows you by HF_TOKEN, or by a login of huggingface_hub. Checkpoints stay here. The report shows some of the
+The Hub knows you by the token in HF_TOKEN. Checkpoints stay here. The report shows some of the
 pictures, and tables name their files: look through them first.
 """
 

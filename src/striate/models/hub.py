@@ -71,7 +71,7 @@ def push(run: Run, address: str, *, private: bool | None = None) -> str:
     """Put the files of a finished run into the repository `address`, which is made where it is not there; its page.
 
     A file that is there under one of these names is replaced, as a new revision; others stay. Who pushes is known to
-    the Hub by HF_TOKEN, or by a login of huggingface_hub. private: for a repository that is made. Raises InputError.
+    the Hub by the token in HF_TOKEN. private: for a repository that is made. Raises InputError.
     """
     name, revision = parsed(address)
     read_config(run.folder)
