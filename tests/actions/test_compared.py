@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 import striate
-from striate.actions.compared import Measured, compare, difference, measured
+from striate.actions.compared import Measured, compare, difference, measured, unlike
 from striate.errors import InputError
 from striate.models.predictions import Answered, columns, lines, read_predictions
 
@@ -200,3 +200,53 @@ def test_two_runs_on_one_page_are_tested_and_their_changed_pictures_shown(traine
         recipe.write_text(kept)
     assert "<img" not in bare
     assert found.only_second[0].name in bare
+
+
+def text_of(page: Path) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text()))
+
+
+def of_other_targets(run: striate.Run, place: Path) -> striate.Run:
+    """The same run on the same pictures, the targets of which were taken for others."""
+    folder = Path(shutil.copytree(run.folder, place))
+    table = folder / "predictions.csv"
+    rows = list(csv.reader(table.read_text().splitlines()))
+    column = rows[0].index("target")
+    for row in rows[1:]:
+        row[column] = "dark" if row[column] == "light" else "light"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return striate.Run(folder)
+
+
+def test_runs_of_other_targets_are_not_ranked_and_the_reason_is_the_true_one(trained, tmp_path) -> None:
+    _, runs = trained
+    other = of_other_targets(runs[1], tmp_path / "other")
+    text = text_of(striate.report([runs[0], other], out=tmp_path / "page.html"))
+    assert "The same pictures have other targets in these runs" in text
+    assert re.search(rf"What differs: \S+ is \w+ for {runs[0]} and \w+ for {other}", text)
+    assert "not all tested on the same pictures" not in text
+    for ranking in ("by the best of", "best first", "is best", "best two"):
+        assert ranking not in text
+    # In the order in which they were named, whichever has the larger figure.
+    for named in ([runs[0], other], [other, runs[0]]):
+        table = text_of(striate.report(named, out=tmp_path / "page.html")).split("Side by side")[1]
+        assert table.index(str(named[0])) < table.index(str(named[1]))
+
+
+def test_why_runs_are_unlike_is_told_apart(labels) -> None:
+    one, two, *_ = labels
+    assert unlike(one, two) == ("", "")
+    moved = turned(two, list(range(40)))
+    moved.answered.targets[5] = ~moved.answered.targets[5]
+    assert unlike(one, moved)[0] == "targets"
+    assert unlike(one, turned(two, list(range(38))))[0] == "pictures"
+    assert unlike(one, run("four", "multilabel", ("a,b", "x", "ä; d"), one.answered))[0] == "names"
+
+
+def test_a_run_beside_itself_is_refused(trained, tmp_path) -> None:
+    _, runs = trained
+    again = runs[0].folder / ".." / runs[0].folder.name
+    with pytest.raises(InputError, match=r"epochs-1 is named twice; name runs that differ"):
+        striate.report([runs[0], runs[1], again], out=tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()

@@ -93,12 +93,33 @@ def measured(run: Run, split: str) -> Measured:
 
 def difference(first: Measured, second: Measured) -> str:
     """What of the tests of two runs differs, in a sentence; "" where they can be compared picture by picture."""
+    return unlike(first, second)[1]
+
+
+def unlike(first: Measured, second: Measured) -> tuple[str, str]:
+    """(a key of `striate.reports.comparison.UNLIKE`, what of the tests of two runs differs in a sentence); ("", "")
+    where they can be compared picture by picture."""
+    names = _other_names(first, second)
+    if names:
+        return "names", names
+    pictures = _other_pictures(first, second)
+    if pictures:
+        return "pictures", pictures
+    targets = _other_targets(first, second)
+    return ("targets", targets) if targets else ("", "")
+
+
+def _other_names(first: Measured, second: Measured) -> str:
     if first.task != second.task:
         return f"{first.run} is a run of {first.task}, {second.run} of {second.task}"
     if first.task != "classification" and set(first.class_names) != set(second.class_names):
         one = sorted(set(first.class_names) ^ set(second.class_names))[0]
         has, lacks = (first, second) if one in first.class_names else (second, first)
         return f"{has.run} answers '{one}', {lacks.run} does not"
+    return ""
+
+
+def _other_pictures(first: Measured, second: Measured) -> str:
     if first.split != second.split:
         return f"{first.run} was measured on its {first.split} pictures, {second.run} on its {second.split} pictures"
     here, there = set(first.answered.names), set(second.answered.names)
@@ -109,6 +130,11 @@ def difference(first: Measured, second: Measured) -> str:
         return f"{whose.run} was tested on {alone[0]}{more}, {other.run} was not"
     if first.content and second.content and first.content != second.content:
         return f"the pictures that {first.run} and {second.run} were tested on have the same names and other content"
+    return ""
+
+
+def _other_targets(first: Measured, second: Measured) -> str:
+    """Of the same pictures."""
     places = _places(first, second)
     mine, theirs = _in_words(first, first.answered.targets), _in_words(second, second.answered.targets[places])
     for name, one, two in zip(first.answered.names, mine, theirs, strict=True):

@@ -37,8 +37,8 @@ def report(
     out: a file; for one run None means the run's own, for several `comparison.html` in the current folder, with a
     number where that name is taken. The pictures on a page are read from the run's source; the observer is told how
     many are not there any more. Runs that were tested on the same pictures are compared picture by picture; where they
-    were not, the page says what differs. Raises InputError where a folder holds no run with results, and for runs of
-    different tasks.
+    were not, the page says what differs, and runs of other targets are not ranked. Raises InputError where a folder
+    holds no run with results or is named twice, and for runs of different tasks.
     """
     from striate.machine.files import write_atomically
     from striate.reports.pages import training_report
@@ -46,6 +46,11 @@ def report(
     named = [runs] if isinstance(runs, Run | str | Path) else list(runs)
     require(1 <= len(named) <= MOST_RUNS, f"name 1 to {MOST_RUNS} runs, got {len(named)}")
     folders = [one if isinstance(one, Run) else Run(Path(one)) for one in named]
+    seen: set[Path] = set()
+    for one in folders:
+        place = one.folder.resolve()
+        require(place not in seen, f"{one} is named twice; name runs that differ, or the run once for its own page")
+        seen.add(place)
     if len(folders) > 1:
         place = page_place(out, name="comparison", command="report")
         write_atomically(place, _side_by_side(folders, observer))
@@ -106,9 +111,9 @@ def source_of(run: Run, observer: Observer) -> Samples | None:
 
 def _side_by_side(runs: Sequence[Run], observer: Observer) -> str:
     """The page that compares runs, the best first; of two also which pictures changed sides. Raises InputError."""
-    from striate.actions.compared import Measured, compare, difference, measured
+    from striate.actions.compared import Measured, compare, measured, unlike
     from striate.evaluation.paired import holm
-    from striate.reports.comparison import comparison_page
+    from striate.reports.comparison import UNRANKED, comparison_page
 
     columns = [_compared(run) for run in runs]
     for run, column in zip(runs[1:], columns[1:], strict=True):
@@ -119,22 +124,27 @@ def _side_by_side(runs: Sequence[Run], observer: Observer) -> str:
         )
     order = sorted(range(len(runs)), key=lambda place: -columns[place].rank)
     found: dict[int, Measured] = {}
-    why = ""
+    what = why = ""
     for place in order:
         try:
             found[place] = measured(runs[place], columns[place].split)
         except InputError as error:
-            why = why or str(error)
+            what, why = what or "unread", why or str(error)
     first = order[0] if len(runs) > 2 else 0  # of two in the order in which they were named
     others = [place for place in order if place != first]
-    for place in others:
-        why = why or difference(found[first], found[place])
+    if not why:
+        differing = [pair for place in others if any(pair := unlike(found[first], found[place]))]
+        # What forbids an order weighs more than what only makes it less sure.
+        what, why = min(differing, key=lambda pair: pair[0] not in UNRANKED, default=("", ""))
+    if what in UNRANKED:
+        order = list(range(len(runs)))
     comparisons = [] if why else [compare(found[first], found[place]) for place in others]
     raised = holm([one.p for one in comparisons])
     comparisons = [replace(one, p=p) for one, p in zip(comparisons, raised, strict=True)]
     return comparison_page(
         [columns[place] for place in order],
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        unlike=what,
         not_compared=why,
         pairings=[_pairing(one, runs[first], observer, pictures=len(runs) == 2) for one in comparisons],
     )

@@ -19,6 +19,15 @@ MOST_PARTS = 40
 SURE = 0.05  # a difference that chance makes less often than this is told as one
 
 
+UNLIKE = {
+    "names": "They do not answer the same {kinds}, so their figures do not say which is better",
+    "targets": "The same pictures have other targets in these runs, so their figures do not say which is better",
+    "pictures": "They were not all tested on the same pictures: a difference may be one of the tests, not of the runs",
+    "unread": "They could not be compared picture by picture",
+}  # why runs are not compared picture by picture
+UNRANKED = ("names", "targets")  # of these none is the best
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """What the page shows of a task: the figure that ranks runs, (key, name, whether it is a share), further ones, and
@@ -243,11 +252,17 @@ class Pairing:
 
 
 def comparison_page(
-    runs: Sequence[Compared], *, created: str, not_compared: str = "", pairings: Sequence[Pairing] = ()
+    runs: Sequence[Compared],
+    *,
+    created: str,
+    unlike: str = "",
+    not_compared: str = "",
+    pairings: Sequence[Pairing] = (),
 ) -> str:
     """The runs, in the order given, the best first, as one HTML document.
 
-    not_compared: what differs between their tests, in a sentence; "" where all were tested on the same pictures.
+    unlike: a key of `UNLIKE`, and not_compared: what differs between their tests, in a sentence; "" where all were
+    tested on the same pictures. Runs of an `UNRANKED` difference have no best.
     """
     kind, task = runs[0].kind, TASKS[runs[0].task]
     return (
@@ -256,7 +271,8 @@ def comparison_page(
         .render(
             runs=runs,
             created=created,
-            sentences=_sentences(runs, not_compared, pairings),
+            sentences=_sentences(runs, unlike, not_compared, pairings),
+            ranked=unlike not in UNRANKED,
             main=kind.main,
             headings=[name for _, name, _ in kind.figures],
             pairings=pairings,
@@ -277,16 +293,16 @@ def _texts(figure: digest.Figure, share: bool) -> tuple[str, str]:
     return (figure.percent(), figure.percent_interval()) if share else (figure.decimal(), figure.decimal_interval())
 
 
-def _sentences(runs: Sequence[Compared], not_compared: str, pairings: Sequence[Pairing]) -> list[str]:
+def _sentences(runs: Sequence[Compared], unlike: str, not_compared: str, pairings: Sequence[Pairing]) -> list[str]:
     """What the figures can tell and what they cannot."""
     said = []
-    if not not_compared:
+    if not unlike:
         said.append("All were tested on the same pictures, so the figures can be compared.")
     else:
-        said.append(
-            "They were not all tested on the same pictures: a difference may be one of the tests, not of the runs."
-        )
-        said.append(f"What differs: {not_compared}.")
+        said.append(UNLIKE[unlike].format(kinds=TASKS[runs[0].task].kinds))
+        said.append(f"{'Why' if unlike == 'unread' else 'What differs'}: {not_compared}")
+    if unlike in UNRANKED:
+        return said
     said += [one.verdict() for one in pairings]
     bounded = [run.main for run in runs if run.main.bounded]
     if not pairings and len(bounded) > 1 and bounded[0].low is not None and bounded[1].high is not None:
