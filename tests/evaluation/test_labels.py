@@ -81,16 +81,39 @@ def test_labels_that_no_picture_or_every_picture_has_are_said_and_left_out_of_av
     found = evaluate_labels(probabilities, targets, NAMES, resample_count=20)
     assert found.by_label[1].average_precision is None
     assert found.by_label[1].recall is None
-    assert found.by_label[2].average_precision is not None
-    assert found.by_label[2].average_precision.value == 1
-    kept = [0, 2, 3]
+    assert found.by_label[2].average_precision is None
+    assert found.by_label[2].recall is not None
+    kept = [0, 3]
     expected = metrics.average_precision_score(targets[:, kept], probabilities[:, kept])
     assert found.mean_average_precision is not None
     assert found.mean_average_precision.value == pytest.approx(expected)
     assert found.notes == (
-        "no picture here has tree: left out of averages",
-        "every picture here has <b>: its average precision is 1 whatever is answered",
+        "no picture here has tree: means over labels leave it out",
+        "every picture here has <b>: any order is right for it, and the mean average precision leaves it out",
     )
+
+
+def test_a_label_that_every_picture_has_does_not_raise_the_mean_average_precision() -> None:
+    # By hand: in order of its probability car stands at places 2 and 4: (1/2 + 2/4) / 2 = 1/2. All have tree and pole.
+    probabilities = np.array([[0.9, 0.4, 0.1], [0.8, 0.3, 0.9], [0.7, 0.9, 0.6], [0.6, 0.8, 0.7]])
+    targets = np.array([[0, 1, 1], [1, 1, 1], [0, 1, 1], [1, 1, 1]])
+    found = evaluate_labels(probabilities, targets, ["car", "tree", "pole"], resample_count=50)
+    assert found.mean_average_precision is not None
+    assert found.mean_average_precision.value == pytest.approx(0.5)
+    assert found.notes == (
+        "every picture here has tree, pole: any order is right for them, and the mean average precision leaves them "
+        "out",
+    )
+    # A resample whose pictures all have car has no figure, so that the interval is that of the label itself.
+    assert found.by_label[0].average_precision == found.mean_average_precision
+    assert found.mean_average_precision.high is not None
+    assert [row.average_precision for row in found.by_label[1:]] == [None, None]
+    # Its F1 stays one among the others: hits 2 of 3 answers and 2 there; 2 of 2 and 4; 3 of 3 and 4.
+    assert found.macro_f1 is not None
+    assert found.macro_f1.value == pytest.approx((4 / 6 + 4 / 6 + 6 / 7) / 3)
+    without = evaluate_labels(probabilities[:, 1:], targets[:, 1:], ["tree", "pole"], resample_count=10)
+    assert without.mean_average_precision is None
+    assert evaluation_from_json(json.loads(json.dumps(without.to_json()))) == without
 
 
 def test_without_any_label_there_is_no_average_precision() -> None:

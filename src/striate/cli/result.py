@@ -80,7 +80,11 @@ def _show_figures(split: str, evaluation: Mapping[str, Any]) -> None:
         print(f"{split} accuracy {percent_with_interval(evaluation['accuracy'])} on {pictures}")
     elif task == "multilabel":
         area = evaluation["mean_average_precision"]
-        told = "unknown, since no picture has any label" if area is None else decimal_with_interval(area)
+        told = (
+            "unknown, since each label is one of all pictures or of none"
+            if area is None
+            else decimal_with_interval(area)
+        )
         print(f"{split} mean average precision {told} on {pictures}")
     else:
         for one in evaluation["by_number"][:MOST_NUMBERS]:

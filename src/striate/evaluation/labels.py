@@ -27,8 +27,8 @@ THRESHOLD = 0.5  # a label is answered where its probability is above
 class LabelFigures:
     """One label: `count` pictures have it, `predicted` were answered to have it.
 
-    None: `average_precision` and `recall` where no picture has it, `precision` where it was never answered, `f1` where
-    neither.
+    None: `average_precision` where no picture has it or every one (any order is right there), `recall` where none has
+    it, `precision` where it was never answered, `f1` where neither.
     """
 
     name: str
@@ -43,7 +43,8 @@ class LabelFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsEvaluation:
-    """Figures of N pictures. `mean_average_precision` and `macro_f1` are means over the labels that some picture has.
+    """Figures of N pictures. `macro_f1` is a mean over the labels that some picture has, `mean_average_precision` over
+    those that some has and some lacks.
 
     `micro_f1` counts all answers alike; `label_accuracy` is the share of the N times K answers that are right,
     `usual_accuracy` what always answering the more frequent of yes and no would reach here; `all_right` the share of
@@ -200,6 +201,7 @@ class _Statistics:
             [average_precisions(one, has, lines) for one, has in zip(self.probabilities.T, self.has.T, strict=True)],
             axis=1,
         )
+        areas = np.where(counts < total[:, None], areas, np.nan)  # any order is right where all have it
         whole = {
             "mean_average_precision": mean_of_known(areas.T[self.present]),
             "micro_f1": micro,
@@ -214,16 +216,14 @@ def _notes(names: Sequence[str], counts: np.ndarray, n: int, all_right: bool) ->
     said = []
     if all_right:
         said.append("every answer is right, so figures that are averages have no interval to show")
-    for those, what in (
-        ([name for name, count in zip(names, counts, strict=True) if count == 0], "no picture here has"),
-        ([name for name, count in zip(names, counts, strict=True) if count == n], "every picture here has"),
+    for number, whose, what in (
+        (0, "no picture here has", "means over labels leave {it} out"),
+        (n, "every picture here has", "any order is right for {it}, and the mean average precision leaves {it} out"),
     ):
+        those = [name for name, count in zip(names, counts, strict=True) if count == number]
         if those:
             shown = ", ".join(those[:5]) + (f" and {len(those) - 5} more" if len(those) > 5 else "")
-            rest = (
-                "left out of averages" if what.startswith("no") else "its average precision is 1 whatever is answered"
-            )
-            said.append(f"{what} {shown}: {rest}")
+            said.append(f"{whose} {shown}: {what.format(it='it' if len(those) == 1 else 'them')}")
     return tuple(said)
 
 

@@ -93,10 +93,13 @@ def sentence(report: TrainingReport) -> str:
     if right.value is None or usual is None:
         return ""
     number, labels = round(text.finite(given.get("n")) or 0), len(report.class_names)
+    beside = f"always giving the more frequent answer, which would be right in {text.percent(usual)}"
+    # Figures that are shown as equal are not told apart.
+    equal = text.percent(usual) == text.percent(right.value)
+    better = f"no better than {beside}" if equal else f"better than {beside}" if right.value > usual else ""
     said = [
         f"For each of {counted(number, 'picture')} it answered whether it has each of {counted(labels, 'label')}. "
-        f"Always giving the more frequent answer would be right in {text.percent(usual)}"
-        f"{', no worse than that' if usual >= right.value else ''}"
+        f"That is {better or f'worse than {beside}'}"
     ]
     area = digest.Figure.of(given.get("mean_average_precision"))
     rows = label_rows(given)
