@@ -198,6 +198,28 @@ def test_what_onnx_lacks_is_refused_with_its_layer(tmp_path):
         striate.export(model(network), out=tmp_path / "bessel.onnx")
 
 
+def test_shares_answer_the_same_from_an_onnx_file(tmp_path):
+    task = Regression(("a", "b", "c"), (0.7, 0.1, 9.0), (0.4, 0.2, 2.0), shares=("a", "b"))
+    asked = replace(model(), task=task)
+    picture = odd_pictures(20, 12, 14)[-1]
+    answers = written(Whole(asked), "onnx", tmp_path).answers(picture[None])
+    assert np.allclose(answers, asked.answer(asked.prepare(picture)[None]).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.long
+def test_what_onnx_lacks_around_the_network_is_refused_with_its_part(tmp_path):
+    class Bessel(nn.Module):
+        def forward(self, outputs: Tensor) -> Tensor:
+            return torch.special.bessel_j0(outputs)
+
+    whole = Whole(model())
+    whole.decode = Bessel()
+    with pytest.raises(
+        InputError, match=r"the model cannot be exported: its part 'decode' \(Bessel\).*No ONNX function"
+    ):
+        written(whole, "onnx", tmp_path)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("to", KINDS)
 @pytest.mark.parametrize("name", [*NETWORKS, "squeezenet1_1", "mobilenet_v3_small", "tf_efficientnet_lite0"])

@@ -43,7 +43,10 @@ def write(program: ExportedProgram, path: Path, output: str) -> None:
 
 
 def converted(program: ExportedProgram, output: str) -> onnx.ModelProto:
-    """The program in ONNX's operators. Raises InputError, with the layer, where one of its operations has none."""
+    """The program in ONNX's operators.
+
+    Raises InputError, with the layer, or with the part around the network, where one of its operations has none.
+    """
     import torch
     from torch.onnx import OnnxExporterError
 
@@ -55,8 +58,6 @@ def converted(program: ExportedProgram, output: str) -> onnx.ModelProto:
             )
     except OnnxExporterError as error:
         module, kind = module_at_fault(error)
-        if module and not module.startswith("network"):
-            raise  # what Striate itself puts around the network is a defect of ours
         raise refusal(module or "network", kind or "its class", error) from error
     assert made is not None
     proto: onnx.ModelProto = made.model_proto

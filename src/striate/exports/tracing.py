@@ -67,11 +67,13 @@ def trace(whole: nn.Module) -> ExportedProgram:
 def refusal(name: str, kind: str, error: BaseException) -> InputError:
     """The sentence for a module that stands in the way: its dotted name in `Whole`, and its class."""
     shown = name.removeprefix("network").removeprefix(".")
-    where = f"its layer '{shown}' ({kind})" if shown else f"{kind}, the network itself,"
+    what, where = "network", f"its layer '{shown}' ({kind})" if shown else f"{kind}, the network itself,"
+    if not name.startswith("network"):  # what Striate puts around it
+        what, where = "model", f"its part '{shown}' ({kind})"
     first = list(causes(error))[-1]
     lines = [line.strip() for line in str(first).splitlines() if line.strip()]
     reason = lines[0][:LONGEST_REASON] if lines else type(first).__name__
-    return InputError(f"the network cannot be exported: {where} does what a fixed graph cannot say ({reason})")
+    return InputError(f"the {what} cannot be exported: {where} does what a fixed graph cannot say ({reason})")
 
 
 def module_at_fault(error: BaseException) -> tuple[str, str]:

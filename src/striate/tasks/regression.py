@@ -193,7 +193,7 @@ class Regression:
         if not self.shares:
             return numbers
         share = torch.tensor([name in self.shares for name in self.target_names], device=numbers.device)
-        return torch.where(share, numbers.clamp(0, math.pi / 2).sin().square(), numbers)
+        return torch.where(share, numbers.clamp(0.0, math.pi / 2).sin().square(), numbers)
 
     def losses(self, answers: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Squared error (N,) of standardised numbers, the mean over the numbers; both (N, K) in units of the table."""
