@@ -156,9 +156,9 @@ WRONG = [
     (npy("{'descr': '|u1'}", b"x"), "its header says something else"),
     (npy(b" " * 20_000, b"x", version=2), "a header of 20,000 bytes"),
     (npy(header(descr="'<c8'"), b"x" * 960), "an array of '<c8'"),
-    (npy(header(descr="'<f4'"), struct.pack("<f", float("nan")) * 120), "values in [0, 255] or [0, 1] are needed"),
+    (npy(header(descr="'<f4'"), struct.pack("<f", float("nan")) * 120), "but some are NaN"),
     (npy(header("(120,)"), b"x" * 120), "shape (N, H, W)"),
-    (npy(header("(5, 4, 5)"), b"x" * 100), "5 pictures, but 6 labels"),
+    (npy(header("(5, 4, 5)"), b"x" * 100), "images: 5 pictures, but 6 labels in "),
 ]
 
 
@@ -167,7 +167,7 @@ def test_arrays_that_lie(tmp_path, data, said):
     path = archive(tmp_path / "a.npz", images=data, labels=labels())
     message = refused(path)
     assert said in message
-    assert message.startswith(str(path)) or said == "5 pictures, but 6 labels"
+    assert message.startswith(str(path))
 
 
 def test_objects_are_never_unpickled(tmp_path):

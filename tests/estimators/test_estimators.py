@@ -103,7 +103,7 @@ def test_passes_one_by_one_learn_too(digits):
         network.partial_fit(pictures[start : start + 200], classes[start : start + 200], classes=range(10))
         before = before or network.score(held, wanted)
     assert network.score(held, wanted) > max(before, 0.6)
-    with pytest.raises(ValueError, match="holds the class 11"):
+    with pytest.raises(ValueError, match=r"holds the class 11, which is none of \[0, 1, 2, 3, 4, 5, 6, 7, 8, 9\]$"):
         network.partial_fit(pictures[:2], [1, 11])
 
 
@@ -141,6 +141,22 @@ def test_features_of_a_network_serve_a_shallow_model(fitted, digits, tmp_path):
     pipeline.fit(pictures.reshape(600, 64) * 15.9, classes)
     assert pipeline.score(held.reshape(397, 64) * 15.9, wanted) > 0.8  # after three epochs of 420 pictures
     assert features.transform(held[:3].reshape(3, 64) * 15.9).shape == (3, len(features.get_feature_names_out()))
+
+
+def test_a_network_beside_a_run_is_refused(digits, tmp_path):
+    with pytest.raises(ValueError, match=r"'linear'.* each name a network; leave one of them away"):
+        ImageFeatures("linear", run=tmp_path / "run").fit(digits[0])
+
+
+def test_a_number_that_never_changes_is_answered_as_it_is(digits):
+    pictures = digits[0][:60]
+    levels = pictures.mean(axis=(1, 2))
+    always = ImageRegressor("small-conv", epochs=2).fit(pictures, np.full(60, 5.1))
+    assert np.allclose(always.predict(pictures), 5.1, rtol=1e-6)
+    both = ImageRegressor("mlp", epochs=20).fit(pictures.reshape(60, 64), np.stack([np.full(60, -7.0), levels], axis=1))
+    answers = both.predict(pictures.reshape(60, 64))
+    assert np.allclose(answers[:, 0], -7, rtol=1e-6)
+    assert np.corrcoef(answers[:, 1], levels)[0, 1] > 0.8
 
 
 def test_the_brightness_of_a_picture_is_a_number():

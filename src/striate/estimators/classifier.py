@@ -96,10 +96,11 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
             self.classes_ = unique_labels(classes)
             self._require_classes()
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
-            raise ValueError(f"classes {classes!r} are not those of the first call to partial_fit, {self.classes_!r}")
+            given, known = unique_labels(classes).tolist(), self.classes_.tolist()
+            raise ValueError(f"classes {given} are not those of the first call to partial_fit, {known}")
         strange = np.setdiff1d(labels, self.classes_)
         if len(strange):
-            raise ValueError(f"y holds the class {strange.tolist()[0]!r}, which is none of {self.classes_!r}")
+            raise ValueError(f"y holds the class {strange.tolist()[0]!r}, which is none of {self.classes_.tolist()}")
         pictures, labels, weights = counting(
             pictures, labels, weights_of(pictures, sample_weight, self.class_weight, labels)
         )

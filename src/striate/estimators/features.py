@@ -22,10 +22,11 @@ from striate.training.defaults import PRETRAINED
 class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEstimator):  # type: ignore[misc]
     """Features of pictures by a network: for pipelines with any shallow model of scikit-learn's.
 
-    `X` as for `ImageClassifier`. network: a name of `striate networks`; by default the pretrained EfficientNet-Lite0,
-    which knows photographs. pretrained: None: where its weights are at hand. run: the folder of a run, whose network
-    is taken instead. image_shape: (h, w) or (h, w, c) of flat pictures. size: side of the network's input; None: its
-    own. random_state: of the weights of a network that is not pretrained. device: as `--device`.
+    `X` as for `ImageClassifier`. network: a name of `striate networks`; None: that of the run, or without one the
+    pretrained EfficientNet-Lite0, which knows photographs. pretrained: None: where its weights are at hand. run: the
+    folder of a run, whose network is taken; no `network` can be named beside it. image_shape: (h, w) or (h, w, c) of
+    flat pictures. size: side of the network's input; None: its own. random_state: of the weights of a network that is
+    not pretrained. device: as `--device`.
 
     `transform` gives (n, D) `float32`, the input of the network's head.
     Learned in `fit`: what the values of `X` mean, and for networks without weights of their own their mean and
@@ -34,7 +35,7 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEsti
 
     def __init__(
         self,
-        network: str = PRETRAINED,
+        network: str | None = None,
         *,
         pretrained: bool | None = None,
         run: str | Path | None = None,
@@ -53,13 +54,23 @@ class ImageFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ImageEsti
 
     def fit(self, X: Any, y: Any = None) -> ImageFeatures:
         """Take the network; `X` says of what kind pictures are, `y` plays no part. Raises ValueError."""
+        if self.network is not None and self.run is not None:
+            raise ValueError(
+                f"network ({self.network!r}) and run ({str(self.run)!r}) each name a network; leave one of them away"
+            )
         pictures = self._pictures(X, reset=True)
         with as_value_errors():
             if self.run is not None:
                 self._fitted = of_run(self.run, self.device)
             else:
                 recipe = self._recipe(
-                    {"network": self.network, "pretrained": self.pretrained, "size": self.size, "epochs": 1}, None
+                    {
+                        "network": self.network or PRETRAINED,
+                        "pretrained": self.pretrained,
+                        "size": self.size,
+                        "epochs": 1,
+                    },
+                    None,
                 )
                 # One output that nobody reads: what is wanted lies before the head.
                 targets = np.zeros((len(pictures), 1), dtype=np.float32)

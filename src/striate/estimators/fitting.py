@@ -27,6 +27,7 @@ from striate.models.model import MOST_AT_ONCE, Model
 from striate.models.run_files import RECIPE, read_config
 from striate.networks import build_network, own_input
 from striate.networks.built import InputDefaults
+from striate.networks.heads import find_head
 from striate.tasks.task import TableTask
 from striate.training.defaults import PRETRAINED, Facts, choose_augmentation, choose_network, resolve_steps
 from striate.training.loop import Loop
@@ -61,6 +62,8 @@ def fit_model(
     fitted = begin(pictures, targets, task, recipe, line=line)
     if fitted.plan.method == "frozen":
         return _with_head(fitted, task, pictures, targets, weights)
+    if targets.ndim == 2:
+        _answer_constants(fitted.model.network, targets)
     batches = _batches(fitted, pictures, weights)
     plan = replace(fitted.plan, steps=fitted.plan.epochs * batches.steps_per_epoch)
     Loop(fitted.model, batches, None, plan).run()
@@ -149,6 +152,19 @@ def _batches(fitted: Fitted, pictures: Stack, weights: np.ndarray | None) -> Bat
         weights=weights,
         ahead=False,
     )
+
+
+def _answer_constants(network: nn.Module, targets: np.ndarray) -> None:
+    """Of the numbers (n, K), those that never change: their outputs begin at zero, which is their mean, and what is
+    right already is not moved by any step."""
+    same = np.flatnonzero((targets == targets[0]).all(axis=0)).tolist()
+    if not same:
+        return
+    layer = find_head(network).layer
+    with torch.no_grad():
+        layer.weight[same] = 0
+        if layer.bias is not None:
+            layer.bias[same] = 0
 
 
 def _with_head(

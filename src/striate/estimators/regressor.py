@@ -18,7 +18,8 @@ from striate.tasks.regression import Regression
 class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] # scikit-learn has no types
     """A network that answers with one number for each picture, or with several.
 
-    `X` as for `ImageClassifier`; `y` (n,) or (n, K): numbers, each learned in its own deviations from its mean.
+    `X` as for `ImageClassifier`; `y` (n,) or (n, K): numbers, each learned in its own deviations from its mean. One
+    that is the same in all of `y` is answered as it is.
 
     network, image_shape, epochs, batch_size, learning_rate, random_state, settings, device: as for `ImageClassifier`.
     augment: "auto" varies pictures as `striate train` does for numbers; "none" leaves them as they are.
@@ -106,7 +107,7 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
 
 
 def numbers_task(targets: np.ndarray) -> Regression:
-    """Of numbers (n, K); one that is the same in every row is learned as it is."""
+    """Of numbers (n, K); one that is the same in every row has a deviation of 1."""
     wide = targets.astype(np.float64)
     means, deviations = wide.mean(axis=0), wide.std(axis=0)
     deviations[deviations <= np.finfo(np.float32).eps * np.abs(means)] = 1.0

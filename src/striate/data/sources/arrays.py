@@ -5,6 +5,7 @@ Legend: N pictures, H W pixels, C channels (1 or 3), K classes, labels or number
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,8 +115,8 @@ def table_of(
     for one in sets:
         pixels, note = as_pixels(one.pictures, one.pictures_named)
         if len(pixels) != len(one.labels):
-            where = f"{one.split}: " if one.split else ""
-            raise InputError(f"{where}{counted(len(pixels), 'picture')}, but {counted(len(one.labels), 'label')}")
+            labels = f"{counted(len(one.labels), 'label')} in {one.labels_named}"
+            raise InputError(f"{one.pictures_named}: {counted(len(pixels), 'picture')}, but {labels}")
         parts.append(pixels)
         splits.extend([one.split] * len(pixels))
         names.extend(f"{one.split or 'picture'}#{row}" for row in range(len(pixels)))
@@ -197,7 +198,9 @@ def as_pixels(values: np.ndarray, where: str) -> tuple[np.ndarray, str]:
     if values.dtype.kind not in "iuf":
         raise InputError(f"{where}: uint8 or floats are needed, got {values.dtype}")
     low, high = _range(values)
-    if not (low >= 0 and high <= 255):  # NaN fails, too
+    if math.isnan(low) or math.isnan(high):
+        raise InputError(f"{where}: values in [0, 255] or [0, 1] are needed, but some are NaN, which is no number")
+    if not (low >= 0 and high <= 255):
         raise InputError(f"{where}: values in [0, 255] or [0, 1] are needed, got {low:g} to {high:g}")
     if values.dtype.kind in "iu":
         return values.astype(np.uint8), f"{values.dtype} values taken as 0 to 255"
