@@ -11,6 +11,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import striate
+from striate.actions.several import figure_of
 from striate.cli.main import status
 from striate.errors import InputError
 from striate.observer import Observer
@@ -153,3 +154,9 @@ def test_the_band_covers_what_twice_the_pictures_bring(shared_data, tmp_path, na
     print(f"{name}: {curve.forecast.low:.4f} to {curve.forecast.high:.4f}, truth {truth:.4f}")
     assert curve.forecast.low <= truth <= curve.forecast.high
     assert curve.forecast.high - curve.forecast.low < 0.1
+
+
+def test_a_run_whose_test_pictures_give_no_figure_is_refused(tmp_path) -> None:
+    (tmp_path / "metrics.json").write_text('{"test": {"task": "multilabel", "mean_average_precision": null}}')
+    with pytest.raises(InputError, match="its test pictures give no mean average precision"):
+        figure_of(striate.Run(tmp_path))

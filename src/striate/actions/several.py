@@ -126,7 +126,10 @@ def figure_of(run: Run) -> tuple[str, dict[str, Any]]:
     require(isinstance(evaluation, dict), f"{run}: has no figures of test pictures")
     assert isinstance(evaluation, dict)
     task = str(evaluation.get("task", CLASSIFICATION))
-    figure: dict[str, Any] = evaluation[HEADLINES[task][0]]
+    metric, _, name = HEADLINES[task]
+    figure: dict[str, Any] | None = evaluation[metric]
+    if figure is None:
+        raise InputError(f"{run}: its test pictures give no {name}; more are needed, of which some have each label")
     return task, figure
 
 

@@ -96,9 +96,11 @@ def headline(report: TrainingReport) -> digest.Headline | None:
     strip = None
     if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         strip = interval_strip(figure.value, figure.low, figure.high) if figure.low >= 0 else None
+    useless = figure.value is not None and figure.value <= 0
+    said = ", no better than always answering the mean" if useless else ""
     return digest.Headline(
         value=figure.percent(),
-        rest=f"of the variation of {counted(len(report.class_names), 'number')} explained (R²), on {tested}",
+        rest=f"of the variation of {counted(len(report.class_names), 'number')} explained (R²){said}, on {tested}",
         interval=figure.percent_interval(),
         strip=strip,
     )

@@ -13,6 +13,7 @@ from striate.names import visible
 
 MISSING = "–"
 NO_BREAK = "\u00a0"
+MINUS = "\u2212"
 
 
 def clip(text: str, length: int = 96) -> str:
@@ -44,11 +45,11 @@ def finite(value: Any) -> float | None:
 
 
 def percent(value: Any, digits: int = 1, sign: bool = True) -> str:
-    """A share in [0, 1] as "97.5 %" (`sign` False: "97.5")."""
+    """A share as "97.5 %" (`sign` False: "97.5"), below 0 with a true minus."""
     number = finite(value)
     if number is None:
         return MISSING
-    return f"{100 * number:.{digits}f}" + (f"{NO_BREAK}%" if sign else "")
+    return f"{100 * number:.{digits}f}".replace("-", MINUS) + (f"{NO_BREAK}%" if sign else "")
 
 
 def count(value: Any) -> str:
@@ -58,17 +59,17 @@ def count(value: Any) -> str:
 
 
 def decimal(value: Any, digits: int = 3) -> str:
-    """A number with about `digits` digits that count: "0.0312", "12.4", "1.2e-05"."""
+    """A number with about `digits` digits that count: "0.0312", "12.4", "1.2e-05"; below 0 with a true minus."""
     number = finite(value)
     if number is None:
         return MISSING
     if number == 0:
         return "0"
     if not 1e-4 <= abs(number) < 1e6:
-        mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
+        mantissa, exponent = f"{number:.{digits - 1}e}".replace("-", MINUS, int(number < 0)).split("e")
         return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
     places = max(0, digits - 1 - math.floor(math.log10(abs(number))))
-    return f"{number:,.{places}f}"
+    return f"{number:,.{places}f}".replace("-", MINUS)
 
 
 def duration(seconds: Any) -> str:
