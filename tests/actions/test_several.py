@@ -100,6 +100,17 @@ def test_a_learning_curve_looks_ahead(curve):
     assert ("that more would help is not shown" in page) == inside
 
 
+def test_shares_of_few_pictures_are_one_point(digits, tmp_path):
+    """A tenth and a seventh of seven pictures a class are one of each."""
+    few = np.concatenate([np.flatnonzero(digits[1] == number)[:10] for number in range(10)])
+    small = digits[0][few], digits[1][few]
+    shares = (0.1, 0.14, 0.3, 0.6, 1.0)
+    found = striate.learning_curve(small, shares=shares, out=tmp_path / "curve", **(QUICK | {"epochs": 1}))
+    assert len(found.pictures) == len(set(found.pictures)) == len(found.runs) == 4
+    assert found.pictures == (10, 20, 40, 70)
+    assert "40 pictures chosen, all of them used" in (found.runs[0].folder / "log.txt").read_text()
+
+
 def test_by_command(digits, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.savez("digits.npz", images=digits[0][:120], labels=digits[1][:120])

@@ -30,6 +30,7 @@ def test_the_interval_of_a_share_is_one_of_shares():
     kept = mean_over_folds([0.9, 1.0, 0.95], held_back=1 / 3, share=True)
     assert plain.high > 1
     assert (kept.value, kept.low, kept.high) == (plain.value, plain.low, 1.0)
+    assert mean_over_folds([0.01, 0.09], held_back=1 / 2).low == 0
 
 
 def test_one_fold_has_no_interval():
@@ -55,12 +56,12 @@ def test_the_band_covers_about_95_of_100_trainings():
     true = 0.03 + 2.0 * np.array([*PICTURES, 2262.0]) ** -0.45
     chance = np.sqrt(true * (1 - true) / 2000)
     covered = 0
-    for trial in range(200):
+    for trial in range(100):
         measured = true + chance * generator.normal(size=len(true))
         ahead = forecast(PICTURES, measured[:-1].tolist(), chance[:-1].tolist(), at=2262, seed=trial)
         covered += ahead.low <= measured[-1] <= ahead.high
-    # Of 200 at 95 %: 184 or fewer by chance once in 30, and a band that is twice too wide would hold them all.
-    assert 182 <= covered <= 199
+    # Of 100 at 95 % 90 to 99 in 98 of 100 cases; a band that is twice too wide would hold them all.
+    assert 90 <= covered <= 99
 
 
 def test_a_forecast_is_drawn_from_its_seed():

@@ -172,6 +172,8 @@ def values_of(kind: type, name: str) -> st.SearchStrategy[Any]:
         found = TEXTS
     if name == "scale":
         found = st.one_of(st.just(0.0), st.floats(1, 4))
+    if name == "fold":
+        found = st.sampled_from(["1/2", "2/5", "100/100"])
     if name == "erasing_smallest":
         found = st.floats(0, 0.1)
     if name == "erasing_largest":

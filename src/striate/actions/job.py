@@ -116,7 +116,8 @@ def report_left_out(job: Job, samples: Samples, failures: list[tuple[int, str]])
     ]
     found, left = len(samples) + len(samples.left_out), len(names)
     if not names:
-        job.observer.say(f"{found:,} {samples.noun}s found, all of them used")
+        whole = job.recipe.share is None and job.recipe.fold is None
+        job.observer.say(f"{found:,} {samples.noun}s {'found' if whole else 'chosen'}, all of them used")
         return
     if job.recipe.strict:
         raise InputError(

@@ -85,6 +85,7 @@ def learning_curve(
         f"shares must be {FEWEST_POINTS} or more ascending numbers in (0, 1], got {asked}",
     )
     require_open(settings, ("fold", "share", "minutes"), "a learning curve")
+    called = str(source) if isinstance(source, str | Path) else "arrays"
     given = {**settings, **({} if network is None else {"network": network})}
     folder, made = open_folder("learning-curve", source, out, given, {"shares": asked})
     changes = {f"share-{share:g}": {"share": share} for share in asked}
@@ -97,15 +98,16 @@ def learning_curve(
         made=made,
         observer=observer,
     )
-    runs = tuple(trainings.carry_out().values())
+    # Of few pictures two shares may be the same ones: one point.
+    by_count = {learned_from(run): run for run in trainings.carry_out().values()}
+    pictures, runs = tuple(by_count), tuple(by_count.values())
     found = [figure_of(run) for run in runs]
     task = found[0][0]
     metric, more_is_better, name = HEADLINES[task]
     figures = tuple(Figure.from_json(figure) for _, figure in found)
-    pictures = tuple(learned_from(run) for run in runs)
     require(
-        len(set(pictures)) >= FEWEST_POINTS,
-        f"{source}: the shares are {', '.join(f'{count:,}' for count in pictures)} training pictures; that is too few "
+        len(pictures) >= FEWEST_POINTS,
+        f"{called}: the shares are {', '.join(f'{count:,}' for count in pictures)} training pictures; that is too few "
         "to look ahead",
     )
     # The law is one of errors, which fall to their floor.
@@ -134,7 +136,7 @@ def learning_curve(
     write_atomically(
         result.page,
         curve_page(
-            source=str(source) if isinstance(source, str | Path) else "arrays",
+            source=called,
             name=name,
             share=task != "regression",
             points=list(zip(pictures, figures, strict=True)),

@@ -49,7 +49,7 @@ def page_place(out: str | Path | None, *, name: str, command: str, mark: str | N
         require_writable(Path())
         return next(place for place in numbered if not place.exists())
     place = Path(out)
-    require(not place.is_dir(), f"{place} is a folder; name a file, such as {place / f'{command}.html'}")
+    require(not place.is_dir(), f"{place} is a folder; name a file, such as {place / f'{name}.html'}")
     require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
     require_writable(place.parent)
     require(

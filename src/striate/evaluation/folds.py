@@ -18,7 +18,8 @@ def mean_over_folds(values: Sequence[float], *, held_back: float, share: bool = 
     held_back: share of the pictures that each fold held back, in (0, 1). The folds' trainings have most pictures in
     common, so their spread alone says too little: the variance of the mean is s^2 (1/F + held_back / (1 - held_back)),
     with F - 1 degrees of freedom (Nadeau and Bengio 2003, "Inference for the generalization error", section 3). No
-    interval for a single fold. share: the figure lies in [0, 1], and so does its interval.
+    interval for a single fold. share: the figure lies in [0, 1], and
+    so does its interval; one that is no share, an error, is at least 0.
     """
     from scipy.special import stdtrit
 
@@ -29,4 +30,4 @@ def mean_over_folds(values: Sequence[float], *, held_back: float, share: bool = 
     variance = float(known.var(ddof=1)) * (1 / folds + held_back / (1 - held_back))
     reach = float(stdtrit(folds - 1, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
     low, high = mean - reach, mean + reach
-    return Figure(mean, max(0.0, low) if share else low, min(1.0, high) if share else high, folds)
+    return Figure(mean, max(0.0, low), min(1.0, high) if share else high, folds)

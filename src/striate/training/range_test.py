@@ -20,6 +20,7 @@ LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 100
 KEPT = 0.8
 RISEN, RISEN_BY = 1.0, 0.5
 FEWEST = 20  # steps before it may have diverged: the first losses are noise
+STRETCH = 10  # steps over which a fall of the loss is looked at
 SAFETY = 3.0
 
 
@@ -79,8 +80,9 @@ def told_by(losses: Sequence[float], *, diverged: bool) -> RateTest:
     at the last of them or at the rate after it."""
     rates, course = [rate_at(step) for step in range(len(losses))], smooth(losses)
     lowest = min(range(len(course)), key=course.__getitem__)
-    falls = [course[step + 1] - course[step] for step in range(lowest)]
-    steepest = min(range(len(falls)), key=falls.__getitem__) if falls else 0
+    # Over several steps, and not at the very first ones: those are means of few losses.
+    falls = {step + STRETCH // 2: course[step + STRETCH] - course[step] for step in range(STRETCH, lowest - STRETCH)}
+    steepest = min(falls, key=falls.__getitem__) if falls else lowest
     return RateTest(
         rates=tuple(rates),
         losses=tuple(losses),
