@@ -216,6 +216,29 @@ def test_a_label_is_explained_as_a_question_of_two_answers(tmp_path) -> None:
     assert most.class_names[1] == ("car", "tree", "pole")[int(own.argmax())]
 
 
+def test_of_several_labels_the_one_that_is_explained_is_called_one_of_them(runs, sources, tmp_path, capsys) -> None:
+    run, source = runs[MULTILABEL], sources[MULTILABEL]
+    heading, *rows = csv.reader((source / "table.csv").read_text(encoding="utf-8").splitlines())
+    name = heading[2]
+    expected = {
+        (True, False): "that is one of its labels",
+        (True, True): f"{name} is one of its labels",
+        (False, False): f"{name} is none of its labels",
+        (False, True): f"{name} is none of its labels",
+    }
+    seen = set()
+    for row in rows[:4]:
+        out = tmp_path / row[0]
+        told = said(capsys, "explain", run, source / row[0], "--class", name, "--method", "gradient", "--out", out)
+        mistaken = told.startswith("no ") == (row[2] == "1")
+        words = expected[row[2] == "1", mistaken]
+        assert f" %; {words}\n" in told
+        page = text_of(next(out.glob("*.html")).read_text(encoding="utf-8"))
+        assert f"{'A mistake' if mistaken else 'Right'}: {words}" in re.sub(r" ([.;])", r"\1", page)
+        seen.add(row[2])
+    assert seen == {"0", "1"}
+
+
 def test_a_number_can_be_dreamt_of(tmp_path) -> None:
     model = Model(network(2), SPEC, Regression(("red", "tilt"), (50.0, 0.5), (20.0, 0.2)))
     found = striate.dream(model, class_name="tilt", steps=4, size=16, out=tmp_path / "tilt.png")

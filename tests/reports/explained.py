@@ -66,6 +66,7 @@ def explanation(answer: str = "bee", label: str | None = "bee", **changes: Any) 
         "frame": (0.125, 0.0, 0.75, 1.0),
         "answer": shares[0],
         "label": label,
+        "labelled": "that is its label" if label == answer else f"its label is {label}" if label else "",
         "shares": tuple(shares),
         "classes": classes,
         "notes": (),

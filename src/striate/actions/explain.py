@@ -166,6 +166,7 @@ def explain(
         nearest=near,
         reasons=tuple(reasons),
         notes=tuple(notes),
+        one_of=of,
         details=Details(
             pixels=shown.pixels,
             frame=frame,

@@ -72,7 +72,8 @@ class Explanation:
 
     seen: (H, W, C) uint8, what the network saw. probabilities: (N,). label: None where it is not known. classes: those
     that the maps are of. left_out: (method, why) of what cannot be right for this network. nearest: for a mistake, the
-    training pictures nearest to the picture, by class. Everything else for `page` is in `details`.
+    training pictures nearest to the picture, by class. one_of: the label that is explained, where a
+    picture has several; None where it has one class. Everything else for `page` is in `details`.
     """
 
     picture: str
@@ -89,6 +90,7 @@ class Explanation:
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     details: Details = field(repr=False)
+    one_of: str | None = None
 
     def _repr_html_(self) -> str:
         """For notebooks."""
@@ -110,6 +112,18 @@ class Explanation:
     def mistaken(self) -> bool:
         """Whether the label is known and is another."""
         return self.label is not None and self.label != self.answer
+
+    @property
+    def labelled(self) -> str:
+        """What the label says of the answer: "that is its label", "car is none of its labels"; "" where it is not
+        known."""
+        if self.label is None:
+            return ""
+        if self.one_of is None:
+            return f"its label is {self.label}" if self.mistaken else "that is its label"
+        if self.label != self.one_of:
+            return f"{self.one_of} is none of its labels"
+        return f"{self.one_of} is one of its labels" if self.mistaken else "that is one of its labels"
 
     @property
     def page(self) -> Path:
@@ -283,6 +297,7 @@ def _page(
         frame=details.frame,
         answer=_share(found, found.answer),
         label=found.label,
+        labelled=found.labelled,
         shares=_shares(found),
         classes=found.classes,
         notes=found.notes,

@@ -56,9 +56,7 @@ def run(arguments: argparse.Namespace, started: float) -> int:
 
 
 def _show(found: Explanation) -> None:
-    known = ""
-    if found.label is not None:
-        known = f"; its label is {found.label}" if found.mistaken else "; that is its label"
+    known = f"; {found.labelled}" if found.labelled else ""
     print(on_one_line(f"{found.answer} with {100 * found.probability:.1f} %{known}"))
     for name, reason in found.left_out:
         print(on_one_line(f"left out: {name}: {reason}"), file=sys.stderr)

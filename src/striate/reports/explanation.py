@@ -95,8 +95,8 @@ class Side:
 @dataclass(frozen=True, kw_only=True)
 class ExplanationPage:
     """All that the page shows. frame: (left, top, width, height) of what the network saw, as shares of the whole
-    picture, None where it saw all of it. classes: those that the maps are of. reasons: why it may have gone wrong,
-    for a mistake alone."""
+    picture, None where it saw all of it. labelled: what the label says of the answer, "" where it is not known.
+    classes: those that the maps are of. reasons: why it may have gone wrong, for a mistake alone."""
 
     title: str
     network: str
@@ -108,6 +108,7 @@ class ExplanationPage:
     frame: tuple[float, float, float, float] | None
     answer: Share
     label: str | None
+    labelled: str
     shares: tuple[Share, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
