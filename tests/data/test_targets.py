@@ -146,6 +146,40 @@ class TestSeveralColumns:
         assert "soft labels (as numbers: --task regression)" in samples.how
         assert open_dataset(path, task="regression").targets[0, 0] == np.float32(0.333)
 
+    @pytest.mark.parametrize(
+        ("header", "odd", "rest", "task", "doubt"),
+        [
+            ("a,b", "0.1,1", "0,1 1,0 1,1 0,0", "regression", "hold 0 and 1 alone, as labels do"),
+            (
+                "a,b",
+                "1,1",
+                "0,1 1,0 1,0 1,0",
+                "multilabel",
+                "have exactly one 1, as classes do",
+            ),
+            ("a,b", "0.5,0.5", "0,1 1,0 1,0 1,0", "classification", "hold 0 and 1 alone, as labels do"),
+            (
+                "a,b",
+                "0.5,0.4",
+                "0.2,0.8 0.5,0.5 0.1,0.9 1,0",
+                "regression",
+                "are shares that sum to 1, as those of classes do",
+            ),
+            ("label", "1.5", "1 2 3 1", "regression", "hold a whole number, as classes do"),
+        ],
+    )
+    def test_one_row_that_alone_decides_what_is_learned_is_doubted(self, photos, header, odd, rest, task, doubt):
+        rows = rest.split()
+        samples = open_dataset(table(photos, header, *rows[:2], odd, *rows[2:]))
+        assert samples.task == task
+        assert len(samples.doubts) == 1
+        assert "line 4 " in samples.doubts[0]
+        assert samples.doubts[0].startswith("all rows but ")
+        assert doubt in samples.doubts[0]
+        # Two such rows, or fewer rows, are no slip.
+        assert open_dataset(table(photos, header, *rows[:2], odd, odd, *rows[2:])).doubts == ()
+        assert open_dataset(table(photos, header, *rows[:2], odd)).doubts == ()
+
     def test_columns_that_count_rows_are_nothing_to_learn(self, photos):
         samples = open_dataset(table(photos, "id,Unnamed: 0,age", "1,0,33.5", "2,1,40", "3,2,7"))
         assert samples.class_names == ("age",)

@@ -33,6 +33,7 @@ TASKS = (CLASSIFICATION, MULTILABEL, REGRESSION)
 NUMBER = "number"  # what is called so where nothing else names it
 WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 MOST_VALUES = 1 << 30  # of a table of targets: 4 GiB
+FEWEST = 5  # rows of which all but one say the same of what is meant: fewer may well be so by chance
 MEANT = 0.9  # of the rows sum to 1: then all were meant to
 
 
@@ -131,7 +132,9 @@ def _of_one(column: Column, task: str | None, rows: Rows) -> Targets:
     known = [value for value in found if value is not None and not math.isnan(value)]
     if column.class_names is None and known and None not in found and any(value % 1 for value in known):
         note = f"'{shown(column.name)}' is learned as a number (as classes: --task classification)"
-        return replace(_numbers([column], rows), notes=(note,))
+        whole = np.array([value is None or math.isnan(value) or value % 1 == 0 for value in found])
+        odd = _but_one(whole, "hold a whole number, as classes do", rows)
+        return replace(_numbers([column], rows), notes=(note,), doubts=odd)
     if any(isinstance(value, str) and DECIMAL_COMMA.fullmatch(value.strip()) for value in column.values):
         _refuse_decimal_commas(column, rows)
     classes = _classes(column, rows)
@@ -227,6 +230,9 @@ def _of_several(columns: Sequence[Column], task: str | None, rows: Rows) -> Targ
         return labels
     if task == CLASSIFICATION:
         return _shares(found, names, known, matrix, rows)
+    binary = ((matrix == 0) | (matrix == 1)).all(axis=1)
+    whole = np.abs(sums - 1) <= SHARES_ROUNDED
+    between = ((matrix >= 0) & (matrix <= 1)).all(axis=1)
     if zeros_and_ones:
         if len(names) > 1 and bool((sums == 1).all()) and bool((matrix.sum(axis=0) < len(known)).all()):
             one = _shares(found, names, known, matrix, rows)
@@ -234,12 +240,25 @@ def _of_several(columns: Sequence[Column], task: str | None, rows: Rows) -> Targ
                 one, notes=("columns of 0 and 1 with one 1 a row are classes (as labels: --task multilabel)",)
             )
         note = "columns of 0 and 1 are labels, of which a picture has several (as numbers: --task regression)"
-        return replace(labels, notes=(note,))
-    whole = np.abs(sums - 1) <= SHARES_ROUNDED
-    if len(names) > 1 and bool(((matrix >= 0) & (matrix <= 1)).all()) and whole.mean() >= MEANT:
+        odd = _but_one(sums == 1, "have exactly one 1, as classes do", rows, known)
+        return replace(labels, notes=(note,), doubts=odd if len(names) > 1 else ())
+    odd = _but_one(binary, "hold 0 and 1 alone, as labels do", rows, known)
+    if len(names) > 1 and bool(between.all()) and whole.mean() >= MEANT:
         shares = _shares(found, names, known, matrix, rows)
-        return replace(shares, notes=("shares that sum to 1 are soft labels (as numbers: --task regression)",))
-    return found
+        note = "shares that sum to 1 are soft labels (as numbers: --task regression)"
+        return replace(shares, notes=(note,), doubts=odd)
+    if not odd and len(names) > 1:
+        odd = _but_one(whole & between, "are shares that sum to 1, as those of classes do", rows, known)
+    return replace(found, doubts=odd)
+
+
+def _but_one(alike: np.ndarray, what: str, rows: Rows, known: np.ndarray | None = None) -> tuple[str, ...]:
+    """A doubt where all rows but one are `alike`, (N,) bool: that one decides what is learned. known: their numbers."""
+    if len(alike) < FEWEST or alike.sum() != len(alike) - 1:
+        return ()
+    at = int(alike.argmin())
+    row = at if known is None else int(known[at])
+    return (f"all rows but {rows.where(row)} {what}; if it is a slip, correct that row",)
 
 
 def _shares(found: Targets, names: tuple[str, ...], known: np.ndarray, matrix: np.ndarray, rows: Rows) -> Targets:
