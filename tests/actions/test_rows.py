@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ import striate
 from striate.actions.export import export
 from striate.actions.inspect import inspect
 from striate.actions.predict import predict
+from striate.cli.main import status
+from striate.cli.result import show_run
+from striate.data.parts import in_fold, thinned
 from striate.data.sources import open_dataset
 from striate.data.splits import assign_splits
 from striate.errors import InputError
@@ -110,6 +114,32 @@ def test_a_table_is_evaluated_by_the_names_of_its_columns(iris, tmp_path):
     trained = json.loads((iris / "run/metrics.json").read_text())["test"]
     assert found.to_json()["accuracy"] == trained["accuracy"]
     assert abs(found.to_json()["log_loss"]["value"] - trained["log_loss"]["value"]) < 1e-6
+
+
+def test_rows_are_called_rows(iris, capsys):
+    """On the page, on stdout, in a notebook and in the sentences on folds and shares."""
+    run = striate.Run(iris / "run")
+    rows = run.metrics["test"]["n"]
+    report = run.report.read_text()
+    assert f"of {rows} test rows right" in report
+    assert "mlp, for rows of 4 numbers" in report
+    assert "Training rows are altered" not in report
+    assert "Training pictures are altered" not in report
+    show_run(run, as_json=False)
+    printed = capsys.readouterr().out
+    assert f" on {rows} rows" in printed
+    assert "TABLE..." in printed
+    assert f"on {rows} test rows:" in run._repr_html_()
+    assert status(["evaluate", str(run), str(iris / "iris.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"150 rows of {iris / 'iris.csv'}")
+    assert "of these 150 rows are among those that the run learned from" in printed
+    samples = open_dataset(iris / "iris.csv")
+    assert in_fold(samples, 1, 5, seed=0)[1] == "fold 1 of 5 (seed 0): 30 of 150 rows held back"
+    training = replace(samples, splits=np.full(150, "train"))
+    assert thinned(training, 0.5, seed=0)[1].endswith(" of 150 training rows")
+    assert "picture" not in printed
+    assert "picture" not in run._repr_html_()
 
 
 def test_rows_without_a_number_are_named(iris, tmp_path):

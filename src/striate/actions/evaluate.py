@@ -53,6 +53,7 @@ class Evaluated:
     answers: np.ndarray
     notes: tuple[str, ...]
     tta: str = "none"
+    noun: str = "picture"  # what each of them is called in sentences
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -129,13 +130,13 @@ def evaluate(
     for name, reason in left_out:
         observer.warn(f"left out: {name}: {reason}")
     used = samples.without(result.failures)
-    require(len(used) > 0, f"{samples.source}: none of its pictures can be read")
+    require(len(used) > 0, f"{samples.source}: none of its {samples.noun}s can be read")
     with with_threads():
         answers = answer(model, result.pictures, tta, partial(observer.progress, "answering")).numpy()
     evaluation = evaluate_answers(learned, answers, used.targets, model.class_names, seed)
     notes = evaluation.notes
     if run is not None and not isinstance(run, Model):
-        note = _seen_before(run, result.checksums)
+        note = _seen_before(run, result.checksums, samples.noun)
         notes = (*([note] if note else []), *notes)
     return Evaluated(
         evaluation=evaluation,
@@ -148,11 +149,12 @@ def evaluate(
         answers=answers,
         notes=notes,
         tta=tta,
+        noun=samples.noun,
     )
 
 
-def _seen_before(run: Run | str | Path, checksums: np.ndarray) -> str:
-    """How many of these pictures, by their checksums (n,), the run has learned from or chosen by; "" for none."""
+def _seen_before(run: Run | str | Path, checksums: np.ndarray, noun: str) -> str:
+    """How many of these, by their checksums (n,), the run has learned from or chosen by; "" for none."""
     seen = read_seen(run.folder if isinstance(run, Run) else run)
     if seen is None:
         return ""
@@ -161,7 +163,7 @@ def _seen_before(run: Run | str | Path, checksums: np.ndarray) -> str:
         if number:
             all_of_them = "all" if number == len(checksums) else f"{number:,}"
             return (
-                f"{all_of_them} of these {counted(len(checksums), 'picture')} are among those that the run {what}, so "
+                f"{all_of_them} of these {counted(len(checksums), noun)} are among those that the run {what}, so "
                 f"the figures are too good; those of the part that was held back are in its {METRICS}"
             )
     return ""

@@ -216,6 +216,7 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
         command=repeat_command(run, source),
         class_names=names,
         task=task,
+        noun=run.noun,
         summary=page.summary,
         trust=page.trust,
         evaluation=evaluation,

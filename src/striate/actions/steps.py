@@ -216,7 +216,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         f"varied by {augmentation.in_words()}{mirrors_words}"
     )
     if not resolved.reasons:
-        resolved = replace(resolved, reasons=(spec_words, f"network: {why}"))
+        resolved = replace(resolved, reasons=(spec_words, f"network: {resolved.network}, {why}"))
     if made_on(machine.device) is not None and augmentation.by_processor:
         observer.say(f"the processor makes the batches, for a GPU does no {' or '.join(augmentation.by_processor)}")
     share_weights(job.ranks, network)

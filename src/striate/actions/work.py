@@ -71,10 +71,10 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     if recipe.share is not None:
         samples, share_words = thinned(samples, recipe.share, seed=recipe.seed)
         say(share_words)
-    require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training pictures")
+    require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training {samples.noun}s")
     require(
         ranks.count <= len(samples.rows(TRAIN)),
-        f"{samples.source}: {ranks.count} processes cannot share {len(samples.rows(TRAIN))} training pictures; "
+        f"{samples.source}: {ranks.count} processes cannot share {len(samples.rows(TRAIN))} training {samples.noun}s; "
         f"start {len(samples.rows(TRAIN))} at most",
     )
     require_classes(samples)

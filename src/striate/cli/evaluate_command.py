@@ -96,11 +96,11 @@ def run(arguments: argparse.Namespace, started: float) -> int:
         print_json(plain)
         return 0
     split = f", {found.split} split" if found.split else ""
-    print(on_one_line(f"{counted(found.pictures, 'picture')} of {found.source}{split}"))
+    print(on_one_line(f"{counted(found.pictures, found.noun)} of {found.source}{split}"))
     for name, (words, is_share) in FIGURES[plain["task"]].items():
         if plain.get(name) is not None:
             print(f"{words:<29} {_figure(plain[name], is_share)}")
-    rows, more = ROWS[plain["task"]](plain)
+    rows, more = ROWS[plain["task"]](plain, found.noun)
     print()
     print(table(rows[: MOST_CLASSES + 1], right=range(1, len(rows[0]))))
     if len(rows) > MOST_CLASSES + 1:
@@ -110,16 +110,16 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     return 0
 
 
-def _by_class(plain: Mapping[str, Any]) -> tuple[list[list[str]], tuple[str, str]]:
+def _by_class(plain: Mapping[str, Any], noun: str) -> tuple[list[list[str]], tuple[str, str]]:
     """The classes as rows under a heading, and what more of them are called."""
-    rows = [["class", "pictures", "precision", "recall", "F1"]]
+    rows = [["class", f"{noun}s", "precision", "recall", "F1"]]
     for one in plain["by_class"]:
         shares = [_share(one[name]) for name in ("precision", "recall", "f1")]
         rows.append([one["name"], f"{one['count']:,}", *shares])
     return rows, ("more class", "more classes")
 
 
-def _by_label(plain: Mapping[str, Any]) -> tuple[list[list[str]], tuple[str, str]]:
+def _by_label(plain: Mapping[str, Any], _noun: str) -> tuple[list[list[str]], tuple[str, str]]:
     rows = [["label", "have it", "average precision", "precision", "recall", "F1"]]
     for one in plain["by_label"]:
         shares = [_share(one[name]) for name in ("precision", "recall")]
@@ -128,7 +128,7 @@ def _by_label(plain: Mapping[str, Any]) -> tuple[list[list[str]], tuple[str, str
     return rows, ("more label", "more labels")
 
 
-def _by_number(plain: Mapping[str, Any]) -> tuple[list[list[str]], tuple[str, str]]:
+def _by_number(plain: Mapping[str, Any], _noun: str) -> tuple[list[list[str]], tuple[str, str]]:
     rows = [["number", "mean absolute error", "always the mean", "RMSE", "R2"]]
     for one in plain["by_number"]:
         usual = f"{one['usual_mae']['value']:.4g}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from striate.actions.learning_curve import LearningCurve
 
 MOST_NUMBERS = 12
+GIVEN = {"picture": "PICTURE", "row": "TABLE"}  # to be answered
 
 
 def show_run(run: Run, *, as_json: bool) -> None:
@@ -32,16 +33,16 @@ def show_run(run: Run, *, as_json: bool) -> None:
         return
     for split in ("test", "validation"):
         if split in metrics:
-            _show_figures(split, metrics[split])
+            _show_figures(split, metrics[split], run.noun)
             break
     else:
         print("nothing was held back, so there is no telling how well it answers")
     counts = metrics["counts"]
     if counts["left_out"]:
-        print(f"{counts['found']:,} pictures found = {counts['used']:,} used + {counts['left_out']:,} left out")
+        print(f"{counts['found']:,} {run.noun}s found = {counts['used']:,} used + {counts['left_out']:,} left out")
     folder = shlex.quote(str(run))
     print(on_one_line(f"report   {run.report}"))
-    print(on_one_line(f"predict  striate predict {folder} PICTURE..."))
+    print(on_one_line(f"predict  striate predict {folder} {GIVEN[run.noun]}..."))
     print(f"took {duration(metrics['seconds']['total'])}")
 
 
@@ -53,7 +54,7 @@ def show_folds(found: CrossValidation, *, as_json: bool) -> None:
     told = percent_with_interval if found.task == "classification" else decimal_with_interval
     called = HEADLINES[found.task][2]
     for run, figure in zip(found.runs, found.figures, strict=True):
-        print(on_one_line(f"{run.folder.name}  {told(figure.to_json())} on {counted(figure.n, 'picture')}"))
+        print(on_one_line(f"{run.folder.name}  {told(figure.to_json())} on {counted(figure.n, run.noun)}"))
     print(f"{called} {told(found.mean.to_json())}, the mean of {counted(found.mean.n, 'fold')}")
     print(on_one_line(f"report   {found.page}"))
 
@@ -63,21 +64,21 @@ def show_curve(found: LearningCurve, *, as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
         return
-    share = found.task == "classification"
+    share, noun = found.task == "classification", found.runs[0].noun
     told = percent_with_interval if share else decimal_with_interval
     for count, figure in zip(found.pictures, found.figures, strict=True):
-        print(f"{count:>9,} training pictures  {told(figure.to_json())}")
+        print(f"{count:>9,} training {noun}s  {told(figure.to_json())}")
     ahead = found.forecast
     forecast = told({"value": ahead.value, "low": ahead.low, "high": ahead.high})
     print(f"{ahead.pictures:>9,} would bring {HEADLINES[found.task][2]} {forecast}")
     print(on_one_line(f"report   {found.page}"))
 
 
-def _show_figures(split: str, evaluation: Mapping[str, Any]) -> None:
+def _show_figures(split: str, evaluation: Mapping[str, Any], noun: str) -> None:
     """The figure that tells most, by task; of numbers each one's error, which is in units of its own."""
-    pictures, task = counted(evaluation["n"], "picture"), evaluation["task"]
+    tested, task = counted(evaluation["n"], noun), evaluation["task"]
     if task == "classification":
-        print(f"{split} accuracy {percent_with_interval(evaluation['accuracy'])} on {pictures}")
+        print(f"{split} accuracy {percent_with_interval(evaluation['accuracy'])} on {tested}")
     elif task == "multilabel":
         area = evaluation["mean_average_precision"]
         told = (
@@ -85,11 +86,11 @@ def _show_figures(split: str, evaluation: Mapping[str, Any]) -> None:
             if area is None
             else decimal_with_interval(area)
         )
-        print(f"{split} mean average precision {told} on {pictures}")
+        print(f"{split} mean average precision {told} on {tested}")
     else:
         for one in evaluation["by_number"][:MOST_NUMBERS]:
             usual = f"always the mean {one['usual_mae']['value']:.4g}"
-            told = f"mean absolute error {decimal_with_interval(one['mae'])}, {usual}, on {pictures}"
+            told = f"mean absolute error {decimal_with_interval(one['mae'])}, {usual}, on {tested}"
             print(on_one_line(f"{split} {one['name']}: {told}"))
         if len(evaluation["by_number"]) > MOST_NUMBERS:
             print(f"and {counted(len(evaluation['by_number']) - MOST_NUMBERS, 'more number')}, in the report")

@@ -47,20 +47,20 @@ def in_fold(samples: Samples, fold: int, folds: int, *, seed: int) -> tuple[Samp
             there = np.unique(parts[samples.classes[rows] == number])
             if len(there) == 1:
                 raise InputError(
-                    f"{samples.source}: all of '{name}' would be held back at once; each class needs two pictures, or "
-                    "two groups of them"
+                    f"{samples.source}: all of '{name}' would be held back at once; each class needs two "
+                    f"{samples.noun}s, or two groups of them"
                 )
     require(
         len(np.unique(parts)) == folds,
-        f"{samples.source}: {counted(len(rows), 'picture')} cannot be dealt into {folds} folds; take fewer",
+        f"{samples.source}: {counted(len(rows), samples.noun)} cannot be dealt into {folds} folds; take fewer",
     )
     chosen = samples.select(rows)
     splits = np.where(parts == fold - 1, TEST, TRAIN).astype("<U10")
-    aside = f"; its {counted(left, 'test picture')} set aside" if left else ""
+    aside = f"; its {counted(left, f'test {samples.noun}')} set aside" if left else ""
     held = int((parts == fold - 1).sum())
     return (
         replace(chosen, splits=splits),
-        f"fold {fold} of {folds} (seed {seed}): {held:,} of {counted(len(rows), 'picture')} held back{aside}",
+        f"fold {fold} of {folds} (seed {seed}): {held:,} of {counted(len(rows), samples.noun)} held back{aside}",
     )
 
 
@@ -82,7 +82,8 @@ def thinned(samples: Samples, share: float, *, seed: int) -> tuple[Samples, str]
         kept[mine[position[mine] <= position[ordered[number - 1]]]] = True
     gone = rows[~kept]
     left = np.setdiff1d(np.arange(len(samples)), gone)
-    return samples.select(left), f"learning from {int(kept.sum()):,} of {counted(len(rows), 'training picture')}"
+    of = counted(len(rows), f"training {samples.noun}")
+    return samples.select(left), f"learning from {int(kept.sum()):,} of {of}"
 
 
 def _dealt(samples: Samples, rows: np.ndarray, folds: int, seed: int) -> np.ndarray:

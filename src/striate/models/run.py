@@ -80,6 +80,11 @@ class Run:
         return read_config(self.folder)
 
     @property
+    def noun(self) -> str:
+        """What it learned from one of, in sentences: "row" of a table of numbers, or "picture"."""
+        return "row" if self.config["input"].get("fields") else "picture"
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """`metrics.json`: figures of the test split with intervals, counts, times."""
         return read_json(self.folder / METRICS, LARGEST_METRICS)

@@ -120,7 +120,7 @@ def headline(report: TrainingReport) -> Headline | None:
     if not report.evaluation or report.evaluation.get("accuracy") is None:
         return None
     figure = Figure.of(report.evaluation["accuracy"])
-    number, one = _tested(report), f"{report.split} picture"
+    number, one = _tested(report), f"{report.split} {report.noun}"
     strip = None
     if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         chance = 1 / len(report.class_names) if report.class_names else None
@@ -352,9 +352,9 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "reliability": reliability(given),
         "labelled": "Labelled",
         "unit": "class",
-        "mistakes_lead": "The wrong answers that it was surest of. The small pictures are the training pictures "
+        "mistakes_lead": f"The wrong answers that it was surest of. The small pictures are the training {report.noun}s "
         "nearest to it, as the network sees them, with their labels: where those are of the answer's class, the label "
         "itself may be wrong.",
         "unsure_lead": "The answers with the least certainty, right or wrong. The label is in bold with a tick; a "
-        "person should look at pictures like these.",
+        f"person should look at {report.noun}s like these.",
     }

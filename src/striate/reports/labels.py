@@ -80,7 +80,7 @@ def headline(report: TrainingReport) -> digest.Headline | None:
     answers = counted(number * len(report.class_names), "label")
     return digest.Headline(
         value=figure.percent(),
-        rest=f"of {answers} right, on {counted(number, f'{report.split} picture')}",
+        rest=f"of {answers} right, on {counted(number, f'{report.split} {report.noun}')}",
         interval=figure.percent_interval(),
         strip=strip,
     )

@@ -6,7 +6,7 @@ reads on light and dark grounds, and asks for nothing from anywhere. Legend: B b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def _samples(samples: Samples) -> Fragment:
     return Fragment(
         title=f"{samples.source}: {counted(len(samples), samples.noun)}",
         lines=tuple(lines),
-        table=_numbers(samples) if samples.task == "regression" else _counted(samples.class_names, samples.counts()),
+        table=_numbers(samples) if samples.task == "regression" else _counted(samples),
     )
 
 
@@ -83,9 +83,10 @@ def _numbers(samples: Samples) -> tuple[tuple[str, ...], ...]:
     return tuple(rows[: 1 + MOST_ROWS])
 
 
-def _counted(names: Sequence[str], counts: Mapping[str, np.ndarray]) -> tuple[tuple[str, ...], ...]:
-    """Pictures a class, a column a split."""
-    rows = [("class", *(split or "pictures" for split in counts))]
+def _counted(samples: Samples) -> tuple[tuple[str, ...], ...]:
+    """Pictures or rows a class, a column a split."""
+    names, counts = samples.class_names, samples.counts()
+    rows = [("class", *(split or f"{samples.noun}s" for split in counts))]
     rows += [
         (clip(name, 60), *(count(column[k]) for column in counts.values())) for k, name in enumerate(names[:MOST_ROWS])
     ]
@@ -133,7 +134,7 @@ def _run(run: Run) -> Fragment:
     if split is None:
         lines.append("nothing was held back, so there is no telling how well it answers")
     else:
-        lines.append(f"on {count(metrics[split].get('n'))} {split.replace('_', '-')} pictures:")
+        lines.append(f"on {count(metrics[split].get('n'))} {split.replace('_', '-')} {run.noun}s:")
     lines.append(f"report: {run.report}")
     return Fragment(title=str(run), lines=tuple(lines), table=() if split is None else figures_of(metrics[split]))
 

@@ -67,8 +67,8 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "labelled": "Target",
         "unit": "number",
         "mistakes_lead": "The answers that lie farthest from their targets, beside the spread of each number. The "
-        "small pictures are the training pictures nearest to it, as the network sees them, with what they were given: "
-        "where those agree with the answer, the target itself may be wrong.",
+        f"small pictures are the training {report.noun}s nearest to it, as the network sees them, with what they were "
+        "given: where those agree with the answer, the target itself may be wrong.",
         "unsure_lead": "",
     }
 
@@ -79,7 +79,7 @@ def headline(report: TrainingReport) -> digest.Headline | None:
     given = report.evaluation or {}
     if given.get("mae") is None:
         return None
-    tested = counted(round(text.finite(given.get("n")) or 0), f"{report.split} picture")
+    tested = counted(round(text.finite(given.get("n")) or 0), f"{report.split} {report.noun}")
     if len(report.class_names) == 1:
         figure, usual = digest.Figure.of(given["mae"]), digest.Figure.of(given.get("usual_mae")).value
         strip = None

@@ -93,6 +93,7 @@ class TrainingReport:
     command: str
     class_names: tuple[str, ...]
     task: str = "classification"
+    noun: str = "picture"  # what it learned from one of, in sentences
     summary: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
     evaluation: Mapping[str, Any] | None = None

@@ -16,6 +16,7 @@ from striate.models.input_spec import InputSpec
 from striate.tasks.losses import LOSSES
 from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings
 from striate.training.resolved import Resolved
+from striate.words import counted
 
 # Pictures whose longer side is at most this are small: digits, clothes, icons, CIFAR.
 SMALL_SIDE = 64
@@ -58,7 +59,7 @@ class Facts:
 def choose_network(recipe: Recipe, facts: Facts) -> tuple[str, bool, str]:
     """Name of the network, whether it is pretrained, and why."""
     if facts.fields:
-        why = "as asked" if recipe.network else f"{facts.pictures:,} rows of {facts.fields:,} numbers"
+        why = "as asked" if recipe.network else f"for rows of {counted(facts.fields, 'number')}"
         return recipe.network or ROWS, False, why
     if recipe.network is not None:
         # The one network whose published weights are at hand starts from them unless it is told not to.
