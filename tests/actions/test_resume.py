@@ -112,6 +112,21 @@ def test_a_finished_run_goes_further_only_when_asked(pictures, whole, tmp_path):
         striate.resume(tmp_path / "run")
 
 
+@pytest.mark.parametrize("broken", ["cut", "gone"])
+def test_a_finished_run_that_cannot_go_further_stays_as_it_is(pictures, tmp_path, broken):
+    run = train(pictures, tmp_path / "run", epochs=1)
+    checkpoints = run.folder / "checkpoints"
+    if broken == "cut":
+        for path in checkpoints.iterdir():
+            path.write_bytes(path.read_bytes()[:1000])
+    else:
+        shutil.rmtree(checkpoints)
+    before = {path: path.read_bytes() for path in run.folder.rglob("*") if path.is_file() and path.name != "log.txt"}
+    with pytest.raises(InputError, match="broken" if broken == "cut" else "has no checkpoint to go on from"):
+        striate.resume(run, epochs=2)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 @pytest.mark.usefixtures("often")
 def test_going_further_can_be_stopped_and_resumed_too(pictures, whole, tmp_path):
     for name in ("run", "twice"):

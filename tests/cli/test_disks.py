@@ -109,6 +109,26 @@ def test_output_that_is_full(asked: str, run: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+def test_an_explanation_that_found_no_room_can_be_asked_for_again(
+    disk: Disk, finished: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = disk("size=1m")
+    asked = (
+        "explain",
+        finished,
+        next((place / "pictures").rglob("*.*")),
+        "--method",
+        "gradient",
+        "--out",
+        full / "why",
+    )
+    ballast = fill(full, 4)
+    assert "the disk is full; make room and try again" in here(capsys, *asked).sentence
+    assert [path.name for path in full.iterdir()] == ["ballast"]
+    ballast.unlink()
+    assert here(capsys, *asked).code == 0
+
+
 def test_read_only_places(read_only: ReadOnly, finished: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there = read_only(finished)
     before = snapshot(there)

@@ -267,7 +267,7 @@ def _from_picture(
     with unchanged(model.network) as bare:
         shown = shown_to(bare, spec.mean, spec.deviation, (spec.height, spec.width))
         if size is None and not shown.takes(wanted):
-            observer.say(f"the network takes no pictures of another size: this one is brought to {_times(spec)}")
+            observer.say(f"the network takes no pictures of this size: it is brought to {_times(spec)}")
             start = model.prepare(pixels).float()
         if layer is None and settings["kind"] == "layer":
             layer = middle_layer(bare, shown.blank((spec.height, spec.width)), settings["output"])

@@ -5,6 +5,7 @@ Legend: H W pixels and C channels of what the network saw, K classes that maps a
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.errors import InputError
 from striate.machine.files import refused, write_atomically
 from striate.models.run import json_text
 
@@ -206,13 +208,25 @@ def write(found: Explanation) -> None:
     files[MAPS], told[MAPS] = _arrays(found), "the maps as arrays, for NumPy"
     files[NUMBERS], told[NUMBERS] = json_text(found.to_json()).encode(), "everything else as numbers"
     page = _page(found, methods, seen, square, files, told)
+    made = not found.folder.exists()
     try:
         found.folder.mkdir(exist_ok=True)
     except OSError as error:
         raise refused(found.folder, error) from error
-    for name, content in files.items():
-        write_atomically(found.folder / name, content)
-    write_atomically(found.page, explanation_page(page))
+    written: list[Path] = []
+    try:
+        for name, content in files.items():
+            written.append(found.folder / name)
+            write_atomically(written[-1], content)
+        write_atomically(found.page, explanation_page(page))
+    except InputError:
+        # What is half there would stand in the way of the next attempt.
+        for place in written:
+            place.unlink(missing_ok=True)
+        if made:
+            with contextlib.suppress(OSError):  # somebody else's file came into it
+                found.folder.rmdir()
+        raise
 
 
 def _method(found: Explanation, one: Mapped, files: dict[str, bytes], told: dict[str, str]) -> Method:

@@ -20,7 +20,7 @@ from striate.data.samples import MULTILABEL, REGRESSION, TEST, TRAIN, VALIDATION
 from striate.machine.beside import made_on
 from striate.machine.ranks import gathered, told
 from striate.models.model import Model
-from striate.models.run_files import RECIPE
+from striate.models.run_files import CHECKPOINTS, RECIPE
 from striate.networks.efficientnet_lite import EfficientNetLite0
 from striate.tasks.task import TableTask
 from striate.training.checkpoint import latest
@@ -151,21 +151,21 @@ def fine_tuned(
     def write_down(loop: Loop) -> None:
         job.run.write(RECIPE, recipe_text(job.recipe, loop.decided().to_mapping(), source))
 
-    checkpoints = job.run.checkpoints()
     loop = Loop(
         model,
         batches,
         validation,
         resolved,
-        checkpoints=checkpoints,
+        checkpoints=job.run.folder / CHECKPOINTS,
         observer=job.observer,
         on_split=write_down,
         ranks=job.ranks,
         own=job.own,
     )
-    if job.resuming and told(job.ranks, latest(checkpoints) is not None):
-        loop.restore()
+    if job.resuming and told(job.ranks, latest(job.run.folder / CHECKPOINTS) is not None):
+        loop.restore()  # one that cannot be read leaves the run as it is
         gathered(job.ranks, None)  # nothing is written there before all have read it
+    loop.checkpoints = job.run.checkpoints()
     progress = loop.run()
     share_weights(job.ranks, network)
     before, after = (_calibrated_losses(job, one, task, validation) for one in (frozen, model))

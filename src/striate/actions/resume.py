@@ -191,6 +191,12 @@ def _further(run: Run, resolved: Resolved | None, epochs: int) -> tuple[Resolved
     """What was decided, for so many epochs, and whether that is further than was planned."""
     require(resolved is not None and resolved.method == "steps", f"{run}: there are no epochs to go on with")
     assert resolved is not None
+    from striate.training.checkpoint import latest
+
+    require(
+        not run.finished or latest(run.folder / CHECKPOINTS) is not None,
+        f"{run}: has no checkpoint to go on from; train anew from its weights: striate train SOURCE --from {run}",
+    )
     if epochs == resolved.epochs and not _came_to_its_end(run, resolved):
         return resolved, False
     require(

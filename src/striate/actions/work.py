@@ -25,6 +25,7 @@ from striate.machine.precision import reference_computing
 from striate.machine.ranks import gathered, told
 from striate.machine.threads import with_threads
 from striate.models.model import Model
+from striate.models.run_files import CHECKPOINTS
 from striate.tasks.task import TableTask
 from striate.training.checkpoint import latest
 from striate.training.defaults import PRETRAINED, Facts, choose_network
@@ -128,12 +129,17 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     began = time.monotonic()
     prepared = prepare(job, samples, facts, machine, stream=stream)
     loop, material = prepared.loop, prepared.material
+    if job.resuming:
+        # Before anything of the run is changed: a checkpoint that cannot be read leaves it as it is.
+        loop.checkpoints = job.run.folder / CHECKPOINTS
+        if told(job.ranks, latest(loop.checkpoints) is not None):
+            loop.restore()
+            gathered(job.ranks, None)  # nothing is written there before all have read it
+            job.observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
+        else:
+            job.observer.say("there is no checkpoint yet: from the beginning")
     write_down(job, loop, material)
     loop.checkpoints = job.run.checkpoints()
-    if job.resuming and told(job.ranks, latest(loop.checkpoints) is not None):
-        loop.restore()
-        gathered(job.ranks, None)  # nothing is written there before all have read it
-        job.observer.say(f"going on after step {loop.progress.step:,} of {loop.total_steps:,}")
     reading_seconds, began = time.monotonic() - began, time.monotonic()
     progress, resolved = loop.run(), loop.decided()
     share_weights(job.ranks, loop.network)
