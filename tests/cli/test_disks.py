@@ -113,15 +113,9 @@ def test_an_explanation_that_found_no_room_can_be_asked_for_again(
     disk: Disk, finished: Path, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     full = disk("size=1m")
-    asked = (
-        "explain",
-        finished,
-        next((place / "pictures").rglob("*.*")),
-        "--method",
-        "gradient",
-        "--out",
-        full / "why",
-    )
+    write_pictures(place / "pictures")
+    picture = next((place / "pictures").rglob("*.png"))
+    asked = ("explain", finished, picture, "--method", "gradient", "--out", full / "why")
     ballast = fill(full, 4)
     assert "the disk is full; make room and try again" in here(capsys, *asked).sentence
     assert [path.name for path in full.iterdir()] == ["ballast"]
