@@ -115,7 +115,7 @@ def test_an_explanation_that_found_no_room_can_be_asked_for_again(
     full = disk("size=1m")
     write_pictures(place / "pictures")
     picture = next((place / "pictures").rglob("*.png"))
-    asked = ("explain", finished, picture, "--method", "gradient", "--out", full / "why")
+    asked = ("explain", finished / "run", picture, "--method", "gradient", "--out", full / "why")
     ballast = fill(full, 4)
     assert "the disk is full; make room and try again" in here(capsys, *asked).sentence
     assert [path.name for path in full.iterdir()] == ["ballast"]
