@@ -5,15 +5,14 @@ Everything is prepared as for a training by steps, and nothing of it is kept but
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.actions.places import page_place
+from striate.actions.places import page_place, source_name
 from striate.actions.train import as_recipe, check_early, start_of
 from striate.errors import InputError, require
 from striate.observer import SILENT, Observer
@@ -61,7 +60,7 @@ def find_rate(
     )
     require(processes_for(asked.processes, asked.device, ranks_here()) == 1, "a rate is found by one process alone")
     own = None if network is None or isinstance(network, str) else network
-    place = page_place(out, name=f"rate-{_name(source)}", command="train --find-rate")
+    place = page_place(out, name=f"rate-{source_name(source)}", command="train --find-rate")
     if isinstance(source, (str, Path)):
         check_outside(place, str(source), "the page would lie")
     check_early(asked)
@@ -146,8 +145,3 @@ def _endless(batches: Batches) -> Generator[Batch, None, None]:
         with closing(batches.epoch(epoch)) as some:
             yield from some
         epoch += 1
-
-
-def _name(source: Any) -> str:
-    name = "arrays" if isinstance(source, (tuple, list, Mapping)) else Path(str(source)).resolve().name
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:100] or "source"

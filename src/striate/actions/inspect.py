@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.actions.places import page_place
+from striate.actions.places import page_place, source_name
 from striate.data.row_survey import survey_rows
 from striate.data.survey import Survey, Thumbnail, survey, thumbnail_of
 from striate.errors import require
@@ -84,9 +83,7 @@ def _page(
 
 
 def _place(source: Any, out: str | Path | None) -> Path:
-    name = Path(source).resolve().name if isinstance(source, (str, Path)) else "arrays"
-    name = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:100] or "source"
-    return page_place(out, name=f"inspect-{name}", command="inspect")
+    return page_place(out, name=f"inspect-{source_name(source)}", command="inspect")
 
 
 def _augmented(samples: Samples, found: Survey, seed: int) -> tuple[tuple[Augmented, ...], tuple[Varied, ...]]:

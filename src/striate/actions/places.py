@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from pathlib import Path
 
 from striate.errors import InputError, require
@@ -18,6 +19,12 @@ def require_writable(folder: Path) -> None:
         os.access(folder, os.W_OK),
         f"{folder}: read-only, or no permission to write there; name another place with --out",
     )
+
+
+def source_name(source: object) -> str:
+    """What a page or a folder about `source` is called after it: letters, digits and -._ alone."""
+    name = Path(source).resolve().name if isinstance(source, str | os.PathLike) else "arrays"
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:100] or "source"
 
 
 def new_picture(out: str | Path | None, *, name: str) -> Path:

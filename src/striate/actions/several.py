@@ -6,12 +6,12 @@ import contextlib
 import itertools
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from striate.actions.places import source_name
 from striate.actions.resume import resume
 from striate.actions.train import train
 from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION, TEST
@@ -97,7 +97,7 @@ def open_folder(
         "settings": {name: repr(value) for name, value in settings.items()},
         **planned,
     }
-    folder = _next_free(str(called), kind) if out is None else Path(out)
+    folder = _next_free(source, kind) if out is None else Path(out)
     check_outside(folder, str(called), "it would lie")
     try:
         known = json.loads((folder / PLAN).read_bytes()[:LARGEST_PLAN]) if (folder / PLAN).is_file() else None
@@ -144,7 +144,6 @@ def require_open(settings: Mapping[str, Any], names: Sequence[str], what: str) -
         require(settings.get(name) is None, f"{name} and {what} cannot both be given; leave one of them away")
 
 
-def _next_free(source: str, kind: str) -> Path:
-    plain = re.sub(r"[^\w.-]+", "-", Path(source).name).strip("-.") or "source"
-    places = (Path("runs") / f"{plain}-{kind}-{number}" for number in itertools.count(1))
+def _next_free(source: Any, kind: str) -> Path:
+    places = (Path("runs") / f"{source_name(source)}-{kind}-{number}" for number in itertools.count(1))
     return next(place for place in places if not os.path.lexists(place))

@@ -17,6 +17,7 @@ import numpy as np
 from striate.errors import InputError, require
 from striate.evaluation import scores
 from striate.evaluation.calibration import best_sharpness, sharpened
+from striate.tasks.checks import checked_names, is_number, require_sharpness, require_smoothing
 from striate.tasks.losses import require_loss
 from striate.tasks.task import TaskSettings
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 MOST_CLASSES = 100_000
 TOP = 5
 OWN_LOSS = "cross-entropy"
-MOST_SHARPNESS = 1e4
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,10 @@ class Classification:
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = self.class_names
-        sound = isinstance(names, Sequence) and not isinstance(names, str)
-        require(sound and all(isinstance(name, str) for name in names), "class names must be a list of texts")
-        require(2 <= len(names) <= MOST_CLASSES, f"there must be 2 to {MOST_CLASSES:,} classes, got {len(names)}")
-        require(len(set(names)) == len(names), "class names must differ from each other")
-        object.__setattr__(self, "class_names", tuple(names))
-        require(
-            _is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1,
-            f"label_smoothing must be in [0, 1), got {self.label_smoothing!r}",
-        )
-        require(
-            _is_number(self.sharpness) and 0 < self.sharpness <= MOST_SHARPNESS,
-            f"sharpness must be above 0 and at most {MOST_SHARPNESS:g}, got {self.sharpness!r}",
-        )
+        names = checked_names(self.class_names, "class names", "classes", fewest=2, most=MOST_CLASSES)
+        object.__setattr__(self, "class_names", names)
+        require_smoothing(self.label_smoothing)
+        require_sharpness(self.sharpness)
         weights: Any = self.class_weights
         if weights is not None:
             require(
@@ -72,7 +62,7 @@ class Classification:
                 f"class_weights must be {len(names)} numbers, one a class",
             )
             require(
-                all(_is_number(weight) and weight >= 0 for weight in weights) and max(weights) > 0,
+                all(is_number(weight) and weight >= 0 for weight in weights) and max(weights) > 0,
                 "class_weights must be finite, none negative and not all zero",
             )
             object.__setattr__(self, "class_weights", tuple(float(weight) for weight in weights))
@@ -254,7 +244,3 @@ class Classification:
         if targets.dim() == 2:
             return targets
         return functional.one_hot(targets, self.num_outputs).float()
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

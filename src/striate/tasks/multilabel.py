@@ -16,6 +16,7 @@ import numpy as np
 
 from striate.errors import InputError, require
 from striate.evaluation.calibration import best_label_sharpness, label_sharpened, log_odds
+from striate.tasks.checks import MOST_SHARPNESS, checked_names, is_number, require_sharpness, require_smoothing
 from striate.tasks.losses import require_loss
 from striate.tasks.task import TaskSettings
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 MOST_LABELS = 100_000
 OWN_LOSS = "binary-cross-entropy"
-MOST_SHARPNESS = 1e4
 HALF = 0.5  # a label is answered above it
 
 
@@ -49,20 +49,10 @@ class MultiLabel:
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = self.class_names
-        sound = isinstance(names, Sequence) and not isinstance(names, str)
-        require(sound and all(isinstance(name, str) for name in names), "label names must be a list of texts")
-        require(1 <= len(names) <= MOST_LABELS, f"there must be 1 to {MOST_LABELS:,} labels, got {len(names)}")
-        require(len(set(names)) == len(names), "label names must differ from each other")
-        object.__setattr__(self, "class_names", tuple(names))
-        require(
-            _is_number(self.label_smoothing) and 0 <= self.label_smoothing < 1,
-            f"label_smoothing must be in [0, 1), got {self.label_smoothing!r}",
-        )
-        require(
-            _is_number(self.sharpness) and 0 < self.sharpness <= MOST_SHARPNESS,
-            f"sharpness must be above 0 and at most {MOST_SHARPNESS:g}, got {self.sharpness!r}",
-        )
+        names = checked_names(self.class_names, "label names", "labels", fewest=1, most=MOST_LABELS)
+        object.__setattr__(self, "class_names", names)
+        require_smoothing(self.label_smoothing)
+        require_sharpness(self.sharpness)
         weights: Any = self.label_weights
         if weights is not None:
             pairs = isinstance(weights, Sequence) and len(weights) == len(names) and all(map(_is_pair, weights))
@@ -224,8 +214,4 @@ def _balanced(pictures: int, count: float) -> float:
 def _is_pair(value: object) -> bool:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return False
-    return all(_is_number(one) and one >= 0 for one in value) and max(value) > 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return all(is_number(one) and one >= 0 for one in value) and max(value) > 0

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.errors import InputError, require, unknown
+from striate.tasks.checks import checked_names
 from striate.tasks.losses import require_loss
 from striate.tasks.task import TaskSettings
 
@@ -51,12 +52,8 @@ class Regression:
     table: np.ndarray | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = self.target_names
-        sound = isinstance(names, Sequence) and not isinstance(names, str)
-        require(sound and all(isinstance(name, str) for name in names), "names of numbers must be a list of texts")
-        require(1 <= len(names) <= MOST_NUMBERS, f"there must be 1 to {MOST_NUMBERS:,} numbers, got {len(names)}")
-        require(len(set(names)) == len(names), "names of numbers must differ from each other")
-        object.__setattr__(self, "target_names", tuple(names))
+        names = checked_names(self.target_names, "names of numbers", "numbers", fewest=1, most=MOST_NUMBERS)
+        object.__setattr__(self, "target_names", names)
         for what in ("means", "deviations"):
             values = getattr(self, what)
             listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == len(names)

@@ -20,8 +20,8 @@ from torch import nn
 from striate.errors import InputError
 from striate.machine.files import write_atomically
 from striate.models.run_files import LAST, PREVIOUS
+from striate.training.fused import Optimizer
 from striate.training.history import Row
-from striate.training.optimizers import Optimizer
 
 SCHEMA = 1
 

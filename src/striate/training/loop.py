@@ -23,10 +23,11 @@ from striate.models.model import Model, PreparedLike
 from striate.observer import SILENT, Observer
 from striate.training.checkpoint import Progress
 from striate.training.diverged import after_step, require_finite
+from striate.training.fused import Optimizer
 from striate.training.history import Row
 from striate.training.keeping import Keeping, keep_epoch
 from striate.training.memory import put_together
-from striate.training.optimizers import Optimizer, set_rate
+from striate.training.optimizers import set_rate
 from striate.training.own_parts import NOTHING_OWN, OwnParts
 from striate.training.pace import Pace
 from striate.training.parallel import answered, share_weights

@@ -1,139 +1,21 @@
-"""How a gradient becomes a step: a table of rules, most of them torch's fused kernels over groups of weights.
+"""How a gradient becomes a step: a table of optimizers by name.
 
-The rules are called without `torch.optim`: its first optimizer imports torch's compiler, which takes as long as torch
-itself, and its wrappers cost a millisecond a step, a fifth of a small network's. State is kept and named as there, so
-that an optimizer of torch's stands in the same place (L-BFGS does: `lbfgs.py`). Legend: weights and gradients of any
-shape.
+The rules are in `rules.py`, what applies them is in `fused.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from striate.errors import require, unknown
 from striate.networks.blocks import depths_of, hidden_matrices
-from striate.training.muon import orthogonalized
+from striate.training.fused import Fused, Groups, Kernel, Optimizer
 from striate.training.recipe import OptimizerSettings
-
-# {"params": [weights], "weight_decay": number, "scale": of the learning rate, ...}
-Groups = list[dict[str, Any]]
-# (group, weights, gradients, state of each weight): changes weights and states in place.
-Rule = Callable[[dict[str, Any], list[Tensor], list[Tensor], list[dict[str, Tensor]]], None]
-
-
-class Optimizer(Protocol):
-    """What the loop asks of an optimizer; ours and `torch.optim.Optimizer` are such."""
-
-    param_groups: list[dict[str, Any]]
-
-    def zero_grad(self, set_to_none: bool = ...) -> None:
-        """Forget the gradients."""
-        ...
-
-    def step(self, closure: Callable[[], Any], /) -> Any:
-        """Move the weights by the gradients that `closure` makes (it may be called more than once); its loss."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """{"state": {weight number: {name: value}}, "param_groups": [...]}."""
-        ...
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Put back what `state_dict` gave."""
-        ...
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A rule, and what it keeps of each weight: names of the state, "step" for a counter."""
-
-    rule: Rule
-    keeps: tuple[str, ...]
-
-
-class Fused:
-    """Applies a kernel to each group of weights. State of a weight begins as zeros of the weight's layout.
-
-    groups: {"params": [weights], settings of the rule ...}. kernels: one for each group.
-    """
-
-    def __init__(self, groups: Groups, kernels: Sequence[Kernel]) -> None:
-        self.param_groups = [dict(group) for group in groups]
-        self._kernels = tuple(kernels)
-        self._state: dict[Tensor, dict[str, Tensor]] = {}
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients; they are never kept as zeros, whatever `set_to_none`."""
-        for group in self.param_groups:
-            for weight in group["params"]:
-                weight.grad = None
-
-    def step(self, closure: Callable[[], Any] | None = None, /) -> Any:
-        """One step. `closure` makes the gradients and gives the loss; without one they are there already."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            for group, kernel in zip(self.param_groups, self._kernels, strict=True):
-                # A kernel takes tensors of one device and type at a time.
-                kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-                for weight in group["params"]:
-                    if weight.grad is not None:
-                        kinds.setdefault((weight.device, weight.dtype), []).append(weight)
-                for weights in kinds.values():
-                    states = [self._state_of(weight, kernel.keeps) for weight in weights]
-                    kernel.rule(group, weights, [weight.grad for weight in weights if weight.grad is not None], states)
-        return loss
-
-    def _state_of(self, weight: Tensor, keeps: tuple[str, ...]) -> dict[str, Tensor]:
-        state = self._state.get(weight)
-        if state is None:
-            state = self._state[weight] = {
-                name: torch.zeros((), device=weight.device) if name == "step" else torch.zeros_like(weight)
-                for name in keeps
-            }
-        return state
-
-    def _weights(self) -> list[Tensor]:
-        return [weight for group in self.param_groups for weight in group["params"]]
-
-    def state_dict(self) -> dict[str, Any]:
-        """As torch's: states by the number of the weight, the groups' settings with such numbers for the weights."""
-        numbers = {weight: number for number, weight in enumerate(self._weights())}
-        return {
-            "state": {numbers[weight]: dict(state) for weight, state in self._state.items() if state},
-            "param_groups": [
-                {**group, "params": [numbers[weight] for weight in group["params"]]} for group in self.param_groups
-            ],
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
-        """Put back what `state_dict` gave. Raises ValueError where it is of other weights or of another rule."""
-        weights = self._weights()
-        keeps = [
-            kernel.keeps
-            for group, kernel in zip(self.param_groups, self._kernels, strict=True)
-            for _ in group["params"]
-        ]
-        held = [len(group["params"]) for group in state_dict["param_groups"]]
-        if held != [len(group["params"]) for group in self.param_groups]:
-            raise ValueError("the state of an optimizer of other weights")
-        loaded = {}
-        for number, state in state_dict["state"].items():
-            own = weights[number]
-            wanted = {name: own.shape if name != "step" else torch.Size([]) for name in keeps[number]}
-            if {name: getattr(value, "shape", None) for name, value in state.items()} != wanted:
-                raise ValueError(f"the state of another optimizer, or of another weight {number}")
-            loaded[own] = {name: value.to(own.device) for name, value in state.items()}
-        self._state = loaded
-        for group, values in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group.update({name: value for name, value in values.items() if name != "params"})
+from striate.training.rules import adagrad_rule, adam_rule, adamw_rule, muon_rule, rmsprop_rule, sgd_rule
 
 
 def weight_groups(network: nn.Module, weight_decay: float, layer_decay: float = 1.0) -> Groups:
@@ -162,7 +44,7 @@ def sgd(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """Stochastic gradient descent with momentum (Sutskever et al. 2013 for Nesterov's); equal to torch.optim.SGD."""
     momentum = settings.momentum or 0.0
     values = {"momentum": momentum, "nesterov": settings.nesterov and momentum > 0}
-    return _of_one(network, settings, values, Kernel(_sgd_rule, ("momentum_buffer",) if momentum else ()))
+    return _of_one(network, settings, values, Kernel(sgd_rule, ("momentum_buffer",) if momentum else ()))
 
 
 def adamw(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
@@ -174,7 +56,7 @@ def adamw(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
 def adam(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1), weight decay as L2 in the gradient; equal to
     torch.optim.Adam."""
-    return _of_one(network, settings, _moments(settings), Kernel(_adam_rule, MOMENTS))
+    return _of_one(network, settings, _moments(settings), Kernel(adam_rule, MOMENTS))
 
 
 def rmsprop(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
@@ -184,13 +66,13 @@ def rmsprop(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
     decay = RMSPROP_DECAY if settings.beta2 is None else settings.beta2
     values = {"momentum": momentum, "alpha": decay, "eps": 1e-8}
     keeps = ("square_avg", "momentum_buffer") if momentum else ("square_avg",)
-    return _of_one(network, settings, values, Kernel(_rmsprop_rule, keeps))
+    return _of_one(network, settings, values, Kernel(rmsprop_rule, keeps))
 
 
 def adagrad(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """The gradient over the root of the sum of its squares so far (Duchi et al. 2011, JMLR 12, figure 1, diagonal);
     equal to torch.optim.Adagrad."""
-    return _of_one(network, settings, {"eps": 1e-10}, Kernel(_adagrad_rule, ("step", "sum")))
+    return _of_one(network, settings, {"eps": 1e-10}, Kernel(adagrad_rule, ("step", "sum")))
 
 
 def muon(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
@@ -203,7 +85,7 @@ def muon(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
     groups, kernels = [], []
     for group in weight_groups(network, settings.weight_decay or 0.0, settings.layer_decay):
         for mine, values, kernel in (
-            (True, by_matrix, Kernel(_muon_rule, ("momentum_buffer",))),
+            (True, by_matrix, Kernel(muon_rule, ("momentum_buffer",))),
             (False, _moments(settings), ADAMW),
         ):
             weights = [weight for weight in group["params"] if (weight in matrices) is mine]
@@ -230,112 +112,8 @@ def _moments(settings: OptimizerSettings) -> dict[str, Any]:
     return {"betas": (settings.beta1, ADAM_DECAY if settings.beta2 is None else settings.beta2), "eps": 1e-8}
 
 
-def _sgd_rule(
-    group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
-) -> None:
-    torch._fused_sgd_(
-        weights,
-        gradients,
-        [state["momentum_buffer"] for state in states] if group["momentum"] else [],
-        weight_decay=group["weight_decay"],
-        momentum=group["momentum"],
-        lr=group["lr"],
-        dampening=0.0,
-        nesterov=group["nesterov"],
-        maximize=False,
-        is_first_step=False,  # momentum begins at zero, which makes the first step the gradient's own
-    )
-
-
-def _by_moments(
-    kernel: Callable[..., Any],
-    group: dict[str, Any],
-    weights: list[Tensor],
-    gradients: list[Tensor],
-    states: list[dict[str, Tensor]],
-) -> None:
-    steps = [state["step"] for state in states]
-    torch._foreach_add_(steps, 1)
-    kernel(
-        weights,
-        gradients,
-        [state["exp_avg"] for state in states],
-        [state["exp_avg_sq"] for state in states],
-        [],
-        steps,
-        amsgrad=False,
-        lr=group["lr"],
-        beta1=group["betas"][0],
-        beta2=group["betas"][1],
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        maximize=False,
-    )
-
-
-def _adamw_rule(
-    group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
-) -> None:
-    _by_moments(torch._fused_adamw_, group, weights, gradients, states)
-
-
-def _adam_rule(
-    group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
-) -> None:
-    _by_moments(torch._fused_adam_, group, weights, gradients, states)
-
-
-def _rmsprop_rule(
-    group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
-) -> None:
-    if group["weight_decay"]:
-        gradients = list(torch._foreach_add(gradients, weights, alpha=group["weight_decay"]))
-    squares = [state["square_avg"] for state in states]
-    torch._foreach_mul_(squares, group["alpha"])
-    torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["alpha"])
-    roots = torch._foreach_sqrt(squares)
-    torch._foreach_add_(roots, group["eps"])
-    if group["momentum"]:
-        moved = [state["momentum_buffer"] for state in states]
-        torch._foreach_mul_(moved, group["momentum"])
-        torch._foreach_addcdiv_(moved, gradients, roots)
-        torch._foreach_add_(weights, moved, alpha=-group["lr"])
-    else:
-        torch._foreach_addcdiv_(weights, gradients, roots, value=-group["lr"])
-
-
-def _adagrad_rule(
-    group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
-) -> None:
-    steps = [state["step"] for state in states]
-    torch._foreach_add_(steps, 1)
-    torch._fused_adagrad_(
-        weights,
-        gradients,
-        [state["sum"] for state in states],
-        steps,
-        lr=group["lr"],
-        lr_decay=0.0,
-        weight_decay=group["weight_decay"],
-        eps=group["eps"],
-        maximize=False,
-    )
-
-
-def _muon_rule(
-    group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor], states: list[dict[str, Tensor]]
-) -> None:
-    moved = [state["momentum_buffer"] for state in states]
-    torch._foreach_lerp_(moved, gradients, 1 - group["momentum"])
-    if group["nesterov"]:
-        moved = list(torch._foreach_lerp(gradients, moved, group["momentum"]))
-    for weight, direction in zip(weights, moved, strict=True):
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
-        weight.add_(orthogonalized(direction), alpha=-group["lr"])
-
-
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-ADAMW = Kernel(_adamw_rule, MOMENTS)
+ADAMW = Kernel(adamw_rule, MOMENTS)
 ADAM_DECAY, RMSPROP_DECAY, MUON_MOMENTUM = 0.999, 0.99, 0.95  # of their papers and of torch
 
 
