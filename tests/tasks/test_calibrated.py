@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from striate.errors import InputError
 from striate.tasks import task_from_json
-from striate.tasks.classification import MOST_SHARPNESS, Classification
+from striate.tasks.checks import MOST_SHARPNESS
+from striate.tasks.classification import Classification
 
 NAMES = ("a", "b", "c", "d")
 
