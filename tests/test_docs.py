@@ -23,7 +23,8 @@ from PIL import Image
 import striate
 from striate.cli.flags import Parser
 from striate.cli.main import COMMANDS
-from striate.training.recipe import AugmentSettings, OptimizerSettings, Recipe, RegularizerSettings, ScheduleSettings
+from striate.training.part_settings import AugmentSettings, OptimizerSettings, RegularizerSettings, ScheduleSettings
+from striate.training.recipe import Recipe
 from striate.training.settings import describe, kinds
 from striate.views import VIEWS
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import striate
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 from striate.training.resolved import Resolved
 
 

@@ -17,7 +17,7 @@ import striate
 from striate.actions import choose
 from striate.errors import InputError
 from striate.machine import threads
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 
 SETTINGS = {"network": "lenet5", "epochs": 2, "batch_size": 16, "device": "cpu", "seed": 4}
 CHOSEN = ("precision", "layout", "threads", "compile", "allocator", "reference")

@@ -292,6 +292,6 @@ def _samples(path: Path):
 
 
 def _source(run: striate.Run) -> str:
-    from striate.training.recipe import read_source
+    from striate.training.recipe_file import read_source
 
     return read_source(run.folder / "recipe.toml")

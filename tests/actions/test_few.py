@@ -20,7 +20,7 @@ from striate.actions.fine_tuning import PreparedPictures
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.networks import build_network
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 
 SETTINGS = {"size": 64, "device": "cpu", "threads": 1, "seed": 1}
 SHAPES = ("disc", "frame", "stripes")

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 import striate
 from striate.errors import InputError
 from striate.training.checkpoint import read_progress
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 
 # The command, with checkpoints as often as a test needs them.
 COMMAND = (

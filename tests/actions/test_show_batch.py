@@ -18,7 +18,7 @@ from striate.data.splits import assign_splits
 from striate.data.store import build_store
 from striate.errors import InputError
 from striate.models.input_spec import InputSpec
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 
 
 def photos(count: int = 60) -> tuple[np.ndarray, np.ndarray]:

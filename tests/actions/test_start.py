@@ -14,7 +14,7 @@ from torch import nn
 
 import striate
 from striate.errors import InputError
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 
 QUICK = {"epochs": 1, "device": "cpu", "threads": 1, "precision": "float32"}
 # So small that a step changes no weight.

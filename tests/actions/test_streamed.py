@@ -19,7 +19,7 @@ from shards import shards, write_shards
 from striate.actions.streamed import must_stream
 from striate.data.splits import assign_splits
 from striate.errors import InputError
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 
 SETTINGS = {
     "network": "lenet5",

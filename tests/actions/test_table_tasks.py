@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import striate
 from striate.errors import InputError
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 
 NAMES = ("upper", "middle", "lower")
 QUICK = {"network": "small-conv", "width": 8, "epochs": 6, "device": "cpu", "threads": 1, "precision": "float32"}

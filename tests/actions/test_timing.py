@@ -13,7 +13,8 @@ import striate
 from striate.actions import timing
 from striate.training import planning
 from striate.training.planning import FEWEST_EPOCHS
-from striate.training.recipe import Recipe, read_recipe
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import read_recipe
 
 SETTINGS = {
     "device": "cpu",

@@ -14,7 +14,8 @@ from torch import nn
 
 import striate
 from striate.errors import InputError
-from striate.training.recipe import Recipe, read_recipe
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import read_recipe
 
 QUICK = {"epochs": 2, "device": "cpu", "threads": 1, "precision": "float32"}
 LENET = {"network": "lenet5", "seed": 1, "layout": "channels-last", **QUICK}

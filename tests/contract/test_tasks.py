@@ -21,7 +21,7 @@ from striate.models.model import Model
 from striate.tasks import TASKS, task_from_json, task_named
 from striate.tasks.task import TableTask, TaskSettings
 from striate.training.loop import Loop, Validation
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 from striate.training.resolved import Resolved
 
 NAMES = ("a", "b", "c")

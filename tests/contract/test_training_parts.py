@@ -9,7 +9,7 @@ from torch import nn
 
 from striate.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from striate.training.optimizers import OPTIMIZERS, build_optimizer, set_rate
-from striate.training.recipe import OptimizerSettings, ScheduleSettings
+from striate.training.part_settings import OptimizerSettings, ScheduleSettings
 from striate.training.schedules import SCHEDULES, schedule_named
 
 SETTINGS = [(0.0, 0.0), (0.2, 0.0), (0.5, 0.3), (0.9, 1.0)]

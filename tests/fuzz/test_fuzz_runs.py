@@ -25,7 +25,7 @@ from striate.models.mean_picture import MeanPicture
 from striate.models.run import Run
 from striate.models.run_files import read_config
 from striate.training.checkpoint import Progress, load_checkpoint, save_checkpoint
-from striate.training.recipe import read_recipe, read_source
+from striate.training.recipe_file import read_recipe, read_source
 from striate.training.resolved import Resolved
 
 

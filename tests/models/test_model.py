@@ -27,7 +27,9 @@ from striate.models.run_files import RECIPE
 from striate.networks import build_network
 from striate.tasks.classification import Classification
 from striate.training.loop import Loop, Validation
-from striate.training.recipe import OptimizerSettings, Recipe, recipe_text
+from striate.training.part_settings import OptimizerSettings
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import recipe_text
 from striate.training.resolved import Resolved
 
 SPEC = InputSpec(channels=3, height=12, width=14, fit="squash", mean=(0.5, 0.4, 0.3), deviation=(0.2, 0.3, 0.25))

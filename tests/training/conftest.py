@@ -17,7 +17,7 @@ from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.tasks.classification import Classification
 from striate.training.loop import Loop, Validation
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 from striate.training.resolved import Resolved
 
 SPEC = InputSpec(channels=1, height=8, width=8, mean=(0.5,), deviation=(0.25,))

@@ -14,7 +14,7 @@ from torch import nn
 from striate.errors import InputError
 from striate.training.checkpoint import Progress, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from striate.training.optimizers import build_optimizer
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 
 
 def network(seed=0, layout=torch.channels_last):

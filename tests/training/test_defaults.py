@@ -17,7 +17,8 @@ from striate.training.defaults import (
     choose_network,
     resolve_steps,
 )
-from striate.training.recipe import AugmentSettings, OptimizerSettings, Recipe, ScheduleSettings
+from striate.training.part_settings import AugmentSettings, OptimizerSettings, ScheduleSettings
+from striate.training.recipe import Recipe
 from striate.training.resolved import Resolved
 
 DIGITS = Facts(pictures=51_000, classes=10, smallest_class=4600, longer_side=28, grey=True)

@@ -20,7 +20,7 @@ from striate.training.diverged import Diverged
 from striate.training.history import history_text
 from striate.training.keeping import FIRST_CHECKPOINT_SECONDS, seconds_to_next_checkpoint
 from striate.training.loop import CHECKPOINT_SECONDS
-from striate.training.recipe import OptimizerSettings, RegularizerSettings, ScheduleSettings
+from striate.training.part_settings import OptimizerSettings, RegularizerSettings, ScheduleSettings
 
 TIMES = ("seconds",)
 

@@ -11,7 +11,7 @@ from striate.errors import InputError
 from striate.observer import Observer
 from striate.tasks.classification import Classification
 from striate.training.memory import in_parts, parts_at, split_further
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 
 
 class Small(nn.Module):

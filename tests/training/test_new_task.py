@@ -22,7 +22,7 @@ from striate.data.placement import Placement
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.training.loop import Loop, Validation
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 from striate.training.resolved import Resolved
 
 SIDE = 16

@@ -12,7 +12,7 @@ from torch import nn
 
 from striate.errors import InputError
 from striate.training.optimizers import build_optimizer, set_rate, weight_groups
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 
 STEPS = 7
 
@@ -302,7 +302,7 @@ def test_the_state_of_other_weights_or_of_another_rule_is_refused():
 def test_an_optimizer_does_not_import_torchs_compiler():
     code = (
         "import sys, torch; from striate.training.optimizers import build_optimizer; "
-        "from striate.training.recipe import OptimizerSettings; "
+        "from striate.training.part_settings import OptimizerSettings; "
         "module = torch.nn.Linear(2, 2); "
         "optimizer = build_optimizer(module, OptimizerSettings(name='adamw'), 0.1); "
         "optimizer.zero_grad(); optimizer.step(lambda: module(torch.ones(1, 2)).sum().backward()); "

@@ -20,7 +20,7 @@ from striate.observer import Observer
 from striate.tasks.classification import Classification
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import average_gradients, seed_of_step
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 from striate.training.resolved import Resolved
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "machine"))

@@ -14,16 +14,14 @@ from hypothesis import strategies as st
 from striate.data.augmentation import FITTED, RANGES, Augmentation
 from striate.errors import InputError
 from striate.training.optimizers import OPTIMIZERS
-from striate.training.recipe import (
+from striate.training.part_settings import (
     AugmentSettings,
     OptimizerSettings,
-    Recipe,
     RegularizerSettings,
     ScheduleSettings,
-    read_recipe,
-    read_source,
-    recipe_text,
 )
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import read_recipe, read_source, recipe_text
 from striate.training.resolved import Resolved
 from striate.training.schedules import SCHEDULES
 from striate.training.settings import describe, from_mapping, kinds

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.training.recipe import OptimizerSettings, RegularizerSettings
+from striate.training.part_settings import OptimizerSettings, RegularizerSettings
 from striate.training.regularizers import REGULARIZERS, Penalty, penalty_of
 
 CASES = [(0.3, 0.0, False), (0.0, 0.2, False), (0.1, 0.4, False), (0.1, 0.4, True)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from striate.errors import InputError
-from striate.training.recipe import ScheduleSettings
+from striate.training.part_settings import ScheduleSettings
 from striate.training.resolved import Resolved
 from striate.training.schedules import (
     constant,

@@ -10,7 +10,7 @@ from torch import nn
 from striate.data.augmentation import Augmentation
 from striate.networks.blocks import freeze
 from striate.networks.heads import drop_before_head
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 
 
 def plain() -> nn.Module:

@@ -26,7 +26,7 @@ from striate.models.run_files import METRICS, RECIPE, is_file, read_config, read
 from striate.observer import SILENT, Observer
 from striate.tasks import TASKS, task_from_json
 from striate.tasks.task import TableTask
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 from striate.words import counted
 
 if TYPE_CHECKING:

@@ -197,7 +197,7 @@ def _held_out(run: Run, observer: Observer) -> list[np.ndarray]:
     from striate.data.splits import assign_splits
     from striate.data.streaming import in_turn
     from striate.models.run_files import RECIPE
-    from striate.training.recipe import read_recipe
+    from striate.training.recipe_file import read_recipe
 
     try:
         recipe, resolved = read_recipe(run.folder / RECIPE)

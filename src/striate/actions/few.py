@@ -45,7 +45,8 @@ from striate.training.defaults import PRETRAINED, Facts
 from striate.training.frozen import FittedHead, fit_head
 from striate.training.history import Row
 from striate.training.parallel import share_weights, shared_rows
-from striate.training.recipe import Recipe, recipe_text
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import recipe_text
 from striate.training.resolved import Resolved
 from striate.training.ridge import FittedRidge, fit_ridge
 

@@ -28,7 +28,8 @@ from striate.training.folds import paired_difference
 from striate.training.history import Row
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import answered, share_weights
-from striate.training.recipe import OptimizerSettings, ScheduleSettings, recipe_text
+from striate.training.part_settings import OptimizerSettings, ScheduleSettings
+from striate.training.recipe_file import recipe_text
 from striate.training.resolved import Resolved
 from striate.words import counted
 

@@ -29,7 +29,7 @@ from striate.models.model import Model
 from striate.models.run import Run
 from striate.models.run_files import RECIPE
 from striate.observer import SILENT, Observer
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 from striate.views.one_pass import Batch
 from striate.words import counted
 

@@ -26,7 +26,7 @@ from striate.models.run import Run
 from striate.models.run_files import METRICS, RECIPE, read_seen
 from striate.networks.heads import pooled_features
 from striate.observer import SILENT, Observer
-from striate.training.recipe import read_source
+from striate.training.recipe_file import read_source
 
 if TYPE_CHECKING:
     from striate.reports.pages import Neighbour

@@ -23,7 +23,7 @@ from striate.models.run_files import HISTORY, METRICS, RECIPE
 from striate.tasks import task_from_json
 from striate.tasks.task import TableTask
 from striate.training.history import read_history
-from striate.training.recipe import read_recipe, read_source
+from striate.training.recipe_file import read_recipe, read_source
 from striate.training.settings import to_mapping
 
 if TYPE_CHECKING:

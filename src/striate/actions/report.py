@@ -75,7 +75,7 @@ def _require_results(run: Run) -> None:
     """Refuse what has no results, or has only those of an earlier end. Raises InputError."""
     from striate.training.checkpoint import latest, read_progress
     from striate.training.loop import is_done
-    from striate.training.recipe import read_recipe
+    from striate.training.recipe_file import read_recipe
     from striate.training.resolved import Resolved
 
     read_config(run.folder)
@@ -91,7 +91,7 @@ def _require_results(run: Run) -> None:
 def source_of(run: Run, observer: Observer) -> Samples | None:
     """The table of the pictures that the run learned from; None, and said, where it cannot be had any more."""
     from striate.data.sources import open_dataset
-    from striate.training.recipe import read_recipe, read_source
+    from striate.training.recipe_file import read_recipe, read_source
 
     recipe, resolved = read_recipe(run.folder / RECIPE)
     stream = bool(recipe.stream) or "buffer" in resolved

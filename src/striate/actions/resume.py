@@ -15,7 +15,8 @@ from striate.models.run import LogFile, Run
 from striate.models.run_files import CHECKPOINTS, PREVIOUS, RECIPE
 from striate.observer import SILENT, Observer, Observers
 from striate.training.own_parts import NOTHING_OWN, Loss, Metric, OwnParts
-from striate.training.recipe import Recipe, read_recipe, read_source, read_started_in
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import read_recipe, read_source, read_started_in
 from striate.words import counted
 
 # What `open_dataset` takes.

@@ -10,7 +10,8 @@ from striate.errors import InputError, did_you_mean, require
 from striate.models.input_spec import InputSpec
 from striate.models.start import Start
 from striate.networks import NETWORKS
-from striate.training.recipe import AugmentSettings, Recipe
+from striate.training.part_settings import AugmentSettings
+from striate.training.recipe import Recipe
 from striate.words import counted
 
 # Settings of a recipe that mean something for pictures alone.

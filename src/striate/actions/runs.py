@@ -119,7 +119,7 @@ def _number(values: Mapping[str, Any], name: str, at_least: float = 0.0, at_most
 
 
 def _recipe_words(run: Run) -> tuple[str | None, str | None]:
-    from striate.training.recipe import read_recipe, read_source
+    from striate.training.recipe_file import read_recipe, read_source
 
     path = run.folder / RECIPE
     if not os.path.isfile(path):  # noqa: PTH113

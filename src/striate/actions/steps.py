@@ -47,7 +47,8 @@ from striate.training.defaults import Facts, choose_augmentation, choose_network
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import has_batch_norm, share_weights
 from striate.training.planning import MOST_EPOCHS, arguments_for
-from striate.training.recipe import Recipe, recipe_text
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import recipe_text
 from striate.training.resolved import Resolved
 from striate.words import counted
 

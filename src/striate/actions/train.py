@@ -16,7 +16,8 @@ from striate.models.run import LogFile, Run
 from striate.models.run_files import OWN_NETWORK, RECIPE
 from striate.observer import SILENT, Observer, Observers
 from striate.training.own_parts import NOTHING_OWN, Loss, Metric, OwnParts
-from striate.training.recipe import Recipe, read_recipe, recipe_text
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import read_recipe, recipe_text
 from striate.training.settings import from_mapping, to_mapping
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ def view_of_run(run: Run, *, count: int = FITTED_ON) -> TrainingView:
     from striate.data.augmentation import Augmentation
     from striate.models.input_spec import InputSpec
     from striate.models.run_files import RECIPE
-    from striate.training.recipe import read_recipe
+    from striate.training.recipe_file import read_recipe
     from striate.training.resolved import Resolved
 
     spec = InputSpec.from_json(run.config["input"])

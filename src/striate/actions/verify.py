@@ -24,7 +24,7 @@ from striate.models.run_files import CHECKPOINTS, LAST, OWN_NETWORK, PREVIOUS, R
 from striate.observer import SILENT, Observer, duration
 from striate.training.checkpoint import Progress, gathered, load_checkpoint, read_progress, read_tensors
 from striate.training.own_parts import Loss, OwnParts
-from striate.training.recipe import read_recipe
+from striate.training.recipe_file import read_recipe
 from striate.words import counted
 
 if TYPE_CHECKING:

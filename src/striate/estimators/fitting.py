@@ -31,7 +31,8 @@ from striate.networks.heads import find_head
 from striate.tasks.task import TableTask
 from striate.training.defaults import PRETRAINED, Facts, choose_augmentation, choose_network, resolve_steps
 from striate.training.loop import Loop
-from striate.training.recipe import Recipe, read_recipe
+from striate.training.recipe import Recipe
+from striate.training.recipe_file import read_recipe
 from striate.training.resolved import Resolved
 from striate.training.stepping import Stepping
 

@@ -14,7 +14,8 @@ from striate.data.augmentation import Augmentation
 from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION
 from striate.models.input_spec import InputSpec
 from striate.tasks.losses import LOSSES
-from striate.training.recipe import OptimizerSettings, Recipe, ScheduleSettings
+from striate.training.part_settings import OptimizerSettings, ScheduleSettings
+from striate.training.recipe import Recipe
 from striate.training.resolved import Resolved
 from striate.words import counted
 

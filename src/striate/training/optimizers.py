@@ -14,7 +14,7 @@ from torch import nn
 from striate.errors import require, unknown
 from striate.networks.blocks import depths_of, hidden_matrices
 from striate.training.fused import Fused, Groups, Kernel, Optimizer
-from striate.training.recipe import OptimizerSettings
+from striate.training.part_settings import OptimizerSettings
 from striate.training.rules import adagrad_rule, adam_rule, adamw_rule, muon_rule, rmsprop_rule, sgd_rule
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from striate.training.recipe import RegularizerSettings
+from striate.training.part_settings import RegularizerSettings
 
 
 class Penalty:

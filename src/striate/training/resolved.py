@@ -15,7 +15,7 @@ from striate.errors import InputError, did_you_mean, require
 from striate.machine.allocator import ALLOCATORS, KEEP
 from striate.machine.precision import CHANNELS_LAST, CONTIGUOUS, FORMATS, LAYOUTS
 from striate.models.run_files import OWN_NETWORK
-from striate.training.recipe import AugmentSettings, OptimizerSettings, RegularizerSettings, ScheduleSettings
+from striate.training.part_settings import AugmentSettings, OptimizerSettings, RegularizerSettings, ScheduleSettings
 from striate.training.settings import check, from_mapping, setting, shown, to_mapping
 
 # By steps of an optimizer, or by fitting a linear head on a frozen network's features.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from striate.errors import unknown
-from striate.training.recipe import ScheduleSettings
+from striate.training.part_settings import ScheduleSettings
 from striate.training.resolved import Resolved
 
 Schedule = Callable[[float, ScheduleSettings], float]
