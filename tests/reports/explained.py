@@ -16,7 +16,7 @@ from striate.reports.explanation import (
     Turning,
     png,
 )
-from striate.reports.pages import Neighbour
+from striate.reports.training_report import Neighbour
 
 
 def drawing(side: int = 32) -> bytes:

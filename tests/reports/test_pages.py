@@ -22,16 +22,9 @@ from striate.data.survey import Thumbnail, survey
 from striate.evaluation.evaluation import evaluate_classification
 from striate.reports.digest import reliability
 from striate.reports.explanation import Drawn, Share, Side, Turning, explanation_page
-from striate.reports.pages import (
-    Answer,
-    Augmented,
-    Mistake,
-    Neighbour,
-    TrainingReport,
-    inspect_page,
-    training_report,
-)
+from striate.reports.pages import Augmented, inspect_page, training_report
 from striate.reports.thumbnails import thumbnail
+from striate.reports.training_report import Answer, Mistake, Neighbour, TrainingReport
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 HOSTILE = (

@@ -78,8 +78,7 @@ def _page(
 ) -> str:
     from striate.reports import pages
 
-    sheet = [pages.Thumbnail(name=one.name, label=one.label, picture=one.picture) for one in thumbnails]
-    return pages.inspect_page(found.to_json(), sheet, drawn, varied)
+    return pages.inspect_page(found.to_json(), thumbnails, drawn, varied)
 
 
 def _place(source: Any, out: str | Path | None) -> Path:

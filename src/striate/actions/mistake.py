@@ -29,7 +29,7 @@ from striate.observer import SILENT, Observer
 from striate.training.recipe_file import read_source
 
 if TYPE_CHECKING:
-    from striate.reports.pages import Neighbour
+    from striate.reports.training_report import Neighbour
 
 AMONG = 200  # training pictures of each class that are compared
 NEAREST = 4
@@ -132,7 +132,7 @@ class RunPictures:
 
     def drawn(self, near: Mapping[str, Sequence[Near]]) -> dict[str, tuple[Neighbour, ...]]:
         """The same with small pictures, for a page."""
-        from striate.reports.pages import Neighbour
+        from striate.reports.training_report import Neighbour
         from striate.reports.thumbnails import thumbnail
 
         if self.samples is None:

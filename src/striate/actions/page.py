@@ -29,7 +29,7 @@ from striate.training.settings import to_mapping
 if TYPE_CHECKING:
     import numpy as np
 
-    from striate.reports.pages import TrainingReport
+    from striate.reports.training_report import TrainingReport
 
 LARGE = 256  # side of a mistake on the page, in pixels
 LARGEST_HISTORY = 64 * 2**20  # bytes
@@ -170,7 +170,7 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
     samples: the source that the run learned from; None where it cannot be opened. Raises InputError where the
     folder holds no finished run, or one that is older than "page".
     """
-    from striate.reports.pages import Answer, Mistake, Neighbour, TrainingReport
+    from striate.reports.training_report import Answer, Mistake, Neighbour, TrainingReport
 
     metrics, config = run.metrics, run.config
     if "page" not in metrics:

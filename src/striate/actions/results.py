@@ -35,7 +35,7 @@ from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.models.card import CardFacts
-    from striate.reports.pages import TrainingReport
+    from striate.reports.training_report import TrainingReport
 
 MOST_PICTURES = 12  # worst mistakes and least sure answers on the page
 NEIGHBOURS = 4

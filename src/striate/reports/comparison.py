@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from striate.reports import digest, drawing, lines, text
-from striate.reports.pages import environment
+from striate.reports.environment import environment
 from striate.tasks import TASKS
 from striate.words import counted
 

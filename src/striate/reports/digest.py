@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from striate.reports import confusion, drawing, lines, text
 from striate.reports.reliability import Bin, interval_strip, reliability_chart
+from striate.reports.training_report import TrainingReport
 from striate.words import counted
-
-if TYPE_CHECKING:
-    from striate.reports.pages import TrainingReport
 
 VALIDATION = "validation_"  # how the columns of a history begin that were measured on validation
 UPDATES = "update_ratio"  # alone, or followed by ":" and the layer

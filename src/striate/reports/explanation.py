@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.reports import colours, thumbnails
-from striate.reports.pages import Neighbour, environment
+from striate.reports.environment import environment
+from striate.reports.training_report import Neighbour
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from striate.names import visible
 from striate.reports import drawing, text, thumbnails
-from striate.reports.pages import OPEN_ROWS, environment
+from striate.reports.environment import OPEN_ROWS, environment
 from striate.reports.sheets import Sheet, framed, sheet, signed, unsigned
 
 PICTURE_BYTES = 10_500_000  # of all pictures before base64, which adds a third: the page stays under 15 MB

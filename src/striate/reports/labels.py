@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from striate.reports import digest, text
 from striate.reports.reliability import interval_strip
+from striate.reports.training_report import TrainingReport
 from striate.words import counted
-
-if TYPE_CHECKING:
-    from striate.reports.pages import TrainingReport
 
 _MEANINGS = (
     (

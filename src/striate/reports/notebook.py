@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.errors import InputError
-from striate.reports.pages import environment
+from striate.reports.environment import environment
 from striate.reports.text import clip, count, decimal
 from striate.reports.thumbnails import thumbnail
 from striate.words import counted

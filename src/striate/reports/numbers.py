@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from striate.reports import digest, text
 from striate.reports.reliability import interval_strip
 from striate.reports.spread import error_chart, error_strip, scatter_chart
+from striate.reports.training_report import TrainingReport
 from striate.words import counted
-
-if TYPE_CHECKING:
-    from striate.reports.pages import TrainingReport
 
 MOST_DRAWN = 12  # numbers that have drawings; the table has all
 

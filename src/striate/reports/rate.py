@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from striate.reports.lines import Series, line_chart
-from striate.reports.pages import environment
+from striate.reports.environment import environment
 from striate.training.range_test import RateTest
 
 HIGHEST_DRAWN = 1.5  # times the first loss: what came after it has diverged would hide the rest

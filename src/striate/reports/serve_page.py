@@ -13,7 +13,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from striate.reports.pages import environment
+from striate.reports.environment import environment
 
 SHOWN_CLASSES = 5  # of an answer
 NAMED_CLASSES = 60  # on the page, at its end

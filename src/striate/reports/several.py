@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from striate.reports import text
 from striate.reports.lines import Series, line_chart
-from striate.reports.pages import environment
+from striate.reports.environment import environment
 from striate.words import counted
 
 if TYPE_CHECKING:
