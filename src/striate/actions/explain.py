@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.actions.explanation import OCCLUSION, Details, Explanation, plain_name, write
+from striate.actions.explanation import OCCLUSION, Details, Explanation, plain_name
+from striate.actions.explanation_files import write
 from striate.actions.maps import maps_of, methods_of, turned_by_square
 from striate.actions.one_picture import one_picture
 from striate.actions.places import new_folder
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from striate.actions.mistake import Near, RunPictures
     from striate.models.input_spec import InputSpec
     from striate.models.model import Model
-    from striate.reports.pages import Neighbour
+    from striate.reports.training_report import Neighbour
 
 UNSURE = 0.5  # an answer with less is one of several
 SQUASHED = 1.02  # ratio by which a side is pressed together, from which it is said
