@@ -286,7 +286,7 @@ def test_values_that_are_shares_are_refused(run):
 
 
 def _samples(path: Path):
-    from striate.data.sources import find_pictures
+    from striate.data.sources.pictures import find_pictures
 
     return find_pictures([path])
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.data.sources import SOURCES, find_pictures, open_dataset
+from striate.data.sources import SOURCES, open_dataset
+from striate.data.sources.pictures import find_pictures
 from striate.errors import InputError
 
 

@@ -9,8 +9,8 @@ import pytest
 from test_sources import refused, rows
 
 from shards import shards, tar_of, write_shards
-from striate.data.sources import is_address, open_dataset
-from striate.data.sources.remote import expand
+from striate.data.sources import open_dataset
+from striate.data.sources.remote import expand, is_address
 
 
 @pytest.fixture

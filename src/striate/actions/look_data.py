@@ -21,7 +21,8 @@ from striate.data.in_order import in_order
 from striate.data.preparing import prepare_all
 from striate.data.reading import digest_of, load_pixels
 from striate.data.samples import CLASSIFICATION, TEST, TRAIN, UNLABELLED, VALIDATION, Samples
-from striate.data.sources import find_pictures, open_dataset
+from striate.data.sources import open_dataset
+from striate.data.sources.pictures import find_pictures
 from striate.data.splits import assign_splits
 from striate.data.streaming import in_turn
 from striate.errors import InputError

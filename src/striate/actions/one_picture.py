@@ -27,7 +27,7 @@ def one_picture(picture: str | Path | np.ndarray) -> OnePicture:
     Raises InputError: what is no picture, and a name that stands for several.
     """
     from striate.data.reading import checksum, picture_of
-    from striate.data.sources import find_pictures
+    from striate.data.sources.pictures import find_pictures
     from striate.models.model import pixels_of
 
     if isinstance(picture, np.ndarray):

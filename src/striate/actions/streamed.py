@@ -16,7 +16,7 @@ from striate.actions.job import Job, Machine, Material
 from striate.data.prepared import PreparedAnew
 from striate.data.preparing import PreparedResult, prepare_all
 from striate.data.samples import TRAIN, Samples
-from striate.data.sources import is_address
+from striate.data.sources.remote import is_address
 from striate.data.store import STORE_SHARE
 from striate.data.streaming import Streamed, in_turn
 from striate.machine.folders import cache_folder

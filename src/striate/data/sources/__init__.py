@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +14,16 @@ from typing import Any, Protocol, cast
 
 from striate.data.samples import CLASSIFICATION, REGRESSION, Samples
 from striate.data.sources import tabular
+from striate.data.sources.asked import Asked, what_is_asked
 from striate.data.sources.beside import TABLES, beside_folders, beside_tables, format_of, lacking_in
 from striate.data.sources.classes import refuse_unknown_classes
 from striate.data.sources.listing import listing, shown, some
-from striate.data.sources.pictures import find_pictures
+from striate.data.sources.no_source import check_address, check_there, why_no_folder, why_no_source
+from striate.data.sources.one_class import as_asked, as_numbers
 from striate.data.sources.remote import is_address
-from striate.data.sources.targets import Asked, asked, numbers_of_classes, refuse
-from striate.errors import InputError, did_you_mean
-from striate.words import counted
+from striate.errors import InputError
 
-__all__ = ["SOURCES", "find_pictures", "is_address", "open_dataset"]
+__all__ = ["SOURCES", "open_dataset"]
 
 # name -> module, from the form that cannot be mistaken to the one that takes nearly everything
 SOURCES = {
@@ -97,18 +96,18 @@ def open_dataset(
     learn, as a list or separated by commas (default: found by their names).
     `Samples.how` says how it was recognised. Raises InputError.
     """
-    wanted = asked(task, targets)
+    wanted = what_is_asked(task, targets)
     if not isinstance(source, (str, os.PathLike)):
         samples = _in_memory(source, root, wanted)
     elif is_address(source):
-        _check_address(str(source))
+        check_address(str(source))
         if labels is not None or root is not None:
             raise InputError(
                 f"{shown(str(source))}: the labels of tars are in the tars; leave --labels and --root away"
             )
         from striate.data.sources import tars
 
-        samples = _as_asked(tars.read_address(str(source)), wanted, "webdataset")
+        samples = as_asked(tars.read_address(str(source)), wanted, ONE_CLASS["webdataset"])
     else:
         samples = _open_path(Path(source), labels, None if root is None else Path(root), stream, wanted)
     refuse_unknown_classes(samples)
@@ -129,11 +128,11 @@ def _in_memory(source: Any, root: str | Path | None, wanted: Asked) -> Samples:
 def _open_path(path: Path, labels: str | Path | None, root: Path | None, stream: bool, wanted: Asked) -> Samples:
     public = _is_public(path)
     if not public or os.path.lexists(path):
-        _check_there(path)
+        check_there(path)
     if root is not None and not root.is_dir():
         raise InputError(f"{shown(str(root))}: no such folder (--root)")
     if public and not os.path.lexists(path):
-        return _as_asked(_open_public(path, labels, root), wanted, PUBLIC)
+        return as_asked(_open_public(path, labels, root), wanted, ONE_CLASS[PUBLIC])
     samples = _open_there(path, labels, root, stream, wanted)
     if public:
         return replace(samples, how=f"{samples.how}; {path} here is taken, and not the public set of this name")
@@ -166,7 +165,7 @@ def _open_there(path: Path, labels: str | Path | None, root: Path | None, stream
     if not path.is_dir():
         name = next((name for name in SOURCES if name != FOLDERS and _recognises(name, path, wanted)), None)
         if name is None:
-            raise InputError(f"{shown(str(path))}: {_why_no_source(path)}")
+            raise InputError(f"{shown(str(path))}: {why_no_source(path)}")
         return _read(name, path, root, stream, wanted)
     opened, via = path, ""
     for _ in range(DEEPEST):
@@ -177,7 +176,7 @@ def _open_there(path: Path, labels: str | Path | None, root: Path | None, stream
         if inner is None:
             break
         opened, via = inner, f"; all of it in {shown(str(inner.relative_to(path)))}/"
-    raise InputError(f"{shown(str(path))}: {_why_no_folder(opened, wanted)}")
+    raise InputError(f"{shown(str(path))}: {why_no_folder(opened, wanted)}")
 
 
 def _is_archive(path: Path) -> bool:
@@ -209,7 +208,7 @@ def _open_folder(path: Path, root: Path | None, stream: bool, wanted: Asked) -> 
     if found == [FOLDERS]:
         if wanted.columns and lacking_in(path, wanted):
             raise InputError(f"{shown(str(path))}: {lacking_in(path, wanted)}")
-        return _as_asked(beside_tables(_module(FOLDERS).read(path), path), wanted, FOLDERS)
+        return as_asked(beside_tables(_module(FOLDERS).read(path), path), wanted, ONE_CLASS[FOLDERS])
     if found[0] in TABLES and found[-1] == FOLDERS and not wanted.columns:
         return beside_folders(found[0], path, wanted, lambda: _read(found[0], path, root, False, wanted))
     samples = _read(found[0], path, root, stream, wanted)
@@ -232,7 +231,7 @@ def _open_as_told(path: Path, labels: str | Path, root: Path | None, wanted: Ask
     if os.fspath(labels) == FOLDERS:
         if not path.is_dir():
             raise InputError(f"{shown(str(path))}: --labels folders needs a folder of class folders, this is a file")
-        return _as_asked(_module(FOLDERS).read(path), wanted, FOLDERS)
+        return as_asked(_module(FOLDERS).read(path), wanted, ONE_CLASS[FOLDERS])
     table = Path(labels)
     if not table.is_file() and (path / table).is_file():
         table = path / table
@@ -253,59 +252,15 @@ def _read(name: str, path: Path, root: Path | None, stream: bool, wanted: Asked)
     if name == "webdataset":
         from striate.data.sources import tars
 
-        return _as_asked(tars.read(path, stream=stream), wanted, name)
+        return as_asked(tars.read(path, stream=stream), wanted, ONE_CLASS[name])
     if name in ONE_CLASS:
-        return _as_asked(module.read(path), wanted, name)
+        return as_asked(module.read(path), wanted, ONE_CLASS[name])
     samples = cast(AskedSource, module).read(path, wanted)
-    return _as_numbers(samples) if wanted.task == REGRESSION and samples.task == CLASSIFICATION else samples
-
-
-def _as_asked(samples: Samples, wanted: Asked, name: str) -> Samples:
-    """Samples with one class a picture as `--task` and `--targets` say. Raises InputError where they cannot be so."""
-    refuse(wanted, samples.source, ONE_CLASS[name])
-    return _as_numbers(samples) if wanted.task == REGRESSION else samples
-
-
-def _as_numbers(samples: Samples) -> Samples:
-    """Classes that are called by numbers as these numbers. Raises InputError."""
-    numbers = numbers_of_classes(samples.targets, samples.class_names, samples.source)
-    how = f"{samples.how}; the classes are numbers, learned as such"
-    return replace(samples, how=how, targets=numbers.values, class_names=numbers.names, task=numbers.task)
+    return as_numbers(samples) if wanted.task == REGRESSION and samples.task == CLASSIFICATION else samples
 
 
 def _module(name: str) -> Source:
     return cast(Source, importlib.import_module(SOURCES[name]))
-
-
-def _check_address(address: str) -> None:
-    """Refuse a page of the web, which is no folder that could be looked into. Raises InputError."""
-    if address.startswith(("http:", "https:")) and not re.search(r"\.(tar|tar\.gz|tgz)\W*$", address.lower()):
-        raise InputError(f"{shown(address)} is the address of no tar (.tar, .tar.gz, .tgz); download it first")
-
-
-def _check_there(path: Path) -> None:
-    text = str(path)
-    # a Path has made one slash of two; a single letter before the colon is a drive
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+:/", text):
-        raise InputError(f"{shown(text)} is an address as a Path, which loses a slash; name it as text")
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        raise InputError(f"{shown(text)}: cannot be opened ({error.strerror})") from error
-    except ValueError:
-        raise InputError(f"{shown(text)!r}: no file can have this name") from None
-    else:
-        return
-    from striate.data.sources.public_sets import PUBLIC_SETS
-
-    try:
-        near = os.listdir(path.parent)  # noqa: PTH208 - names alone
-    except OSError:
-        near = []
-    hint = did_you_mean(path.name, near) or (did_you_mean(text, PUBLIC_SETS) if text == path.name else "")
-    raise InputError(f"{shown(text)}: no such file or folder{shown(hint)}")
 
 
 def _only_folder(path: Path) -> Path | None:
@@ -322,35 +277,3 @@ def _only_folder(path: Path) -> Path | None:
 
 def _is_labelled(path: Path) -> bool:
     return any(_module(name).recognises(path) for name in SOURCES if name != FOLDERS)
-
-
-def _why_no_source(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if suffix in (".7z", ".rar", ".bz2", ".xz", ".zst"):
-        return (
-            "a packed file, of which .zip and .tar (.tar.gz, .tar.bz2, .tar.xz) are taken; unpack it, name the folder"
-        )
-    if suffix == ".npy":
-        return "one array; name the folder that has the pictures and the labels in it (images.npy, labels.npy)"
-    return (
-        "no source of pictures; name a folder, a table (.csv, .tsv, .jsonl, .parquet), IDX files, arrays (.npz), "
-        "tars (.tar, .tar.gz) or a .zip"
-    )
-
-
-def _why_no_folder(path: Path, wanted: Asked) -> str:
-    """What was looked for, and what is there instead."""
-    top = listing(path)
-    lacking = lacking_in(path, wanted)
-    if lacking:
-        return f"no class folders, and its table is none of labels ({lacking})"
-    if top.pictures:
-        return (
-            f"{counted(len(top.pictures), 'picture')}, but nothing says their classes; "
-            "move them into one folder a class, or put a table beside them (labels.csv with the columns path and label)"
-        )
-    there = f"; it holds {some([*top.folders, *top.others])}" if top.folders or top.others else "; it is empty"
-    return (
-        "no labelled pictures found (looked for class folders, also under train, val and test; a table with the "
-        f"columns path and label; IDX files; the files of CIFAR; arrays of NumPy; Parquet files; tars){there}"
-    )

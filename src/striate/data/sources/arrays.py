@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from striate.data.samples import CLASSIFICATION, Samples
+from striate.data.sources.asked import Asked
 from striate.data.sources.classes import encode, encode_numbers
 from striate.data.sources.columns import Column, Rows
 from striate.data.sources.listing import SPLIT_NAMES, class_name
-from striate.data.sources.targets import NUMBER, Asked, Targets, read_targets
+from striate.data.sources.target_columns import read_targets
+from striate.data.sources.targets import NUMBER, Targets
 from striate.errors import InputError, unknown
 from striate.words import counted
 

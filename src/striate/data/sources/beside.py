@@ -11,9 +11,9 @@ import numpy as np
 from striate.data.samples import Samples
 from striate.data.sources import folders as class_folders
 from striate.data.sources import tabular
+from striate.data.sources.asked import Asked
 from striate.data.sources.listing import listing, shown, some
 from striate.data.sources.tabular import Format
-from striate.data.sources.targets import Asked
 from striate.errors import InputError
 from striate.words import counted
 

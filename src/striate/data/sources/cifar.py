@@ -17,11 +17,12 @@ import numpy as np
 
 from striate.data.samples import TEST, TRAIN, Samples
 from striate.data.sources.arrays import Pixels
+from striate.data.sources.asked import Asked
 from striate.data.sources.classes import encode_numbers, read_names
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import class_name, listing, shown
 from striate.data.sources.pickled import read_pickled
-from striate.data.sources.targets import Asked, refuse
+from striate.data.sources.one_class import refuse
 from striate.errors import InputError
 from striate.words import counted
 

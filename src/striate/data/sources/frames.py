@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from striate.data.samples import Pictures, Samples
-from striate.data.sources import named_pictures, tabular
+from striate.data.sources import named_pictures
 from striate.data.sources.arrays import ARRAYS, Pixels, as_pixels
+from striate.data.sources.asked import Asked
 from striate.data.sources.files import Files
 from striate.data.sources.listing import shown, some
-from striate.data.sources.tabular import PATH_COLUMNS, Table
-from striate.data.sources.targets import Asked
+from striate.data.sources.column_roles import PATH_COLUMNS, Table, find_roles
 from striate.errors import InputError
 from striate.words import counted
 
@@ -59,7 +59,7 @@ def read(frame: Any, root: Path | None = None, wanted: Asked | None = None) -> S
     columns = [_values(frame.iloc[:, at]) for at in range(frame.shape[1])]
     names = tuple(shown(str(name)) for name in frame.columns)
     table = Table("the frame", names, columns, list(range(len(frame))), "row")
-    roles = tabular.find_roles(table, wanted, place)
+    roles = find_roles(table, wanted, place)
     if isinstance(roles, str):
         raise InputError(f"the frame: {roles}; columns there: {some([str(name) for name in frame.columns], 12)}")
     pictures, labels, note = _pictures(columns[place], shown(str(frame.columns[place])), root)

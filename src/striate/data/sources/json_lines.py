@@ -1,4 +1,4 @@
-"""A table of pictures as JSON lines: one object a line, its keys are the columns. What they mean is told in `tabular`.
+"""A table of pictures as JSON lines: one object a line, its keys are the columns. What they mean: `column_roles`.
 
 A label may be a list, for several. `metadata.jsonl` with `file_name` is how Hugging Face's image folders have it.
 """
@@ -12,10 +12,11 @@ from typing import Any
 
 from striate.data.samples import Samples
 from striate.data.sources import named_pictures, tabular
+from striate.data.sources.asked import Asked
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import shown
-from striate.data.sources.tabular import Format, Table
-from striate.data.sources.targets import Asked
+from striate.data.sources.column_roles import HEAD_ROWS, Table
+from striate.data.sources.tabular import Format
 from striate.errors import InputError
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -38,7 +39,7 @@ def _head(path: Path) -> Table:
     with path.open("rb") as file:
         data = file.read(HEAD)
     whole = data if len(data) < HEAD else data[: data.rfind(b"\n") + 1]
-    return _table(path, whole, most=tabular.HEAD_ROWS)
+    return _table(path, whole, most=HEAD_ROWS)
 
 
 def _whole(path: Path) -> Table:

@@ -24,9 +24,9 @@ import numpy as np
 
 from striate.data.samples import Samples
 from striate.data.sources import arrays
+from striate.data.sources.asked import Asked
 from striate.data.sources.gzipped import BLOCK, SPARE, TIMES
 from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some, split_of
-from striate.data.sources.targets import Asked
 from striate.errors import InputError
 
 LARGEST = 8 << 30  # bytes of values in one array

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.data.samples import CLASSIFICATION, REGRESSION, TRAIN, Samples
+from striate.data.sources.asked import Asked
 from striate.data.sources.columns import Column, Rows, is_empty, number
 from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some
 from striate.data.sources.number_rows import (
@@ -28,7 +29,7 @@ from striate.data.sources.number_rows import (
     number_in,
     places_of,
 )
-from striate.data.sources.tabular import (
+from striate.data.sources.column_roles import (
     COUNTING_COLUMNS,
     GROUP_COLUMNS,
     HEAD_ROWS,
@@ -37,7 +38,8 @@ from striate.data.sources.tabular import (
     SPLIT_COLUMNS,
     Table,
 )
-from striate.data.sources.targets import Asked, Targets, read_targets
+from striate.data.sources.target_columns import read_targets
+from striate.data.sources.targets import Targets
 from striate.errors import InputError, unknown
 from striate.words import counted
 

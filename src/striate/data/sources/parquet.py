@@ -2,7 +2,7 @@
 
 Pictures are a column of bytes, or of {bytes, path} as Hugging Face's `datasets` writes them; the names of classes are
 read from what it notes in the schema. Files that are called by splits (train-00000-of-00002.parquet) are one table.
-What columns mean is told in `tabular`.
+What columns mean is told in `column_roles`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.samples import TRAIN, Samples
-from striate.data.sources import named_pictures, tabular
+from striate.data.sources import named_pictures
+from striate.data.sources.asked import Asked
 from striate.data.sources.columns import Column
 from striate.data.sources.listing import SPLIT_NAMES, listing, shown, some, split_of
 from striate.data.sources.row_groups import BYTES, RowGroups, opened, readable
-from striate.data.sources.tabular import Format, Part, Table
-from striate.data.sources.targets import Asked
+from striate.data.sources.column_roles import HEAD_ROWS, Roles, Table, find_roles
+from striate.data.sources.tabular import Format, Part
 from striate.errors import InputError
 
 SUFFIXES = (".parquet",)
@@ -87,14 +88,14 @@ def picture_column(schema: Any) -> str:
 def _with_pictures(path: Path, parts: Sequence[Part], column: str, wanted: Asked) -> Samples:
     tables: list[Table] = []
     pictures = RowGroups()
-    roles: tabular.Roles | None = None
+    roles: Roles | None = None
     for part in parts:
         try:
             schema = _schema(part.file)
             if picture_column(schema) != column:
                 raise InputError(f"has no pictures in a column '{shown(column)}', as {parts[0].file.name} has")
             table = _table(part.file, _but(schema, column))
-            found = tabular.find_roles(table, wanted, -1)
+            found = find_roles(table, wanted, -1)
             if isinstance(found, str):
                 there = some(table.names, 12)
                 raise InputError(f"{found}; columns there: '{shown(column)}' (the pictures), {there}")
@@ -207,7 +208,7 @@ def _head(file: Path) -> Table:
     schema = _schema(file)
     if picture_column(schema):
         raise InputError(f"it holds the pictures themselves, in '{shown(picture_column(schema))}'")
-    return _table(file, _but(schema, ""), rows=tabular.HEAD_ROWS)
+    return _table(file, _but(schema, ""), rows=HEAD_ROWS)
 
 
 PARQUET = Format(SUFFIXES, _head, _whole)

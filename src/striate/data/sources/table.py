@@ -1,4 +1,4 @@
-"""A table of pictures as text: CSV or TSV, with a header. What its columns mean is told in `tabular`.
+"""A table of pictures as text: CSV or TSV, with a header. What its columns mean is told in `column_roles`.
 
 The separator is found by trying, the encoding by its mark, else UTF-8 or Windows-1252.
 """
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from striate.data.samples import Samples
 from striate.data.sources import named_pictures, tabular
+from striate.data.sources.asked import Asked
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import shown
-from striate.data.sources.tabular import LABEL_COLUMNS, PATH_COLUMNS, Format, Part, Table
-from striate.data.sources.targets import Asked
+from striate.data.sources.column_roles import HEAD_ROWS, LABEL_COLUMNS, PATH_COLUMNS, Table
+from striate.data.sources.tabular import Format, Part
 from striate.errors import InputError
 from striate.words import counted
 
@@ -77,12 +78,12 @@ def _parsed(path: Path, text: str, encoding: str, *, cut: bool = False) -> Table
                 )
             numbers.append(line)
             rows.append(fields[: len(header)] + [""] * (len(header) - len(fields)))
-            if cut and len(rows) > tabular.HEAD_ROWS:
+            if cut and len(rows) > HEAD_ROWS:
                 break
     except InputError:
         if not cut:
             raise
-    if cut and len(rows) <= tabular.HEAD_ROWS:
+    if cut and len(rows) <= HEAD_ROWS:
         rows, numbers = rows[:-1], numbers[:-1]
     notes = () if encoding == "utf-8" else (f"read as {encoding}, since it is no UTF-8",)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
