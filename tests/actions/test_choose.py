@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import striate
-from striate.actions import choose
+from striate.actions import choose, measured_steps
 from striate.errors import InputError
 from striate.machine import threads
 from striate.training.recipe_file import read_recipe
@@ -65,11 +65,11 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def measuring(monkeypatch, cache):
     """Every run is long enough to be measured; the folder of what is remembered."""
-    monkeypatch.setattr(choose, "LEAST_RUN", 0.0)
-    monkeypatch.setattr(choose, "SHARE", 1e4)
-    monkeypatch.setattr(choose, "MOST_SECONDS", 0.2)
-    monkeypatch.setattr(choose, "COMPILING", float("inf"))
-    monkeypatch.setattr(choose, "STEADY", float("inf"))
+    monkeypatch.setattr(measured_steps, "LEAST_RUN", 0.0)
+    monkeypatch.setattr(measured_steps, "SHARE", 1e4)
+    monkeypatch.setattr(measured_steps, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(measured_steps, "COMPILING", float("inf"))
+    monkeypatch.setattr(measured_steps, "STEADY", float("inf"))
     monkeypatch.setattr(choose, "usable_cores", lambda: 1)
     return cache
 

@@ -30,13 +30,13 @@ FORKS = """
 import json, os, resource, signal, sys, traceback
 import torch
 import striate.actions.resume, striate.actions.train, striate.actions.work, striate.cli.result, striate.reports.pages
-from striate.actions import choose, fine_tuning
+from striate.actions import fine_tuning, measured_steps
 from striate.cli.main import status
 from striate.data import kept
 from striate.training import loop
 
 loop.CHECKPOINT_SECONDS = 0.0
-choose.LEAST_RUN = float("inf")  # nothing is measured: on a busy machine it can come out either way
+measured_steps.LEAST_RUN = float("inf")  # nothing is measured: on a busy machine it can come out either way
 fine_tuning.FEWEST_TO_TUNE, fine_tuning.FEWEST_HELD_BACK = 20, 2
 kept.KEEP_FROM = 0.0
 seen = {}
