@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import striate
-from striate.actions import results
+from striate.actions import results, trained_page
 from striate.actions.job import Material, Trained, fingerprint
 from striate.data.sources import open_dataset
 from striate.models.model import Model
@@ -157,7 +157,7 @@ def test_mistakes_stand_beside_their_nearest_training_pictures(kept, source):
             return torch.nn.functional.normalize(model.network.features(prepared).flatten(1).double())[0]
 
     answers = model.answer(trained.material.held_back["test"]).numpy()
-    mistakes = results._mistakes(trained, "test", answers)
+    mistakes = trained_page._mistakes(trained, "test", answers)
     training = [name for name, split in zip(samples.names, samples.splits, strict=True) if split == "train"]
     known = torch.stack([features(name) for name in training])
     assert mistakes
@@ -166,7 +166,7 @@ def test_mistakes_stand_beside_their_nearest_training_pictures(kept, source):
         assert mistake.target != mistake.prediction
         assert mistake.target == opened.class_names[opened.targets[rows[mistake.name]]]
         distances = 1 - known @ features(mistake.name)
-        order = distances.argsort(stable=True)[: results.NEIGHBOURS]
+        order = distances.argsort(stable=True)[: trained_page.NEIGHBOURS]
         assert [one.distance for one in mistake.neighbours] == pytest.approx(distances[order].tolist(), abs=1e-5)
         for neighbour in mistake.neighbours:
             assert neighbour.name in training
@@ -177,9 +177,9 @@ def test_mistakes_stand_beside_their_nearest_training_pictures(kept, source):
 def test_the_least_sure_answers_are_the_least_sure(kept):
     _, _, trained = kept
     answers = trained.model.answer(trained.material.held_back["test"]).numpy()
-    unsure = results._unsure(trained, "test", answers)
+    unsure = trained_page._unsure(trained, "test", answers)
     told = [one.top[0][1] for one in unsure]
-    assert told == pytest.approx(sorted(answers.max(axis=1))[: results.MOST_PICTURES])
+    assert told == pytest.approx(sorted(answers.max(axis=1))[: trained_page.MOST_PICTURES])
     assert all(list(one.top) == sorted(one.top, key=lambda top: -top[1]) for one in unsure)
 
 
