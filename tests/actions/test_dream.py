@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 import striate
-from striate.actions.dream import png, sheet
+from striate.actions.dream_picture import png, sheet
 from striate.errors import InputError
 from striate.models.mean_picture import MeanPicture
 from striate.views.dreams import dream as dream_of
