@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,17 @@ from striate.actions.job import Job
 from striate.data.mirrors import mirror_evidence, sample_rows
 from striate.data.pixel_store import PixelStore
 from striate.data.principal import colour_axes
-from striate.data.samples import REGRESSION
+from striate.data.samples import REGRESSION, Samples
 from striate.data.store import StoreResult
 from striate.errors import require
 from striate.models.input_spec import InputSpec, fit_input_spec, fit_row_spec
 from striate.models.mean_picture import mean_picture
-from striate.networks import BuiltNetwork, InputDefaults, build_network
+from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
 from striate.networks.blocks import freeze
 from striate.networks.heads import drop_before_head
 from striate.networks.small_resnet import SmallResNet
-from striate.training.defaults import Facts
+from striate.training.defaults import Facts, choose_network, row_arguments
+from striate.training.planning import arguments_for
 from striate.training.recipe import Recipe
 from striate.words import counted
 
@@ -35,6 +36,55 @@ MEAN_IS_KNOWN = (
     "mean picture: weights that learned from other pictures know their own mean; add --no-pretrained, or name a "
     "network without such weights, or leave --mean away"
 )
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which network is trained, how it is built, and why this one."""
+
+    name: str
+    arguments: dict[str, Any]
+    pretrained: bool
+    why: str
+
+
+def chosen_network(job: Job, facts: Facts) -> Chosen:
+    """That of the run to start from, the one that was resolved before, the one that is asked for, or one by rule."""
+    recipe = job.recipe
+    name, pretrained, why = choose_network(recipe, facts)
+    arguments: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
+    if job.start is not None:
+        name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
+        arguments = dict(job.start.arguments)
+    elif job.network is None and facts.fields:
+        arguments = row_arguments(name, facts)
+    elif job.network is None and recipe.network is None and recipe.width is None and recipe.epochs is not None:
+        arguments = arguments_for(name, recipe.epochs)
+        if arguments:
+            plain = "" if arguments.get("residual", True) else " without residual convolutions"
+            why += f"; width {arguments['width']}{plain} for so few epochs, in which more would only take longer"
+    if job.resolved is not None:
+        name, pretrained, arguments = job.resolved.network, job.resolved.pretrained, job.resolved.arguments
+    return Chosen(name, arguments, pretrained, why)
+
+
+def network_and_input(
+    job: Job, chosen: Chosen, samples: Samples, reading: StoreResult, size: int | tuple[int, int] | None
+) -> tuple[nn.Module, InputSpec, str]:
+    """The network (the job's own, or the chosen one, built), its input, and the sentence on that for the log.
+
+    size: as in `fit_spec`.
+    """
+    published = job.network is None and (chosen.pretrained or job.recipe.weights is not None)
+    spec, words = fit_spec(job, reading, size, own_input(chosen.name) if published else None, samples.fields)
+    if job.network is not None:
+        return job.network, spec, words
+    built = network_for(job, chosen.name, len(samples.class_names), spec, chosen.pretrained, chosen.arguments)
+    if built.size != (spec.height, spec.width):
+        spec, words = fit_spec(job, reading, built.size, built.input_defaults)
+    for note in built.notes:
+        job.observer.say(note)
+    return built.network, spec, words
 
 
 def fit_spec(

@@ -12,24 +12,25 @@ import numpy as np
 import torch
 
 from striate.actions.batch_size import choose_batch_size
-from striate.actions.building import as_asked, ask_mirrors, fit_spec, fit_stem, network_for, with_colour_axes
+from striate.actions.building import (
+    as_asked,
+    ask_mirrors,
+    chosen_network,
+    fit_stem,
+    network_and_input,
+    network_for,
+    with_colour_axes,
+)
 from striate.actions.choose import choose_step, laid_out
 from striate.actions.first_look import known_size, usable_side
-from striate.actions.job import (
-    Job,
-    Machine,
-    Material,
-    fingerprint,
-    report_left_out,
-    require_classes,
-    require_same_pictures,
-)
-from striate.actions.streamed import Telling, identities, prepare_split
+from striate.actions.job import Job, Machine, Material, fingerprint, require_same_pictures
+from striate.actions.material import hold_back, validation_of
+from striate.actions.streamed import Telling
 from striate.actions.timing import Replanner, plan_for_time
 from striate.data import kept
 from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
-from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
+from striate.data.samples import TRAIN, Samples
 from striate.data.store import STORE_SHARE, StoreResult, build_store
 from striate.data.streaming import Streamed, buffer_for, first_pictures
 from striate.errors import require
@@ -37,16 +38,15 @@ from striate.machine.beside import made_on
 from striate.machine.ranks import first_here, told
 from striate.machine.threads import available_memory
 from striate.models.input_spec import InputSpec
-from striate.models.model import Model, PreparedLike
+from striate.models.model import Model
 from striate.models.run_files import OWN_NETWORK, RECIPE
-from striate.networks import own_input
 from striate.observer import Observers
 from striate.tasks import task_named
 from striate.tasks.task import TableTask, TaskSettings
-from striate.training.defaults import Facts, choose_augmentation, choose_network, resolve_steps, row_arguments
-from striate.training.loop import Loop, Validation
+from striate.training.defaults import Facts, choose_augmentation, resolve_steps
+from striate.training.loop import Loop
 from striate.training.parallel import has_batch_norm, share_weights
-from striate.training.planning import MOST_EPOCHS, arguments_for
+from striate.training.planning import MOST_EPOCHS
 from striate.training.recipe import Recipe
 from striate.training.recipe_file import recipe_text
 from striate.training.resolved import Resolved
@@ -76,30 +76,8 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
     pictures = len(samples.rows(TRAIN)) - len(reading.failures)
     facts = replace(facts, pictures=pictures, grey=bool((store.shapes[:, 2] == 1).all()))
-    name, pretrained, why = choose_network(recipe, facts)
-    arguments: dict[str, Any] = {} if recipe.width is None else {"width": recipe.width}
-    if job.start is not None:
-        name, pretrained, why = job.start.network, False, f"that of {job.start.run}"
-        arguments = dict(job.start.arguments)
-    elif job.network is None and facts.fields:
-        arguments = row_arguments(name, facts)
-    elif job.network is None and recipe.network is None and recipe.width is None and recipe.epochs is not None:
-        arguments = arguments_for(name, recipe.epochs)
-        if arguments:
-            plain = "" if arguments.get("residual", True) else " without residual convolutions"
-            why += f"; width {arguments['width']}{plain} for so few epochs, in which more would only take longer"
-    if resolved is not None:
-        name, pretrained, arguments = resolved.network, resolved.pretrained, resolved.arguments
-    own = own_input(name) if job.network is None and (pretrained or recipe.weights is not None) else None
-    spec, spec_words = fit_spec(job, reading, size, own, samples.fields)
-    network = job.network
-    if network is None:
-        built = network_for(job, name, len(samples.class_names), spec, pretrained, arguments)
-        network = built.network
-        if built.size != (spec.height, spec.width):
-            spec, spec_words = fit_spec(job, reading, built.size, built.input_defaults)
-        for note in built.notes:
-            observer.say(note)
+    chosen = chosen_network(job, facts)
+    network, spec, spec_words = network_and_input(job, chosen, samples, reading, size)
     observer.say(spec_words)
     if stream:
         observer.say(
@@ -115,10 +93,10 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             asked,
             facts,
             spec,
-            choose_augmentation(asked, facts, name, spec),
-            network=OWN_NETWORK if job.network is not None else name,
-            arguments=arguments,
-            pretrained=pretrained,
+            choose_augmentation(asked, facts, chosen.name, spec),
+            network=OWN_NETWORK if job.network is not None else chosen.name,
+            arguments=chosen.arguments,
+            pretrained=chosen.pretrained,
             device=machine.device.partition(":")[0] if job.ranks.several else machine.device,
             precision=machine.precision,
             threads=machine.threads,
@@ -137,7 +115,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         if stream:
             resolved = replace(resolved, buffer=buffer_for(used, train_rows))
         resolved = replace(resolved, processes=job.ranks.count)
-        observer.say(f"network: {resolved.network}{' (pretrained)' if pretrained else ''}, {why}")
+        observer.say(f"network: {resolved.network}{' (pretrained)' if chosen.pretrained else ''}, {chosen.why}")
     task, augmentation = task_of(used, recipe, resolved), Augmentation(**resolved.augment)
     if job.start is not None:
         observer.say(job.start.put_into(network, task))
@@ -183,15 +161,20 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         )
 
     if job.resolved is None and recipe.batch_size == "auto":
-        ours = job.network is None
-        chosen = 0
+        batch_size = 0
         if job.ranks.first:
             found = choose_batch_size(
-                network, spec, task, resolved, batches_of, pictures=facts.pictures, channels_last=ours
+                network,
+                spec,
+                task,
+                resolved,
+                batches_of,
+                pictures=facts.pictures,
+                channels_last=job.network is None,
             )
             observer.say(found.words)
-            chosen = found.size
-        decided = decide(replace(recipe, batch_size=told(job.ranks, chosen)))
+            batch_size = found.size
+        decided = decide(replace(recipe, batch_size=told(job.ranks, batch_size)))
         resolved = replace(decided, buffer=resolved.buffer, processes=job.ranks.count)
     batches = batches_of(resolved.batch_size)
     replan: Callable[[Loop], None] | None = None
@@ -217,7 +200,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
         f"varied by {augmentation.in_words()}{mirrors_words}"
     )
     if not resolved.reasons:
-        resolved = replace(resolved, reasons=(spec_words, f"network: {resolved.network}, {why}"))
+        resolved = replace(resolved, reasons=(spec_words, f"network: {resolved.network}, {chosen.why}"))
     if made_on(machine.device) is not None and augmentation.by_processor:
         observer.say(f"the processor makes the batches, for a GPU does no {' or '.join(augmentation.by_processor)}")
     share_weights(job.ranks, network)
@@ -325,32 +308,6 @@ def write_down(job: Job, loop: Loop, material: Material) -> None:
     job.run.write(RECIPE, recipe_text(job.recipe, loop.decided().to_mapping(), material.samples.source))
 
 
-def hold_back(
-    job: Job, samples: Samples, spec: InputSpec, reading: StoreResult, machine: Machine, *, stream: bool = False
-) -> Material:
-    """Validation and test as the network takes them, and the table without what could not be read."""
-    failures = list(reading.failures)
-    checksums = np.zeros(len(samples), dtype=np.uint64)
-    if stream:
-        checksums[samples.rows(TRAIN)] = identities(samples, samples.rows(TRAIN))
-    checksums[reading.rows] = reading.checksums
-    held_back: dict[str, PreparedLike] = {}
-    for split in (VALIDATION, TEST):
-        prepared, pictures = prepare_split(job, samples, split, spec, machine)
-        checksums[prepared.rows] = prepared.checksums
-        failures += prepared.failures
-        if len(prepared.rows):
-            held_back[split] = pictures
-    report_left_out(job, samples, failures)
-    used = samples.without(failures)
-    require_classes(used)
-    kept = np.ones(len(samples), dtype=bool)
-    kept[[row for row, _ in failures]] = False
-    return Material(
-        samples=used, store=None if stream else reading.store, held_back=held_back, checksums=checksums[kept]
-    )
-
-
 def task_of(samples: Samples, recipe: Recipe, settings: Resolved | Recipe) -> TableTask:
     """The task, made for and bound to the targets of the training pictures. Raises InputError.
 
@@ -363,11 +320,3 @@ def task_of(samples: Samples, recipe: Recipe, settings: Resolved | Recipe) -> Ta
         angles=recipe.angle_names,
     )
     return task_named(samples.task).load().made_for(samples.class_names, samples.targets[samples.rows(TRAIN)], asked)
-
-
-def validation_of(material: Material) -> Validation | None:
-    """The pictures that are held back to choose the best epoch, if there are any."""
-    if VALIDATION not in material.held_back:
-        return None
-    rows = material.samples.rows(VALIDATION)
-    return Validation(material.held_back[VALIDATION], material.samples.targets[rows])

@@ -13,9 +13,10 @@ from striate.actions.choose import is_reference, machine_for
 from striate.actions.few import can_fit_head_on, train_frozen
 from striate.actions.first_look import decoded_bytes, first_look, usable_side
 from striate.actions.job import Job, Machine, Material, Trained, require_classes
+from striate.actions.material import validation_of
 from striate.actions.results import write_results
 from striate.actions.rows import check_settings
-from striate.actions.steps import Prepared, prepare, task_of, validation_of, write_down
+from striate.actions.steps import Prepared, prepare, task_of, write_down
 from striate.actions.streamed import asked_to_stream, must_stream, without_failures
 from striate.data.parts import in_fold, read_fold, thinned
 from striate.data.samples import CLASSIFICATION, TRAIN, VALIDATION, Samples
