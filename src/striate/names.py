@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def visible(text: str) -> str:
     r"""The text with what UTF-8, YAML or HTML cannot hold written out: byte 0xff as `\xff`, NUL as `\x00`.
@@ -29,3 +31,9 @@ def _written(code: int) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8, as os.fsdecode keeps it
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def plain_name(text: str) -> str:
+    """The text as a part of the name of a file: letters and digits of ASCII, `_`, `-` and `.`, dashes in the place of
+    all else; "" where nothing of it is left."""
+    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-.")

@@ -5,7 +5,6 @@ Legend: N dreams, C channels, H W pixels.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from striate.errors import require
 from striate.machine.threads import with_threads
 from striate.models.hub import fetched
 from striate.models.run import Run
+from striate.names import plain_name
 from striate.observer import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _file_name(class_name: object, layer: str | None, unit: object, channel: obj
     parts = [Path(picture).stem] if isinstance(picture, str | Path) else []
     parts += [str(one) for one in (class_name, layer) if isinstance(one, str | int)]
     parts += [f"{name}-{value}" for name, value in (("unit", unit), ("channel", channel)) if isinstance(value, int)]
-    return re.sub(r"[^\w.-]+", "-", "-".join(["dream", *parts]), flags=re.ASCII)[:80].rstrip("-.")
+    return plain_name("-".join(["dream", *parts]))[:80].rstrip("-.")
 
 
 # -- dreaming -----------------------------------------------------------------------------------

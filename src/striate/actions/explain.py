@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.actions.explanation import OCCLUSION, Details, Explanation, plain_name
+from striate.actions.explanation import OCCLUSION, Details, Explanation, short_name
 from striate.actions.explanation_files import write
 from striate.actions.maps import maps_of, methods_of, turned_by_square
 from striate.actions.one_picture import one_picture
@@ -204,7 +204,7 @@ def _pictures_of(run: Run, observer: Observer) -> RunPictures:
 
 
 def _folder_name(picture: str | Path | np.ndarray) -> str:
-    return "explain-picture" if isinstance(picture, np.ndarray) else f"explain-{plain_name(Path(picture).stem)}"
+    return "explain-picture" if isinstance(picture, np.ndarray) else f"explain-{short_name(Path(picture).stem)}"
 
 
 def _probabilities(model: Model, prepared: Tensor, inputs: Tensor, output: str | int | None) -> np.ndarray:

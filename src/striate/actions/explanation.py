@@ -5,7 +5,6 @@ Legend: H W pixels and C channels of what the network saw, K classes that maps a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.names import plain_name
 from striate.views.titles import title_of
 
 if TYPE_CHECKING:
@@ -184,6 +184,6 @@ def _plain(one: Mapped) -> dict[str, Any]:
     return told
 
 
-def plain_name(text: str) -> str:
+def short_name(text: str) -> str:
     """A name of a class as a part of the name of a file: letters, digits, dots and dashes, at most 40."""
-    return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip("-.")[:40] or "class"
+    return plain_name(text)[:40] or "class"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.actions.explanation import OCCLUSION, Explanation, Mapped, plain_name
+from striate.actions.explanation import OCCLUSION, Explanation, Mapped, short_name
 from striate.views.titles import title_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def method_of(found: Explanation, one: Mapped, files: dict[str, bytes], told: di
     largest = colours.strength(one.values)
     drawn = []
     for number, (name, values) in enumerate(zip(found.classes, one.values, strict=True)):
-        stem = one.method if len(found.classes) == 1 else f"{one.method}-{number + 1}-{plain_name(name)}"
+        stem = one.method if len(found.classes) == 1 else f"{one.method}-{number + 1}-{short_name(name)}"
         whose = title if len(found.classes) == 1 else f"{title} for {name}"
         pictures = colours.over(values, found.seen, largest), colours.alone(values, largest)
         drawn.append(_drawn(name, stem, whose, pictures, files, told))

@@ -14,6 +14,7 @@ from striate.errors import InputError
 from striate.machine.files import refused
 from striate.models.run import Run, make_folder
 from striate.models.run_files import is_ours, is_unfinished
+from striate.names import plain_name
 
 
 def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False) -> Run:
@@ -24,7 +25,8 @@ def claim_folder(out: str | Path | None, source: str, *, overwrite: bool = False
     """
     if out is None:
         check_outside(Path("runs"), source, "the folder runs/ would lie")
-        return _next_free(Path("runs"), _plain_name(source))
+        last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
+        return _next_free(Path("runs"), plain_name(last) or "pictures")
     folder = Path(out)
     check_outside(folder, source, "it would lie")
     try:
@@ -103,8 +105,3 @@ def _next_free(parent: Path, name: str) -> Run:
             raise refused(folder, error) from error
         return made.hold()
     raise AssertionError("counting does not end")
-
-
-def _plain_name(source: str) -> str:
-    last = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
-    return re.sub(r"[^\w.-]+", "-", last, flags=re.ASCII).strip("-.") or "pictures"
