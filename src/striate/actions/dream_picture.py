@@ -1,4 +1,4 @@
-"""Dreams as a picture: a sheet of them, one PNG; of a film an animated one. Legend: N dreams, C channels, H W pixels."""
+"""Dreams as a picture: a sheet of them; of a film one that moves. Legend: N dreams, C channels, H W pixels."""
 
 from __future__ import annotations
 

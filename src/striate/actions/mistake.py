@@ -132,8 +132,8 @@ class RunPictures:
 
     def drawn(self, near: Mapping[str, Sequence[Near]]) -> dict[str, tuple[Neighbour, ...]]:
         """The same with small pictures, for a page."""
-        from striate.reports.training_report import Neighbour
         from striate.reports.thumbnails import thumbnail
+        from striate.reports.training_report import Neighbour
 
         if self.samples is None:
             return {}

@@ -14,9 +14,9 @@ from striate.actions.rows import require_one_view
 from striate.actions.subject import open_subject
 from striate.data.ahead import ahead
 from striate.data.preparing import prepare_all
-from striate.data.sources.pictures import find_pictures
 from striate.data.sources.files import Files
 from striate.data.sources.number_rows import find_rows
+from striate.data.sources.pictures import find_pictures
 from striate.errors import InputError
 from striate.machine.threads import with_threads
 from striate.models.many_views import answer, spec_for, way_called

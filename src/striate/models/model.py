@@ -19,8 +19,8 @@ from torch import nn
 
 from striate.data.decode import as_pixels, as_row
 from striate.data.preparing import prepare_all
-from striate.data.sources.pictures import find_pictures
 from striate.data.sources.number_rows import find_rows
+from striate.data.sources.pictures import find_pictures
 from striate.errors import InputError, require
 from striate.machine.memory import give_back_memory, is_out_of_memory
 from striate.machine.precision import autocast, pick_precision

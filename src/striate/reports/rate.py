@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from striate.reports.lines import Series, line_chart
 from striate.reports.environment import environment
+from striate.reports.lines import Series, line_chart
 from striate.training.range_test import RateTest
 
 HIGHEST_DRAWN = 1.5  # times the first loss: what came after it has diverged would hide the rest

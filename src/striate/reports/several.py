@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from striate.reports import text
-from striate.reports.lines import Series, line_chart
 from striate.reports.environment import environment
+from striate.reports.lines import Series, line_chart
 from striate.words import counted
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from striate.data.sources.asked import Asked
 from striate.data.sources.classes import encode_numbers, read_names
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import class_name, listing, shown
-from striate.data.sources.pickled import read_pickled
 from striate.data.sources.one_class import refuse
+from striate.data.sources.pickled import read_pickled
 from striate.errors import InputError
 from striate.words import counted
 

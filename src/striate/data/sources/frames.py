@@ -17,9 +17,9 @@ from striate.data.samples import Pictures, Samples
 from striate.data.sources import named_pictures
 from striate.data.sources.arrays import ARRAYS, Pixels, as_pixels
 from striate.data.sources.asked import Asked
+from striate.data.sources.column_roles import PATH_COLUMNS, Table, find_roles
 from striate.data.sources.files import Files
 from striate.data.sources.listing import shown, some
-from striate.data.sources.column_roles import PATH_COLUMNS, Table, find_roles
 from striate.errors import InputError
 from striate.words import counted
 

@@ -13,9 +13,9 @@ from typing import Any
 from striate.data.samples import Samples
 from striate.data.sources import named_pictures, tabular
 from striate.data.sources.asked import Asked
+from striate.data.sources.column_roles import HEAD_ROWS, Table
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import shown
-from striate.data.sources.column_roles import HEAD_ROWS, Table
 from striate.data.sources.tabular import Format
 from striate.errors import InputError
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from striate.data.samples import TRAIN, LeftOut, Pictures, Samples
 from striate.data.sources.asked import Asked
+from striate.data.sources.column_roles import Roles, Table, find_roles
 from striate.data.sources.columns import Column, Rows, is_empty, no_label
 from striate.data.sources.files import Files
 from striate.data.sources.listing import SPLIT_NAMES, shown, some, split_of
-from striate.data.sources.column_roles import Roles, Table, find_roles
 from striate.data.sources.tabular import Format, Part, tables
 from striate.data.sources.target_columns import read_targets
 from striate.errors import InputError

@@ -110,7 +110,7 @@ def _shares(found: Targets, names: tuple[str, ...], known: np.ndarray, matrix: n
 
 
 def numbers_of(columns: Sequence[Column], rows: Rows) -> Targets:
-    """The columns as numbers, (N, K); rows without all of them are left out. Raises InputError for what is no number."""
+    """The columns as numbers, (N, K); rows without all of them are left out. Raises InputError for what is none."""
     count = len(columns[0].values)
     check_size(count, len(columns))
     values = np.empty((count, len(columns)), dtype=np.float32)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from striate.data.samples import UNLABELLED, Samples
+from striate.data.sources.column_roles import Table
 from striate.data.sources.columns import is_empty, number
 from striate.data.sources.json_lines import JSON_LINES
 from striate.data.sources.listing import is_picture, shown, some
 from striate.data.sources.parquet import PARQUET
 from striate.data.sources.table import TEXT
-from striate.data.sources.column_roles import Table
 from striate.data.sources.tabular import Format
 from striate.errors import InputError, did_you_mean
 from striate.words import counted

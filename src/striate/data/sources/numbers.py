@@ -18,6 +18,15 @@ import numpy as np
 
 from striate.data.samples import CLASSIFICATION, REGRESSION, TRAIN, Samples
 from striate.data.sources.asked import Asked
+from striate.data.sources.column_roles import (
+    COUNTING_COLUMNS,
+    GROUP_COLUMNS,
+    HEAD_ROWS,
+    LABEL_COLUMNS,
+    PATH_COLUMNS,
+    SPLIT_COLUMNS,
+    Table,
+)
 from striate.data.sources.columns import Column, Rows, is_empty, number
 from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some
 from striate.data.sources.number_rows import (
@@ -28,15 +37,6 @@ from striate.data.sources.number_rows import (
     in_32_bits,
     number_in,
     places_of,
-)
-from striate.data.sources.column_roles import (
-    COUNTING_COLUMNS,
-    GROUP_COLUMNS,
-    HEAD_ROWS,
-    LABEL_COLUMNS,
-    PATH_COLUMNS,
-    SPLIT_COLUMNS,
-    Table,
 )
 from striate.data.sources.target_columns import read_targets
 from striate.data.sources.targets import Targets

@@ -15,10 +15,10 @@ from typing import Any
 from striate.data.samples import TRAIN, Samples
 from striate.data.sources import named_pictures
 from striate.data.sources.asked import Asked
+from striate.data.sources.column_roles import HEAD_ROWS, Roles, Table, find_roles
 from striate.data.sources.columns import Column
 from striate.data.sources.listing import SPLIT_NAMES, listing, shown, some, split_of
 from striate.data.sources.row_groups import BYTES, RowGroups, opened, readable
-from striate.data.sources.column_roles import HEAD_ROWS, Roles, Table, find_roles
 from striate.data.sources.tabular import Format, Part
 from striate.errors import InputError
 

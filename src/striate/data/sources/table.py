@@ -14,9 +14,9 @@ from pathlib import Path
 from striate.data.samples import Samples
 from striate.data.sources import named_pictures, tabular
 from striate.data.sources.asked import Asked
+from striate.data.sources.column_roles import HEAD_ROWS, LABEL_COLUMNS, PATH_COLUMNS, Table
 from striate.data.sources.files import read_file
 from striate.data.sources.listing import shown
-from striate.data.sources.column_roles import HEAD_ROWS, LABEL_COLUMNS, PATH_COLUMNS, Table
 from striate.data.sources.tabular import Format, Part
 from striate.errors import InputError
 from striate.words import counted
