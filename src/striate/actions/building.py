@@ -12,7 +12,7 @@ import torch
 from striate.actions.first_look import SIDE_FROM_NOTHING
 from striate.actions.job import Job
 from striate.data.mirrors import mirror_evidence, sample_rows
-from striate.data.pixel_store import PixelStore
+from striate.data.pixel_store import Pixels, PixelStore
 from striate.data.principal import colour_axes
 from striate.data.samples import REGRESSION, Samples
 from striate.data.store import StoreResult
@@ -26,6 +26,7 @@ from striate.networks.small_resnet import SmallResNet
 from striate.training.defaults import Facts, choose_network, row_arguments
 from striate.training.planning import arguments_for
 from striate.training.recipe import Recipe
+from striate.training.resolved import Resolved
 from striate.words import counted
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def fit_spec(
     return replace(spec, mean_picture=mean), f"{words}; the mean picture is taken off"
 
 
-def with_colour_axes(augment: dict[str, Any], store: PixelStore, channels: int) -> dict[str, Any]:
+def with_colour_axes(augment: dict[str, Any], store: Pixels, channels: int) -> dict[str, Any]:
     """The settings of the variation with the axes that a shift of colours needs, fitted on the training pictures."""
     if not augment.get("pca_colour") or augment.get("pca_axes"):
         return augment
@@ -191,7 +192,7 @@ def network_for(
     )
 
 
-def as_asked(recipe: Recipe, network: nn.Module) -> list[str]:
+def as_asked(recipe: Recipe | Resolved, network: nn.Module) -> list[str]:
     """Put dropout before the head and freeze layers, in place, where the recipe says so; sentences for the log."""
     said = []
     if recipe.dropout is not None:

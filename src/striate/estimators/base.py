@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, check_X_y, validate_data
 
 from striate.errors import InputError, unknown
+from striate.estimators.asked import check_settings
 from striate.estimators.fitting import Fitted, pass_once, stepping_of
 from striate.estimators.keeping import Kept, kept, restored
 from striate.estimators.layout import Layout, Stack, layout_of
@@ -113,6 +114,7 @@ class LearningEstimator(ImageEstimator):
     augment: str
     settings: Mapping[str, Any] | None
 
+    _numbers = False  # whether numbers are learned, not classes
     _stepping: Stepping
     _passes: int  # of the pictures, that are done
 
@@ -132,7 +134,10 @@ class LearningEstimator(ImageEstimator):
             "augment": {"name": self.augment},
             "schedule": {"name": "constant"} if once else None,
         }
-        return self._recipe(given, self.settings)
+        asked = self._recipe(given, self.settings)
+        with as_value_errors():
+            check_settings(asked, numbers=self._numbers, line=self.layout_.line)
+        return asked
 
     def _begin_anew(self) -> None:
         for name in ("_fitted", "_stepping", "_passes"):

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from striate.estimators.base import LearningEstimator, as_value_errors
 from striate.estimators.fitting import answers, begin, fit_model
 from striate.estimators.weighing import counting, weights_of
-from striate.tasks.classification import Classification
+from striate.tasks.classification import OWN_LOSS, Classification
+from striate.training.recipe import Recipe
 
 
 class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc] # scikit-learn has no types
@@ -26,7 +27,7 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
     flat pictures. epochs, batch_size, learning_rate: None: chosen from the data. augment: "auto", or "none" for
     pictures as they are. class_weight: None, "balanced" or {class: weight}. random_state: as everywhere in
     scikit-learn; 0 fits the same network every time. settings: further fields of `striate.Recipe`, such as
-    {"label_smoothing": 0.0}. device: as `--device`.
+    {"loss": "focal"}; what cannot count for arrays is refused. device: as `--device`.
 
     Learned: `classes_` (K,), `n_features_in_`, `model_` (a `striate.Model`).
     A pickle keeps the network, and no momentum of the optimizer that `partial_fit` goes on with.
@@ -69,10 +70,11 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
         )
         self.classes_, targets = np.unique(labels, return_inverse=True)
         self._require_classes()
-        task = self._task().bound_to(targets)
+        asked = self._asked()
         with as_value_errors():
+            task = self._task(asked).bound_to(targets)
             self._begin_anew()
-            self._fitted = fit_model(pictures, targets, task, self._asked(), weights=weights, line=self.layout_.line)
+            self._fitted = fit_model(pictures, targets, task, asked, weights=weights, line=self.layout_.line)
         return self
 
     def partial_fit(
@@ -105,10 +107,11 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
             pictures, labels, weights_of(pictures, sample_weight, self.class_weight, labels)
         )
         targets = np.searchsorted(self.classes_, labels)
-        task = self._task().bound_to(targets)
+        asked = self._asked(once=True)
         with as_value_errors():
+            task = self._task(asked).bound_to(targets)
             if first:
-                self._fitted = begin(pictures, targets, task, self._asked(once=True), line=self.layout_.line)
+                self._fitted = begin(pictures, targets, task, asked, line=self.layout_.line)
             self._pass_once(pictures, task, weights)
         return self
 
@@ -128,8 +131,10 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
             only = self.classes_.tolist()[0]
             raise ValueError(f"two classes are needed to tell apart, there is one class only: {only!r}")
 
-    def _task(self) -> Classification:
+    def _task(self, asked: Recipe) -> Classification:
         names = [str(one) for one in self.classes_.tolist()]
         if len(set(names)) < len(names):  # 1 and "1"
             names = [repr(one) for one in self.classes_.tolist()]
-        return Classification(tuple(names))
+        return Classification(
+            tuple(names), label_smoothing=asked.label_smoothing or 0.0, loss_name=asked.loss or OWN_LOSS
+        )

@@ -5,6 +5,7 @@ All pictures are learned from; who wants some held back leaves them out, as scik
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from striate.actions.building import MEAN_IS_KNOWN, as_asked, with_colour_axes
 from striate.actions.few import ARGUMENTS, fit, put_head
 from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
-from striate.errors import InputError
+from striate.errors import InputError, require
+from striate.estimators.asked import idle_beside_a_head
 from striate.estimators.layout import Stack
 from striate.machine.devices import pick_device
 from striate.machine.ranks import ALONE
 from striate.machine.threads import usable_cores, with_threads
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.loading import load_model
+from striate.models.mean_picture import mean_picture
 from striate.models.model import MOST_AT_ONCE, Model
 from striate.models.run_files import RECIPE, read_config
 from striate.networks import build_network, own_input
@@ -62,6 +66,10 @@ def fit_model(
     """
     fitted = begin(pictures, targets, task, recipe, line=line)
     if fitted.plan.method == "frozen":
+        idle = ", ".join(idle_beside_a_head(recipe))
+        if idle:
+            told = f"{idle}: no part in fitting a head on the pretrained network; give epochs to train all of it"
+            warnings.warn(told, stacklevel=4)
         return _with_head(fitted, task, pictures, targets, weights)
     if targets.ndim == 2:
         _answer_constants(fitted.model.network, targets)
@@ -81,6 +89,7 @@ def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe,
         smallest_class=int(np.bincount(targets).min()) if targets.ndim == 1 else 0,
         longer_side=float(max(height, width)),
         grey=channels == 1,
+        task=task.name,
     )
     name, pretrained = (LINE_NETWORK, False)
     if not line or recipe.network is not None:
@@ -97,6 +106,7 @@ def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe,
         channels=spec.channels,
         size=(spec.height, spec.width),
         pretrained=pretrained,
+        weights=None if recipe.weights is None else Path(recipe.weights),
         arguments=arguments,
         seed=recipe.seed,
     )
@@ -115,9 +125,15 @@ def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe,
         precision="float32",
         threads=usable_cores(),
     )
+    plan = replace(
+        plan,
+        # Nothing is held back to calibrate by: targets are smoothed only where that is asked for.
+        label_smoothing=recipe.label_smoothing or 0.0,
+        augment=with_colour_axes(plan.augment, pictures, spec.channels),
+        method="frozen" if frozen else plan.method,
+    )
+    as_asked(plan, built.network)
     network = built.network.to(device).to(memory_format=torch.channels_last)
-    if frozen:
-        plan = replace(plan, method="frozen")
     return Fitted(model=Model(network, spec, task, device), network=name, arguments=arguments, plan=plan)
 
 
@@ -143,14 +159,16 @@ def stepping_of(fitted: Fitted) -> Stepping:
 
 
 def _batches(fitted: Fitted, pictures: Stack, weights: np.ndarray | None) -> Batches:
+    task, plan = fitted.model.task, fitted.plan
     return Batches(
         pictures,
-        task=fitted.model.task,
+        task=task,
         frame=fitted.model.input_spec,
-        batch_size=min(fitted.plan.batch_size, len(pictures)),
-        seed=fitted.plan.seed,
-        augmentation=Augmentation(**fitted.plan.augment),
+        batch_size=min(plan.pictures_a_step, len(pictures)),
+        seed=plan.seed,
+        augmentation=Augmentation(**plan.augment),
         weights=weights,
+        classes=task.targets(np.arange(len(pictures)), None).numpy() if plan.balance else None,
         ahead=False,
     )
 
@@ -241,4 +259,8 @@ def _spec(
         interpolation="bilinear" if own is None else own.interpolation,
         largest=LARGEST_SIDE,
     )
+    if recipe.mean == "picture":
+        require(not known, MEAN_IS_KNOWN)
+        mean = mean_picture(spec.prepare(pictures.pixels(index)) for index in range(len(pictures)))
+        return replace(spec, mean_picture=mean)
     return spec

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from striate.estimators.base import LearningEstimator, as_value_errors
 from striate.estimators.fitting import answers, begin, fit_model
 from striate.estimators.weighing import counting, weights_of
-from striate.tasks.regression import Regression
+from striate.tasks.regression import OWN_LOSS, Regression
 
 
 class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] # scikit-learn has no types
@@ -27,6 +27,8 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
     Learned: `n_features_in_`, `model_` (a `striate.Model`).
     A pickle keeps the network, and no momentum of the optimizer that `partial_fit` goes on with.
     """
+
+    _numbers = True
 
     def __init__(
         self,
@@ -60,11 +62,11 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
         self._several = numbers.ndim == 2
         pictures, numbers, weights = counting(pictures, numbers, weights_of(pictures, sample_weight))
         targets = numbers.reshape(len(numbers), -1).astype(np.float32)
+        asked = self._asked()
         with as_value_errors():
+            task = numbers_task(targets, asked.loss)
             self._begin_anew()
-            self._fitted = fit_model(
-                pictures, targets, numbers_task(targets), self._asked(), weights=weights, line=self.layout_.line
-            )
+            self._fitted = fit_model(pictures, targets, task, asked, weights=weights, line=self.layout_.line)
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> ImageRegressor:
@@ -79,11 +81,11 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
             self._several = numbers.ndim == 2
         pictures, numbers, weights = counting(pictures, numbers, weights_of(pictures, sample_weight))
         targets = numbers.reshape(len(numbers), -1).astype(np.float32)
+        asked = self._asked(once=True)
         with as_value_errors():
             if first:
-                self._fitted = begin(
-                    pictures, targets, numbers_task(targets), self._asked(once=True), line=self.layout_.line
-                )
+                task = numbers_task(targets, asked.loss)
+                self._fitted = begin(pictures, targets, task, asked, line=self.layout_.line)
             known = self._fitted.model.task
             if targets.shape[1] != known.num_outputs:
                 raise ValueError(
@@ -106,10 +108,12 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
         return tags
 
 
-def numbers_task(targets: np.ndarray) -> Regression:
-    """Of numbers (n, K); one that is the same in every row has a deviation of 1."""
+def numbers_task(targets: np.ndarray, loss: str | None = None) -> Regression:
+    """Of numbers (n, K); one that is the same in every row has a deviation of 1. Raises InputError for a loss of
+    classes."""
     wide = targets.astype(np.float64)
     means, deviations = wide.mean(axis=0), wide.std(axis=0)
     deviations[deviations <= np.finfo(np.float32).eps * np.abs(means)] = 1.0
     names = tuple(f"y{number}" for number in range(targets.shape[1]))
-    return Regression(names, tuple(means.tolist()), tuple(deviations.tolist())).bound_to(targets)
+    made = Regression(names, tuple(means.tolist()), tuple(deviations.tolist()), loss_name=loss or OWN_LOSS)
+    return made.bound_to(targets)
