@@ -289,6 +289,10 @@ class TestFindPictures:
         assert samples.pictures.load(1) == b"in/2.png"
         assert samples.how == "8 pictures"
 
+    def test_what_is_no_name_is_refused(self):
+        with pytest.raises(InputError, match=r"got a value of type ndarray; arrays .* by striate.load\(run\).predict"):
+            find_pictures([np.zeros((8, 8), np.uint8)])
+
     def test_what_is_missing_is_a_row_that_says_so(self, tmp_path):
         make(tmp_path, "a.png", "notes.txt", "empty/x.txt")
         names = ["gone.png", "a.png", "notes.txt", "empty", "*.gif", "a\0b.png"]

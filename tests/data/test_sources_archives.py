@@ -218,6 +218,7 @@ ZIP = [
     (zip_link("train/ant/9.png", 0o120777), "holds the link train/ant/9.png"),
     (zip_link("train/ant/9.png", 0o020666), "train/ant/9.png, which is no plain file"),
     (zip_link("train/ant/9.png", 0o010666), "which is no plain file"),
+    ((zipfile.ZipInfo(""), b"x"), "holds a file without a name"),
 ]
 TAR = [
     (linked(tarfile.SYMTYPE), "holds the link train/ant/9.png"),

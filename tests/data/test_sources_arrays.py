@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from test_sources import refused
 
 from striate.data.sources import open_dataset
@@ -95,6 +96,8 @@ WRONG = [
     ((PICTURES, np.zeros((6, 2, 2))), "one label a picture"),
     ((PICTURES, np.zeros((6, 0))), "one label a picture"),
     ((PICTURES, [[0], [1, 2]]), "labels: "),
+    ((torch.zeros(6, 4, 5).to_sparse(), LABELS), "a tensor of which no array can be made"),
+    ((torch.zeros(6, 4, 5, device="meta"), LABELS), "a tensor of which no array can be made"),
 ]
 
 
@@ -134,14 +137,12 @@ def test_what_labels_are_can_be_said():
 
 
 def test_tensors_are_arrays():
-    torch = pytest.importorskip("torch")
     samples = open_dataset((torch.from_numpy(PICTURES), torch.tensor(LABELS)))
     np.testing.assert_array_equal(samples.pictures.load(3), PICTURES[3])
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float32", "bfloat16"])
 def test_tensors_with_channels_in_front(kind):
-    torch = pytest.importorskip("torch")
     colour = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3), dtype=np.uint8) // 2 * 2
     tensor = torch.from_numpy(colour).permute(0, 3, 1, 2).to(getattr(torch, kind)).requires_grad_(kind != "uint8")
     samples = open_dataset((tensor, torch.tensor(LABELS)))

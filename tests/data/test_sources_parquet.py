@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -112,6 +113,19 @@ def test_numbers_and_other_columns(tmp_path):
     assert "no column 'agee'; did you mean 'age'?" in refused(path, targets="agee")
     # numbers beside the pictures make no table of numbers of it
     assert loaded(open_dataset(path)) == [picture(0)["bytes"], picture(1)["bytes"]]
+
+
+def test_decimals_are_numbers(tmp_path):
+    ages, kinds = pa.array([Decimal("30.50"), Decimal("41.25")]), pa.array([Decimal(7), Decimal(9)])
+    path = write(tmp_path / "a.parquet", images([0, 1], kinds, age=ages))
+    np.testing.assert_array_equal(open_dataset(path, targets="age").targets, [[30.5], [41.25]])
+    assert open_dataset(path).class_names == ("7", "9")
+
+
+def test_what_a_table_in_a_folder_lacks(tmp_path):
+    make(tmp_path, "1.png")
+    write(tmp_path / "a.parquet", {"path": ["1.png"], "weight": [2.5], "who": ["me"]})
+    assert "no table of labels in it (a.parquet: no column for the label" in refused(tmp_path)
 
 
 def test_a_table_of_paths(tmp_path):

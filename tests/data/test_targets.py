@@ -47,6 +47,14 @@ class TestOneColumn:
         np.testing.assert_array_equal(numbers.targets, [[10], [9], [10]])
         assert numbers.targets.dtype == np.float32
 
+    def test_so_are_whole_numbers_with_a_point(self, photos):
+        assert "whole numbers are taken for classes" in open_dataset(table(photos, "age", "31.0", "32.0", "31.0")).how
+
+    def test_an_empty_list_among_texts_says_that_they_are_labels(self, photos):
+        samples = open_dataset(table(photos, "label", "ant|bee", "ant", "[]"))
+        assert (samples.task, samples.class_names) == ("multilabel", ("ant", "bee"))
+        np.testing.assert_array_equal(samples.targets, [[1, 1], [1, 0], [0, 0]])
+
     def test_numbers_with_fractions_are_numbers_and_that_is_said(self, photos):
         path = table(photos, "label", "1.5", "-2", "1e-3")
         samples = open_dataset(path)

@@ -226,10 +226,14 @@ def of_tensor(values: Any) -> tuple[Any, str]:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(values, torch.Tensor):
         return values, ""
-    tensor = values.detach().cpu()
-    if tensor.dtype in (torch.bfloat16, torch.float16):
-        tensor = tensor.float()
-    array: np.ndarray = tensor.numpy()
+    try:
+        tensor = values.detach().cpu()
+        if tensor.dtype in (torch.bfloat16, torch.float16):
+            tensor = tensor.float()
+        array: np.ndarray = tensor.numpy()
+    except (TypeError, RuntimeError) as error:  # sparse, quantised, without data
+        reason = str(error).splitlines()[0]
+        raise InputError(f"a tensor of which no array can be made ({reason}); give a plain one") from None
     if array.ndim == 4 and array.shape[1] in (1, 3):
         return np.moveaxis(array, 1, 3), FIRST_MOVED
     return array, ""

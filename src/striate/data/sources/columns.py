@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def number(value: Any) -> float | None:
             return YES_OR_NO.get(value.strip().casefold())
     if value is None:
         return math.nan
-    if isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+    if isinstance(value, (bool, int, float, Decimal, np.bool_, np.integer, np.floating)):
         try:
             return float(value)
         except OverflowError:
@@ -78,7 +79,7 @@ def text_of(value: Any, column: Column, rows: Rows, row: int) -> str:
         return ""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
-    if isinstance(value, (float, np.floating)):
+    if isinstance(value, (float, Decimal, np.floating)):
         if not float(value).is_integer():
             return repr(float(value))
         value = int(value)

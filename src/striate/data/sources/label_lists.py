@@ -37,8 +37,9 @@ def lists_of(column: Column, rows: Rows, *, anyway: bool) -> tuple[list[list[str
         return [
             None if value is None else _of_list(value, column, rows, row) for row, value in enumerate(written)
         ], "lists of labels"
-    separator = _separator(there, anyway=anyway)
-    if separator is None and not anyway:
+    listed = anyway or any(value.strip() == EMPTY_LIST for value in there)
+    separator = _separator(there, anyway=listed)
+    if separator is None and not listed:
         return None, ""
     return [
         None if is_empty(value) else [] if value.strip() == EMPTY_LIST else _labels_in(value, separator)

@@ -18,8 +18,8 @@ from striate.data.sources.asked import Asked
 from striate.data.sources.column_roles import Roles, Table, find_roles
 from striate.data.sources.columns import Column, Rows, is_empty, no_label
 from striate.data.sources.files import Files
-from striate.data.sources.listing import SPLIT_NAMES, shown, some, split_of
-from striate.data.sources.tabular import Format, Part, tables
+from striate.data.sources.listing import SPLIT_NAMES, listing, shown, some, split_of
+from striate.data.sources.tabular import Format, Part, missing, tables
 from striate.data.sources.target_columns import read_targets
 from striate.errors import InputError
 from striate.words import counted
@@ -117,7 +117,11 @@ def _parts(kind: Format, folder: Path, wanted: Asked) -> list[Part]:
     found = tables(kind, folder, wanted)
     if not found:
         asked_for = f" with {some(wanted.columns)}" if wanted.columns else ""
-        raise InputError(f"{shown(str(folder))}: no table of labels in it{asked_for}")
+        there = [name for name in listing(folder).others if name.lower().endswith(kind.suffixes)]
+        lacking = "; ".join(f"{shown(name)}: {missing(kind, folder / name, wanted)}" for name in there[:3])
+        raise InputError(
+            f"{shown(str(folder))}: no table of labels in it{asked_for}{f' ({lacking})' if lacking else ''}"
+        )
     if len(found) == 1:
         return [Part(found[0].file)]
     if not any(part.split for part in found):

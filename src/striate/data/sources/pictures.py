@@ -29,6 +29,11 @@ def find_pictures(arguments: Sequence[str | Path], stdin: Iterable[str] | None =
     paths: list[str] = []
     reasons: dict[int, str] = {}
     for argument in arguments:
+        if not isinstance(argument, str | os.PathLike):
+            raise InputError(
+                f"pictures are named by files, folders or patterns, got a value of type {type(argument).__name__}; "
+                "arrays (H, W), (H, W, C) are answered by striate.load(run).predict(arrays)"
+            )
         if os.fspath(argument) == "-":
             if stdin is None:
                 raise InputError("'-' stands for a list of names on standard input, and there is none")

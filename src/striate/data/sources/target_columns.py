@@ -30,7 +30,7 @@ from striate.data.sources.targets import Targets, check_size
 from striate.errors import InputError
 from striate.words import counted
 
-WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
 
 
 def read_targets(columns: Sequence[Column], task: str | None, rows: Rows) -> Targets:

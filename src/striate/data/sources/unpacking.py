@@ -201,6 +201,8 @@ def _unpack_zip(archive: Path, taken: _Taken) -> None:
 
 
 def _check(member: zipfile.ZipInfo) -> None:
+    if not member.filename:
+        raise InputError("holds a file without a name")
     parts_of(member.orig_filename)
     if member.flag_bits & ENCRYPTED:
         raise InputError("is locked with a password; unpack it and name the folder")
