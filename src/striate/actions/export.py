@@ -190,20 +190,14 @@ def _is_run(run: Any) -> bool:
 
 def _held_out(run: Run, observer: Observer) -> list[np.ndarray]:
     """Pictures of the run's source that it did not learn from, evenly spaced, as raw RGB; none where they are gone."""
-    from striate.actions.resume import open_source
+    from striate.actions.run_source import divided, open_again
     from striate.data.reading import load_pixels
     from striate.data.resample import to_channels
     from striate.data.samples import TEST, VALIDATION
-    from striate.data.splits import assign_splits
     from striate.data.streaming import in_turn
-    from striate.models.run_files import RECIPE
-    from striate.training.recipe_file import read_recipe
 
     try:
-        recipe, resolved = read_recipe(run.folder / RECIPE)
-        stream = bool(recipe.stream) or "buffer" in resolved
-        _, samples = open_source(run, recipe, None, stream=stream)
-        drawn, _ = assign_splits(samples, seed=recipe.seed)
+        drawn, _ = divided(*open_again(run))
     except InputError as error:
         observer.say(f"the run's own pictures cannot be had any more ({error}); generated ones are taken")
         return []

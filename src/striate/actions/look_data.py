@@ -16,21 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.actions.resume import open_source
+from striate.actions.run_source import divided, open_again
 from striate.data.in_order import in_order
 from striate.data.preparing import prepare_all
 from striate.data.reading import digest_of, load_pixels
 from striate.data.samples import CLASSIFICATION, TEST, TRAIN, UNLABELLED, VALIDATION, Samples
 from striate.data.sources import open_dataset
 from striate.data.sources.pictures import find_pictures
-from striate.data.splits import assign_splits
 from striate.data.streaming import in_turn
 from striate.errors import InputError
 from striate.models.model import Model
 from striate.models.run import Run
-from striate.models.run_files import RECIPE
 from striate.observer import SILENT, Observer
-from striate.training.recipe_file import read_recipe
 from striate.views.one_pass import Batch
 from striate.words import counted
 
@@ -138,10 +135,7 @@ def of_source(source: Any, *, labels: str | None, root: str | None, observer: Ob
 def of_run(run: Run, observer: Observer) -> Samples | None:
     """The pictures that the run learned from and chose by; None, and said, where they cannot be had any more."""
     try:
-        recipe, resolved = read_recipe(run.folder / RECIPE)
-        stream = bool(recipe.stream) or "buffer" in resolved
-        _, samples = open_source(run, recipe, None, stream=stream)
-        drawn, _ = assign_splits(samples, seed=recipe.seed)
+        drawn, _ = divided(*open_again(run))
     except InputError as error:
         observer.warn(f"its pictures cannot be had any more ({error}); name others with --data")
         return None

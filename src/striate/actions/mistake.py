@@ -164,7 +164,7 @@ class RunPictures:
     @cached_property
     def samples(self) -> Samples | None:
         """The table of the source; None, and said, where it cannot be had any more."""
-        from striate.actions.report import source_of
+        from striate.actions.run_source import source_of
 
         if self._named is None:
             self.notes.append("the pictures that the run learned from are not known, so none are shown")

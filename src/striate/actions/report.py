@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from striate.actions.page import Thumbnails, compose
 from striate.actions.places import page_place
+from striate.actions.run_source import source_of
 from striate.errors import InputError, require
 from striate.models.run import Run
 from striate.models.run_files import CHECKPOINTS, METRICS, RECIPE, REPORT, read_config
@@ -19,7 +20,6 @@ from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.actions.compared import Changed, Comparison
-    from striate.data.samples import Samples
     from striate.reports.comparison import Compared, Pairing
 
 MOST_RUNS = 50
@@ -86,27 +86,6 @@ def _require_results(run: Run) -> None:
     if values and last is not None:
         resolved = Resolved.from_mapping(values, str(run.folder / RECIPE))
         require(resolved.method != "steps" or is_done(read_progress(last), resolved), unfinished)
-
-
-def source_of(run: Run, observer: Observer) -> Samples | None:
-    """The table of the pictures that the run learned from; None, and said, where it cannot be had any more."""
-    from striate.data.sources import open_dataset
-    from striate.training.recipe_file import read_recipe, read_source
-
-    recipe, resolved = read_recipe(run.folder / RECIPE)
-    stream = bool(recipe.stream) or "buffer" in resolved
-    try:
-        return open_dataset(
-            read_source(run.folder / RECIPE),
-            labels=recipe.labels,
-            root=recipe.root,
-            stream=stream,
-            task=recipe.task_asked,
-            targets=recipe.targets,
-        )
-    except InputError as error:
-        observer.warn(f"its pictures cannot be had any more ({error})")
-        return None
 
 
 def _side_by_side(runs: Sequence[Run], observer: Observer) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require
 from striate.models.run import LogFile, Run
@@ -16,19 +16,16 @@ from striate.models.run_files import CHECKPOINTS, PREVIOUS, RECIPE
 from striate.observer import SILENT, Observer, Observers
 from striate.training.own_parts import NOTHING_OWN, Loss, Metric, OwnParts
 from striate.training.recipe import Recipe
-from striate.training.recipe_file import read_recipe, read_source, read_started_in
+from striate.training.recipe_file import read_recipe, read_source
 from striate.words import counted
-
-# What `open_dataset` takes.
-Source: TypeAlias = "str | Path | tuple[np.ndarray, Any] | Mapping[str, Any]"
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from torch import nn
 
     from striate.actions.job import Job
+    from striate.actions.run_source import Source
     from striate.data.samples import Samples
     from striate.models.start import Start
     from striate.training.resolved import Resolved
@@ -147,7 +144,7 @@ def taken_up(
                         f"{run}: came to its end; to train further, say how far: striate resume {run} --epochs N"
                     )
                 stream = bool(recipe.stream) or (resolved is not None and resolved.buffer is not None)
-                recipe, samples = open_source(run, recipe, source, stream=stream)
+                recipe, samples = _open_source(run, recipe, source, stream=stream)
                 start = _start(run, recipe, resolved, network, verify=verifying)
             job = Job(
                 run=run,
@@ -206,39 +203,13 @@ def _further(run: Run, resolved: Resolved | None, epochs: int) -> tuple[Resolved
     return replace(resolved, epochs=epochs, plans=()), True
 
 
-def open_source(run: Run, recipe: Recipe, named: Source | None, *, stream: bool) -> tuple[Recipe, Samples]:
+def _open_source(run: Run, recipe: Recipe, named: Source | None, *, stream: bool) -> tuple[Recipe, Samples]:
     """The pictures, where the run was started or where `named` says, and the recipe with names that lead there."""
-    from striate.data.sources import FOLDERS, open_dataset
-    from striate.data.sources.arrays import ARRAYS
+    from striate.actions.run_source import found_again, open_asked
 
-    path = run.folder / RECIPE
-    folder = read_started_in(path)
-
-    def found(name: str) -> str:
-        # A name of where the run was started, unless it leads nowhere from there any more.
-        there = os.path.join(folder or "", name)  # noqa: PTH118 - any text
-        elsewhere = folder is not None and folder != os.getcwd()  # noqa: PTH109
-        return there if elsewhere and os.path.lexists(there) else name
-
-    source: Source = named if named is not None else found(read_source(path))
-    if source == ARRAYS and not os.path.lexists(ARRAYS):
-        raise InputError(f"{run}: learned from arrays; give them again: striate.resume(run, source=arrays)")
-    recipe = replace(
-        recipe,
-        labels=recipe.labels if recipe.labels in (None, FOLDERS) else found(recipe.labels),
-        root=None if recipe.root is None else found(recipe.root),
-        weights=None if recipe.weights is None else found(recipe.weights),
-        from_run=None if recipe.from_run is None else found(recipe.from_run),
-    )
+    source, recipe = found_again(run, recipe, named)
     try:
-        return recipe, open_dataset(
-            source,
-            labels=recipe.labels,
-            root=recipe.root,
-            stream=stream,
-            task=recipe.task_asked,
-            targets=recipe.targets,
-        )
+        return recipe, open_asked(source, recipe, stream=stream)
     except InputError as error:
         if named is not None or not isinstance(source, str) or os.path.lexists(source) or "://" in source:
             raise

@@ -106,7 +106,7 @@ def train_asked(
 ) -> Run:
     """`train` in this process, one of several or alone. began: told the folder of the run when it is there."""
     from striate.actions.agreement import begun_before, forget_begun, note_begun, require_same_settings, run_of
-    from striate.data.sources import open_dataset
+    from striate.actions.run_source import open_asked
     from striate.machine.joining import joined, together
     from striate.machine.ranks import ranks_here
 
@@ -116,14 +116,7 @@ def train_asked(
             check_early(asked)
             start = start_of(asked, network, out)
             stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
-            samples = open_dataset(
-                source,
-                labels=asked.labels,
-                root=asked.root,
-                stream=stream,
-                task=asked.task_asked,
-                targets=asked.targets,
-            )
+            samples = open_asked(source, asked, stream=stream)
         require_same_settings(here, asked, samples)
         forget_begun(here)
         before = begun_before(here)

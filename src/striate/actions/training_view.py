@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from striate.data.samples import CLASSIFICATION, TRAIN, Samples
-from striate.data.splits import assign_splits
 from striate.data.store import build_store
 from striate.errors import require
 
@@ -94,7 +93,7 @@ def view_of_run(run: Run, *, count: int = FITTED_ON) -> TrainingView:
 
     Raises InputError where the folder holds no run with a model, and where its pictures are not there any more.
     """
-    from striate.actions.resume import open_source
+    from striate.actions.run_source import divided, found_again, open_asked
     from striate.data.augmentation import Augmentation
     from striate.models.input_spec import InputSpec
     from striate.models.run_files import RECIPE
@@ -105,8 +104,8 @@ def view_of_run(run: Run, *, count: int = FITTED_ON) -> TrainingView:
     path = run.folder / RECIPE
     recipe, values = read_recipe(path)
     resolved = Resolved.from_mapping(values, str(path))
-    _, samples = open_source(run, recipe, None, stream=False)
-    samples, _ = assign_splits(samples, seed=recipe.seed)
+    source, recipe = found_again(run, recipe)
+    samples, _ = divided(open_asked(source, recipe, stream=False), recipe)
     read = build_store(samples, _spread(samples.rows(TRAIN), count))
     require(len(read.rows) > 0, f"{samples.source}: none of the run's training pictures can be read")
     return TrainingView(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from striate.actions.resume import Source, require_run, taken_up
+from striate.actions.resume import require_run, taken_up
 from striate.errors import InputError, require
 from striate.machine.precision import reference_computing
 from striate.machine.threads import with_threads
@@ -30,6 +30,7 @@ from striate.words import counted
 if TYPE_CHECKING:
     from torch import nn
 
+    from striate.actions.run_source import Source
     from striate.training.loop import Loop
 
 # Of a checkpoint's counters those that a repetition must give again; the others are times and plans.

@@ -16,11 +16,10 @@ from striate.actions.job import Job, Machine, Material, Trained, require_classes
 from striate.actions.material import validation_of
 from striate.actions.results import write_results
 from striate.actions.rows import check_settings
+from striate.actions.run_source import divided
 from striate.actions.steps import Prepared, prepare, task_of, write_down
 from striate.actions.streamed import asked_to_stream, must_stream, without_failures
-from striate.data.parts import in_fold, read_fold, thinned
 from striate.data.samples import CLASSIFICATION, TRAIN, VALIDATION, Samples
-from striate.data.splits import TEST_OF_SOURCE, assign_splits
 from striate.errors import require
 from striate.machine.precision import reference_computing
 from striate.machine.ranks import gathered, told
@@ -64,15 +63,9 @@ def _first_decisions(job: Job, samples: Samples) -> tuple[Samples, Facts, Machin
     for doubt in samples.doubts:
         job.observer.warn(doubt)
     check_settings(recipe, samples, job.start)
-    if recipe.fold is not None:
-        samples, fold_words = in_fold(samples, *read_fold(recipe.fold), seed=recipe.seed)
-        say(fold_words)
-    called = TEST_OF_SOURCE if recipe.fold is None else "that part is the test split"
-    samples, split_words = assign_splits(samples, seed=recipe.seed, test=called)
-    say(split_words)
-    if recipe.share is not None:
-        samples, share_words = thinned(samples, recipe.share, seed=recipe.seed)
-        say(share_words)
+    samples, division = divided(samples, recipe)
+    for words in division:
+        say(words)
     require(len(samples.rows(TRAIN)) > 0, f"{samples.source}: there are no training {samples.noun}s")
     require(
         ranks.count <= len(samples.rows(TRAIN)),
