@@ -235,3 +235,28 @@ def _is_float(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_an_explanation_of_a_label_finds_what_the_source_says(tables, runs, tmp_path) -> None:
+    source, run = tables["multilabel"], runs["multilabel"]
+    with (source / "labels.csv").open(newline="") as file:
+        said = {row["path"]: row["upper"] == "1" for row in csv.DictReader(file)}
+    right = {
+        True: next(name for name, has in said.items() if has),
+        False: next(name for name, has in said.items() if not has),
+    }
+    for has, name in right.items():
+        found = striate.explain(
+            run, source / name, class_name="upper", method="gradient", out=tmp_path / name.removesuffix(".png")
+        )
+        assert found.label == ("upper" if has else "no upper")
+    answer = found.class_names[int(found.probabilities.argmax())]
+    other = next(name for name in found.class_names if name != answer)
+    wrong = striate.explain(
+        run, source / name, class_name="upper", label=other, method="gradient", out=tmp_path / "wrong"
+    )
+    assert set(wrong.nearest) == {"upper", "no upper"}
+    for label, several in wrong.nearest.items():
+        assert len(several) == 4
+        assert all(said[one.name] == (label == "upper") and one.name != name for one in several)
+        assert [one.similarity for one in several] == sorted((one.similarity for one in several), reverse=True)

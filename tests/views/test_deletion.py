@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import pytest
 import torch
@@ -185,6 +185,18 @@ def test_a_right_map_is_better_than_random_ones_and_its_opposite_is_not() -> Non
     assert only.sentence().startswith("Half better")
 
 
+def test_a_hair_better_than_a_random_map_is_not_better() -> None:
+    hair = Fared(
+        deletion=0.2, insertion=0.7, random_deletion=(0.201, 0.3), random_insertion=(0.6, 0.699), constant=False
+    )
+    assert not hair.better_at_deletion
+    assert not hair.better_at_insertion
+    assert "0.200 against 0.201" in hair.sentence()
+    clear = replace(hair, deletion=0.19, insertion=0.71)
+    assert clear.sentence().startswith("Better than random maps")
+    assert "0.19 against 0.20" in clear.sentence()
+
+
 def test_the_areas_are_those_of_deletion_and_insertion() -> None:
     network, picture, importance = linear(13, 3, 32, 32, 4), drawn(14, 3, 32, 32), drawn(15, 32, 32)
     found = fared(network, picture, {"it": importance}, 2, steps=5, rivals=3, seed=4)["it"]
@@ -273,4 +285,4 @@ def test_figures_that_differ_are_told_apart() -> None:
     assert "(0.071 against 0.074)" in near.sentence()
     assert "(0.50 against 0.40)" in near.sentence()
     same = Fared(deletion=0.0712, insertion=0.5, random_deletion=(0.0712,), random_insertion=(0.5,), constant=False)
-    assert "(0.07 against 0.07)" in same.sentence()
+    assert "(0.071 against 0.071)" in same.sentence()

@@ -260,3 +260,27 @@ def test_steps_are_those_of_kingma_and_ba_but_for_what_a_picture_shares(shared: 
         reached = adam.climbed(reached, torch.from_numpy(gradient))
     assert np.allclose(reached.numpy(), point, rtol=1e-9, atol=1e-15)
     assert bool((reached[:, 3] == 0).all())
+
+
+class Rounded(nn.Module):
+    """Scores that are counts: no gradient reaches the picture."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        counted = (pictures > 0).flatten(1).sum(1).float()
+        return torch.stack([counted, -counted], dim=1)
+
+
+class Overflowing(nn.Module):
+    """Scores whose gradient is infinite at 0."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return (0 * pictures).flatten(1).sum(1, keepdim=True).abs().sqrt().expand(-1, 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [(Rounded(), "the network has no gradient: what a dream would raise"), (Overflowing(), "gradient is not finite")],
+)
+def test_a_network_that_cannot_be_climbed_is_refused(network: nn.Module, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        dreamt(network, [0])

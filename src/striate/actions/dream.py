@@ -25,6 +25,7 @@ from striate.models.hub import fetched
 from striate.models.run import Run
 from striate.names import plain_name
 from striate.observer import SILENT, Observer
+from striate.words import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -143,7 +144,8 @@ def dream(
     names = _names(dreams, model.class_names)
     for name, deviations in zip(names, dreams.deviations.tolist(), strict=True):
         if deviations <= 0:
-            observer.warn(f"{name}: nothing was found that raises it above what noise gives; it may be dead")
+            few = "it may be dead" if steps is None else f"it may be dead, or {counted(steps, 'step')} too few"
+            observer.warn(f"{name}: nothing was found that raises it above what noise gives; {few}")
     return Dreamt(dreams=dreams, names=names, place=place, epochs=epochs)
 
 

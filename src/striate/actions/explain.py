@@ -100,7 +100,7 @@ def explain(
         source.refuse_inside(place)
     prepared = model.prepare(shown.pixels)
     of = None  # the label that is explained, where the run answers labels
-    wanted, seen_layer = class_name, layer
+    wanted, seen_layer, whole = class_name, layer, model
     if model.task.name == MULTILABEL:
         of, model = _of_one_label(model, prepared, class_name, output)
         wanted, seen_layer = None, inner(layer)
@@ -130,9 +130,10 @@ def explain(
         if source.learned_from(shown.checksum):
             well = ", and answers wrongly all the same" if both else ": a right answer to it says little"
             notes.insert(0, f"the run learned from this very picture{well}")
-        if both and of is None:
-            near = source.nearest(model, prepared, both, but=shown.checksum)
-            neighbours, counts = source.drawn(near), source.learned_counts()
+        if both:
+            near = source.nearest(whole, prepared, both, but=shown.checksum, of=of)
+            neighbours = source.drawn(near)
+            counts = source.learned_counts() if of is None else {}
         notes += source.notes
     if both:
         from striate.actions.mistake import reasons_for

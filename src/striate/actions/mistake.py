@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from striate.data.preparing import prepare_all
 from striate.data.reading import load_pixels
-from striate.data.samples import TRAIN, Samples
+from striate.data.samples import CLASSIFICATION, MULTILABEL, TRAIN, Samples
+from striate.data.sources.files import Files
 from striate.data.streaming import in_turn
 from striate.errors import InputError
 from striate.models.claim import check_outside
@@ -26,7 +27,7 @@ from striate.models.run import Run
 from striate.models.run_files import METRICS, RECIPE, read_seen
 from striate.networks.heads import pooled_features
 from striate.observer import SILENT, Observer
-from striate.training.recipe_file import read_source
+from striate.training.recipe_file import read_recipe, read_source
 
 if TYPE_CHECKING:
     from striate.reports.training_report import Neighbour
@@ -80,22 +81,25 @@ class RunPictures:
 
     def row_of(self, path: Path) -> int | None:
         """The row of the picture at `path` in the source; None where it is none of it."""
-        named = self._named
-        if named is None or not _lies_inside(path, named) or self.samples is None:
+        if not any(_lies_inside(path, folder) for folder in self._folders):
             return None
-        inside = path.resolve().relative_to(Path(named).resolve()).as_posix()
-        return self.samples.names.index(inside) if inside in self.samples.names else None
+        if self.samples is None or not isinstance(self.samples.pictures, Files):
+            return None
+        paths, wanted = self.samples.pictures.paths, path.resolve()
+        alike = (row for row, place in enumerate(self.samples.index) if Path(paths[place]).name == path.name)
+        return next((row for row in alike if Path(paths[self.samples.index[row]]).resolve() == wanted), None)
 
     def learned_from(self, checksum: int) -> bool:
         """Whether the run has learned from the picture with this checksum, as far as it has noted that."""
         return self._seen is not None and bool(np.isin(np.uint64(checksum), self._seen))
 
     def nearest(
-        self, model: Model, prepared: Tensor, classes: Sequence[str], *, but: int
+        self, model: Model, prepared: Tensor, classes: Sequence[str], *, but: int, of: str | None = None
     ) -> dict[str, tuple[Near, ...]]:
         """For each of `classes` the pictures of it, among those that the run learned from, nearest to a picture.
 
-        prepared: the picture (C, H, W). but: its checksum; it is not its own neighbour. Of a class with many pictures
+        prepared: the picture (C, H, W). but: its checksum; it is not its own neighbour. of: the label that is meant,
+        where the run answers labels and `classes` are "no car" and "car". Of a class with many pictures
         `AMONG`, evenly spaced, are compared. Where the run is of a version that did not note what it learned from,
         all that the source does not hold back count. Empty where the source cannot be had any more.
         """
@@ -104,11 +108,18 @@ class RunPictures:
         part = getattr(model.network, "features", None)
         part = part if isinstance(part, nn.Module) else _Pooled(model.network)
         own = _unit(model.outputs(prepared[None], part))[0]
-        return {name: self._nearest_of(name, model, part, own, but) for name in classes}
+        samples = self.samples
+        mine = {name: _of_class(samples, name) if of is None else _with_label(samples, of, name) for name in classes}
+        return {name: self._nearest_of(name, mine[name], model, part, own, but) for name in classes}
 
-    def _nearest_of(self, name: str, model: Model, part: nn.Module, own: np.ndarray, but: int) -> tuple[Near, ...]:
+    def _nearest_of(
+        self, name: str, mine: np.ndarray, model: Model, part: nn.Module, own: np.ndarray, but: int
+    ) -> tuple[Near, ...]:
+        """mine: (N,) bool, the rows of the class."""
         assert self.samples is not None
-        rows = _rows_of(self.samples, name, held_back=self._seen is None)
+        if self._seen is None:  # then without those that the source itself holds back
+            mine = mine & np.isin(self.samples.splits, (TRAIN, ""))
+        rows = np.flatnonzero(mine)
         # Twice as many as are wanted: some were held back, which only their content tells.
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), 2 * AMONG)).astype(np.int64)] if len(rows) else rows
         if not len(rows):
@@ -180,6 +191,14 @@ class RunPictures:
         return None if seen is None else seen[0]
 
     @cached_property
+    def _folders(self) -> tuple[Path, ...]:
+        """Where pictures of the source lie: the folder that it is, that a table lies in, or that the recipe names."""
+        if self._named is None:
+            return ()
+        root, named = read_recipe(self.run.folder / RECIPE)[0].root, Path(self._named)
+        return (named, named.parent) if root is None else (Path(root), named, named.parent)
+
+    @cached_property
     def _named(self) -> str | None:
         """The source, as the run's recipe names it."""
         path = self.run.folder / RECIPE
@@ -229,21 +248,34 @@ def reasons_for(
     return said
 
 
-def _lies_inside(path: Path, folder: str) -> bool:
+def _lies_inside(path: Path, folder: Path) -> bool:
+    """By its letters, or by where its links lead."""
     try:
-        return Path(folder).is_dir() and path.resolve().is_relative_to(Path(folder).resolve())
+        return folder.is_dir() and (
+            path.absolute().is_relative_to(folder.absolute()) or path.resolve().is_relative_to(folder.resolve())
+        )
     except (OSError, ValueError, RuntimeError):  # a name that no place can have, or links in a ring
         return False
 
 
-def _rows_of(samples: Samples, name: str, *, held_back: bool) -> np.ndarray:
-    """The rows of a class, without those that the source itself holds back where `held_back`."""
-    if name not in samples.class_names:
-        raise InputError(f"{samples.source}: has no class '{name}' any more, which the run learned from it")
-    mine = samples.classes == samples.class_names.index(name)
-    if held_back:
-        mine &= np.isin(samples.splits, (TRAIN, ""))
-    return np.flatnonzero(mine)
+def _of_class(samples: Samples, name: str) -> np.ndarray:
+    """(N,) bool: the rows of a class."""
+    _check_known(samples, name, CLASSIFICATION, "class")
+    mine: np.ndarray = samples.classes == samples.class_names.index(name)
+    return mine
+
+
+def _with_label(samples: Samples, label: str, answer: str) -> np.ndarray:
+    """(N,) bool: the rows that have a label, or those that have it not, as the answer is."""
+    _check_known(samples, label, MULTILABEL, "label")
+    has = samples.targets[:, samples.class_names.index(label)] > 0.5
+    mine: np.ndarray = samples.labelled & (has if answer == label else ~has)
+    return mine
+
+
+def _check_known(samples: Samples, name: str, task: str, what: str) -> None:
+    if samples.task != task or name not in samples.class_names:
+        raise InputError(f"{samples.source}: has no {what} '{name}' any more, which the run learned from it")
 
 
 def _unit(features: Tensor) -> np.ndarray:

@@ -114,7 +114,7 @@ def place_named(places: Sequence[Place], name: str) -> Place:
     for place in places:
         if place.name == name:
             return place
-    raise unknown("layer", name, [place.name for place in places])
+    raise InputError(f"{unknown('layer', name, [place.name for place in places])}; striate look RUN --list shows all")
 
 
 def default_place(network: nn.Module, places: Sequence[Place]) -> Place:

@@ -69,7 +69,7 @@ VIEWS: dict[str, View] = {
         command="striate explain RUN PICTURE --method smoothgrad",
         answers="which pixels matter on average over noisy copies of the picture",
         needs="",
-        cost="25 forward and backward passes",
+        cost="25 forward and backward passes; 16 in `striate explain`",
         misleads="much noise answers for pictures that are no longer the one asked about",
         paper="Smilkov, Thorat, Kim, Viegas, Wattenberg 2017 (arXiv:1706.03825)",
     ),
@@ -81,7 +81,7 @@ VIEWS: dict[str, View] = {
         answers="how the difference of the score from that of a baseline is shared out among pixels; the baseline is "
         "the mean colour of the training pictures, unless another is given",
         needs="",
-        cost="50 forward and backward passes",
+        cost="50 forward and backward passes; 24 in `striate explain`",
         misleads="what looks like the baseline gets nothing, whatever it means; the map draws the picture's own edges, "
         "because it is multiplied by it",
         paper="Sundararajan, Taly, Yan 2017 (arXiv:1703.01365), eq. 1 and 3",
@@ -287,7 +287,8 @@ VIEWS: dict[str, View] = {
         answers="which of several maps of a picture can be believed",
         needs="maps",
         cost="14 passes a map, and 28 for each kind of smoothness among them",
-        misleads="one picture and two random maps: a map that knows nothing clears each bar one time in three",
+        misleads="one picture and two random maps: a map that knows nothing comes out best of the three one time in "
+        "three, and must be clear of them by a hundredth of the area",
         paper="the curves: Petsiuk, Das, Saenko 2018; the random maps are ours",
     ),
     "pointing-game": View(

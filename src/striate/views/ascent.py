@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from striate.data.draws import uniforms
-from striate.errors import require
+from striate.errors import InputError, require
 from striate.taps.rectifiers import rectifying
 
 RATIO = 1.4  # each octave is so much larger than the one before (Mordvintsev, Olah, Tyka 2015)
@@ -22,6 +22,7 @@ SMALLEST_OCTAVE = 64  # pixels of the shorter side, where their number is not sa
 SMALLEST = 8
 SHIFT, TURN, ZOOM = 1 / 16, 5.0, 1.1  # a share of the side; degrees; a factor and its inverse
 PURPOSE = 0xD8EA_0002
+NO_WAY = "what a dream would raise does not depend on the picture in a way that can be differentiated"
 
 Size = tuple[int, int]
 
@@ -81,12 +82,21 @@ def gradient_of(raised: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
 
     A line of zeros, as where the rectifiers on the way are all shut, is asked for again by the rule of the deconvnet
     (Zeiler and Fergus 2014), which asks what would raise it whether or not anything does yet.
+
+    Raises InputError where the network has no gradient there, or one that is not finite.
     """
 
     def gradient() -> Tensor:
         here = point.detach().requires_grad_()
         with torch.enable_grad():
-            (found,) = torch.autograd.grad(raised(here).sum(), here)
+            value = raised(here).sum()
+        require(value.requires_grad, f"the network has no gradient: {NO_WAY}")
+        (found,) = torch.autograd.grad(value, here, allow_unused=True)
+        if found is None:
+            raise InputError(f"the network has no gradient: {NO_WAY}")
+        require(
+            bool(found.isfinite().all()), "the network's gradient is not finite (NaN or infinity): it leads nowhere"
+        )
         return found
 
     found = gradient()
