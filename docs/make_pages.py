@@ -599,7 +599,7 @@ def inside_page() -> str:
         "```sh",
         "striate explain runs/photos-1 new.jpg",
         "striate look runs/photos-1 --data photos/",
-        "striate look runs/photos-1 --invariance --through-training",
+        "striate look runs/photos-1 --invariance --through-training --feature-space pca",
         "striate dream runs/photos-1 --class tiger",
         "```",
         "",
@@ -607,6 +607,12 @@ def inside_page() -> str:
         'and "no car". A label or a number can be dreamt of by its name, and units of such runs are looked at without '
         "classes. A number has no probability that could fall as pixels are covered, which is what `striate explain` "
         "measures: it says so and stops.",
+        "",
+        "In Python the same commands are functions. Where `run` or `network` is a `torch.nn.Module` of your own they "
+        "have to be told what it takes: `input_spec=striate.InputSpec(channels=..., height=..., width=..., mean=..., "
+        "deviation=...)` is required then. Runs have theirs and refuse another; networks by their names bring the one "
+        "that their makers published. The views themselves take the module and pictures as it takes them, and need "
+        "none.",
         "",
     ]
     for group, (heading, text) in GROUPS.items():

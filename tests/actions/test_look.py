@@ -24,6 +24,7 @@ from striate.models.input_spec import InputSpec
 from striate.observer import Observer
 from striate.taps.fields import Fields
 from striate.taps.watching import watching
+from striate.views.feature_space import Way, feature_space
 from striate.views.invariance import invariance
 
 LAYERS = ["features.0", "features.7"]
@@ -316,6 +317,38 @@ def test_what_a_layer_makes_of_moved_pictures_stands_in_a_section(run: striate.R
     assert kept.to_json()["invariance"] == found.to_json()["invariance"]
 
 
+@pytest.mark.parametrize("way", ["pca", "t-sne"])
+def test_pictures_lie_where_the_features_before_the_scores_put_them(run: striate.Run, pictures: Path, way: Way) -> None:
+    told, again = Told(), Told()
+    found = striate.look(run, layers=LAYERS, units=[0], feature_space=way, observer=told)
+    assert found.alike is not None
+    assert found.alike.rows == tuple(range(len(found.names)))
+    model = striate.load(run)
+    prepared = []
+    for name in found.names:
+        with Image.open(pictures / name) as image:
+            prepared.append(model.prepare(np.asarray(image)[..., None]))
+    expected = feature_space(model.network, model.inputs(torch.stack(prepared)), way=way)
+    if way == "pca":
+        assert torch.allclose(found.alike.found.points, expected.points, atol=1e-3)
+    told_json = found.to_json()["feature_space"]
+    assert (told_json["way"], told_json["layer"]) == (way, expected.layer)
+    assert [one["path"] for one in told_json["points"]] == list(found.names)
+    assert (told_json["explained"] is None) == (way == "t-sne")
+    assert found.page is not None
+    assert found.arrays is not None
+    page = found.page.read_text()
+    assert page.count("<image ") == len(found.names)
+    assert all(f"<title>{name}: {name.partition('/')[0]}</title>" in page for name in found.names)
+    with np.load(found.arrays, allow_pickle=False) as arrays:
+        assert np.array_equal(arrays["feature-space/points"], found.alike.found.points.numpy())
+        assert arrays["feature-space/rows"].tolist() == list(found.alike.rows)
+    # The second time nothing is computed.
+    kept = striate.look(run, layers=LAYERS, units=[0], feature_space=way, observer=again)
+    assert "comparing" in told.work - again.work
+    assert kept.to_json()["feature_space"] == told_json
+
+
 def test_pictures_of_other_classes_are_moved_by_what_is_answered(run: striate.Run, pictures: Path, place: Path) -> None:
     shutil.copytree(pictures / "dark", place / "others" / "night")
     shutil.copytree(pictures / "light", place / "others" / "day")
@@ -401,6 +434,8 @@ def test_a_network_of_several_outputs_is_looked_at_by_the_one_that_is_named(pict
     [
         ({"through_training": True}, "keeps no weights of epochs; train with --keep-epochs 1"),
         ({"invariance": True, "data": None}, "name some with --data"),
+        ({"feature_space": "pca", "data": None}, "none can be found alike; name some with --data"),
+        ({"feature_space": "tsne"}, "did you mean 't-sne'"),
     ],
 )
 def test_what_cannot_be_shown_is_said_before_any_work(

@@ -73,6 +73,7 @@ def test_look_lists_the_layers(run: Path, place: Path, capsys: Capture) -> None:
         ("look run --output logits", "leave output='logits' out"),
         ("look run --list --output 0", "leave output=0 out"),
         ("look run --through-training", "train with --keep-epochs 1"),
+        ("look run --feature-space umap", "no way to the plane 'umap'"),
         ("look run --invarience", "did you mean '--invariance'"),
         ("look run --lyer head", "did you mean '--layer'"),
     ],

@@ -49,6 +49,7 @@ def look(
     root: str | None = None,
     invariance: bool = False,
     through_training: bool = False,
+    feature_space: str | None = None,
     network: str | nn.Module | None = None,
     weights: str | Path | None = None,
     class_names: str | Path | Sequence[str] | None = None,
@@ -67,11 +68,12 @@ def look(
     None: those that the run learned from and chose by. Without any, the page shows weights alone. At most 10,000
     pictures, evenly spaced, are looked at. invariance: also how much each layer changes as some of the pictures are
     moved, scaled and turned. through_training: also what the first units of each layer saw after the epochs that the
-    run has kept (`keep_epochs`). output: which of several outputs holds the scores. write: False makes no files. The
+    run has kept (`keep_epochs`). feature_space: "pca" or "t-sne", the way in which some of the pictures are laid out by
+    what the network finds alike. output: which of several outputs holds the scores. write: False makes no files. The
     strongest pictures are kept in the cache folder; the next look at the same finds them there.
 
     Raises InputError: for what cannot be opened, an unknown layer, units that no layer has, places that are taken, and
-    for `invariance` without pictures and `through_training` without kept epochs.
+    for `invariance` and `feature_space` without pictures, and `through_training` without kept epochs.
     """
     import torch
 
@@ -80,8 +82,10 @@ def look(
     from striate.taps.multiply_adds import multiply_adds
     from striate.taps.places import find_places
     from striate.taps.rectifiers import require_rectifiers
+    from striate.views.feature_space import way_named
     from striate.views.one_pass import AT_ONCE
 
+    way = None if feature_space is None else way_named(feature_space)
     files = _files(out, data) if write else None
     named, run = run, fetched(run)
     epochs = some_epochs(epochs_of(run)) if through_training else ()
@@ -106,6 +110,7 @@ def look(
         samples is not None or not (invariance or through_training),
         "without pictures no change of them can be shown; name some with --data",
     )
+    require(samples is not None or way is None, "without pictures none can be found alike; name some with --data")
     looked = None if samples is None else Looked(samples, model, observer)
     sight = _sight(model, places, output, observer)
     seen = Seen(notes=("no pictures were looked at: name some with --data",))
@@ -118,6 +123,7 @@ def look(
             draw_units=write,
             pooled=any("MaxPool" in place.kind for place in places),
             invariance=invariance,
+            way=way,
             networks=((epoch, one.network) for epoch, one in models_of(run, epochs, network, device)),
             epochs=len(epochs),
             output=output,
@@ -139,6 +145,7 @@ def look(
         notes=seen.notes,
         changes=seen.changes,
         films=seen.films,
+        alike=seen.alike,
     )
     if files is not None:
         page, arrays = compose(
@@ -163,6 +170,7 @@ def look(
                     "root": root,
                     "invariance": invariance,
                     "through-training": through_training,
+                    "feature-space": way,
                     "output": output,
                 },
             ),

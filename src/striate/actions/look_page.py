@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from striate.actions.look_alike import drawn_alike
 from striate.actions.look_changes import drawn_changes
 from striate.actions.look_data import Looked, blank_picture
 from striate.actions.look_films import drawn_films
 from striate.actions.look_result import Layer, Look
 from striate.actions.look_weights import drawn_weights
 from striate.reports import text
+from striate.reports.drawing import Chart
 from striate.reports.gallery import Cell, Change, Chapter, Filmed, Gallery, drawn_maps, example_picture, gallery_page
 from striate.reports.sheets import Sheet
 
@@ -56,6 +58,7 @@ def compose(
     chapters: list[Chapter] = []
     changes: tuple[tuple[Change, ...], str] = ((), "")
     films: tuple[Filmed, ...] = ()
+    alike: tuple[Chart | None, str] = (None, "")
     example, example_name = None, ""
     if looked is not None:
         row = _first_readable(result, looked)
@@ -66,6 +69,8 @@ def compose(
             changes = drawn_changes(result.changes, looked)
         if result.films is not None:
             films = drawn_films(result.films, looked, fields, SIDE_OF_FILMS)
+        if result.alike is not None:
+            alike = drawn_alike(result.alike, looked)
     page = gallery_page(
         Gallery(
             title=result.network,
@@ -80,6 +85,8 @@ def compose(
             changes=changes[0],
             changed=changes[1],
             films=films,
+            alike=alike[0],
+            alike_said=alike[1],
             example=example,
             example_name=example_name,
             layers=tuple(_row(layer) for layer in every),
@@ -203,7 +210,7 @@ def _arrays(result: Look, weights: Sequence[Weights], fields: Mapping[str, Field
     }
     for name, found in result.found.items():
         arrays |= {f"{name}/{part}": array for part, array in _of_layer(found, fields[name]).items()}
-    for more in (result.changes, result.films):
+    for more in (result.changes, result.films, result.alike):
         arrays |= {} if more is None else more.arrays()
     return arrays | {f"weights/{one.layer}": one.values.numpy() for one in weights if one.kind != "matrix"}
 

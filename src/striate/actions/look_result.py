@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.actions.look_alike import Alike
     from striate.actions.look_changes import Changes
     from striate.actions.look_films import Films
     from striate.taps.fields import Fields
@@ -42,7 +43,8 @@ class Look:
 
     found: by layer, the strongest pictures of its units and what these respond to; empty without pictures. names: of
     the pictures, by their numbers in `found`. left_out: those that could not be read, with the reason. changes: what
-    moving, scaling and turning some of the pictures does, and films: units through training, where they were asked for.
+    moving, scaling and turning some of the pictures does, films: units through training, and alike: which pictures the
+    network finds so, where they were asked for.
     """
 
     network: str
@@ -58,6 +60,7 @@ class Look:
     notes: tuple[str, ...]
     changes: Changes | None = None
     films: Films | None = None
+    alike: Alike | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: of each layer its counts, and of each unit its strongest pictures and its classes."""
@@ -72,6 +75,7 @@ class Look:
             "layers": [{**layer.to_json(), "units": self._units(layer.name)} for layer in self.layers],
             **({} if self.changes is None else {"invariance": self.changes.to_json()}),
             **({} if self.films is None else {"through_training": self.films.to_json(self.names)}),
+            **({} if self.alike is None else {"feature_space": self.alike.to_json(self.names)}),
         }
 
     def _units(self, layer: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from striate.actions.look_alike import Alike, alike_of
 from striate.actions.look_cells import Wanted, draw
 from striate.actions.look_changes import Changes, changes_of
 from striate.actions.look_data import Looked, blank_picture
@@ -18,6 +19,7 @@ from striate.reports.gallery import side_for
 from striate.reports.sheets import Sheet
 from striate.taps.places import Place
 from striate.taps.rectifiers import require_rectifiers
+from striate.views.feature_space import Way
 from striate.views.top_index import Found, Index, content_of, look_through
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ UNPOOLED = "no layer of max-pooling was found: the deconvnet shows the weights t
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Seen:
     """What the pictures told. found: by layer; sheets: by layer and unit, drawn. reconstructed: whether the sheets show
-    the deconvnet beside the patches. changes, films: where they were asked for."""
+    the deconvnet beside the patches. changes, films, alike: where they were asked for."""
 
     found: Mapping[str, Found] = field(default_factory=dict)
     left_out: tuple[tuple[int, str], ...] = ()
@@ -38,6 +40,7 @@ class Seen:
     notes: tuple[str, ...] = ()
     changes: Changes | None = None
     films: Films | None = None
+    alike: Alike | None = None
 
 
 def see(
@@ -49,6 +52,7 @@ def see(
     draw_units: bool,
     pooled: bool,
     invariance: bool,
+    way: Way | None,
     networks: Iterable[tuple[int, nn.Module]],
     epochs: int,
     output: str | int | None,
@@ -56,8 +60,8 @@ def see(
     """Look at `places` with all of the pictures, and keep what was found for the next time.
 
     shown: the units of each that are drawn. pooled: whether the network has max-pooling. invariance: also move, scale
-    and turn some of the pictures. networks: after so many epochs, to follow the first units of each through training;
-    none where `epochs` is 0.
+    and turn some of the pictures. way: also lay some of them out by what is alike. networks: after so many epochs, to
+    follow the first units of each through training; none where `epochs` is 0.
     """
     model, observer = looked.model, looked.observer
     index = _index(looked, output)
@@ -106,6 +110,7 @@ def see(
         notes=notes,
         changes=changes,
         films=films,
+        alike=None if way is None else alike_of(looked, unread, way, index, output),
     )
 
 

@@ -3,7 +3,8 @@
 Beside each patch stands what in it counts (the deconvnet of Zeiler and Fergus), where the network's activations are
 rectifiers. Pictures are those that the run learned from, or of --data. What was found is kept for the next look.
 With --invariance the page shows how much each layer changes as pictures are moved, scaled and turned, and with
---through-training what units saw after the epochs that `striate train --keep-epochs N` has kept.
+--through-training what units saw after the epochs that `striate train --keep-epochs N` has kept; with --feature-space
+which pictures the network finds alike.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--through-training", action="store_true", help="also: units after each epoch that the run has kept"
+    )
+    parser.add_argument(
+        "--feature-space", metavar="pca|t-sne", help="also: pictures laid out by what the network finds alike"
     )
     add_output(parser)
     parser.add_argument("--list", action="store_true", help="the layers that can be looked at, and nothing else")

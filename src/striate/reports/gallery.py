@@ -114,7 +114,8 @@ class Filmed:
 class Gallery:
     """All that the page shows. looked: what was looked at it with, in words; notes: what a reader should know.
     changes: the section on pictures that are moved, scaled and turned; changed: which pictures these are. films: the
-    section on units through training."""
+    section on units through training. alike: pictures laid out by what the network finds alike; alike_said: how to
+    read it."""
 
     title: str
     network: str
@@ -128,6 +129,8 @@ class Gallery:
     changes: tuple[Change, ...] = ()
     changed: str = ""
     films: tuple[Filmed, ...] = ()
+    alike: drawing.Chart | None = None
+    alike_said: str = ""
     example: bytes | None = None  # PNG or JPEG
     example_name: str = ""
     layers: tuple[Mapping[str, str], ...] = field(default_factory=tuple)
@@ -144,6 +147,7 @@ def gallery_page(gallery: Gallery) -> str:
     left -= sum(len(one.maps.data) for one in gallery.chapters if one.maps is not None)
     left -= sum(len(one.picture.data) for one in gallery.changes)
     left -= sum(len(one.picture.data) for film in gallery.films for one in film.units)
+    left -= 0 if gallery.alike is None else 3 * len(gallery.alike.svg) // 4  # in base64 already
     shown: list[tuple[Chapter, list[Cell], int]] = []
     for chapter in gallery.chapters:
         cells: list[Cell] = []

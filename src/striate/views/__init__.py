@@ -250,6 +250,7 @@ VIEWS: dict[str, View] = {
         module="striate.views.feature_space",
         function="feature_space",
         group="network",
+        command="striate look RUN --feature-space pca",
         answers="which pictures of a data set the network finds alike",
         needs="a data set; something before the layer that gives the scores",
         cost="1 pass a picture; t-SNE on top of it takes seconds for some hundreds of pictures",

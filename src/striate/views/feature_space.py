@@ -24,7 +24,7 @@ from striate.taps.watching import watching
 from striate.views.maps import require_pictures
 
 Way = Literal["pca", "t-sne"]
-WAYS = ("pca", "t-sne")
+WAYS: tuple[Way, ...] = ("pca", "t-sne")
 AT_ONCE = 32  # pictures
 PERPLEXITY = 30.0  # of t-SNE: about how many neighbours count; less where there are few pictures
 FEWEST = 4  # pictures for t-SNE
@@ -102,10 +102,17 @@ def _as_features(place: Place, tensor: Tensor) -> Tensor:
     return as_maps(place, tensor).mean(dim=(2, 3))
 
 
+def way_named(way: str) -> Way:
+    """The way to the plane of this name. Raises InputError."""
+    for one in WAYS:
+        if one == way:
+            return one
+    raise unknown("way to the plane", way, WAYS)
+
+
 def in_the_plane(found: Tensor, *, way: Way = "pca", seed: int = 0, layer: str = "") -> FeatureSpace:
     """Features (B, D) in the plane. Raises InputError as `feature_space`, and where they are not finite."""
-    if way not in WAYS:
-        raise unknown("way to the plane", way, WAYS)
+    way = way_named(way)
     require(found.ndim == 2 and found.shape[1] > 0, f"features must be (B, D), got {tuple(found.shape)}")
     require(bool(found.isfinite().all()), "the features are not all finite")
     require(len(found) >= 2, f"a map of a data set needs at least 2 pictures, got {len(found)}")
