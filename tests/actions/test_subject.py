@@ -230,6 +230,7 @@ def small_file(folder: Path) -> Path:
         ({"network": Small(), "input_spec": SPEC, "weights": "w.pth"}, "a module has its weights already"),
         ({"network": Small(), "input_spec": SPEC, "class_names": ["a"]}, "1 class name, but the network has 5 outputs"),
         ({"network": Small(), "input_spec": SPEC, "class_names": list("abcda")}, "class names must differ"),
+        ({"network": Small().half(), "input_spec": SPEC}, "weights of float16"),
         ({"run": Small(), "network": Small()}, "one network was given as two"),
     ],
 )

@@ -14,6 +14,7 @@ from striate.networks import NETWORKS, build_network
 from striate.networks.efficientnet_lite import EfficientNetLite0
 from striate.networks.fused import fused
 from striate.networks.resnet import BasicBlock, ResNet
+from striate.taps.unchanged import unchanged
 
 WITHOUT_CONVOLUTIONS = ("linear", "mlp")
 WITH_CONVOLUTIONS = tuple(name for name in NETWORKS if name not in WITHOUT_CONVOLUTIONS)
@@ -199,6 +200,8 @@ def test_networks_that_somebody_watches_are_asked_themselves() -> None:
         finally:
             handle.remove()
     assert not left_alone(network)
+    with unchanged(network) as bare:  # which sees nothing
+        assert not left_alone(bare)
 
 
 def test_networks_in_training_or_of_other_numbers_are_asked_themselves() -> None:

@@ -110,11 +110,29 @@ def test_code_in_a_file_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.zeros(1), "b": Evil()}, tmp_path / "a.pth")
     (tmp_path / "b.pt").write_bytes(pickle.dumps(Evil()))
-    for name in ("a.pth", "b.pt"):
-        with pytest.raises(InputError) as caught:
+    (tmp_path / "c.pth").write_bytes(pickle.dumps(Evil(), protocol=0))
+    for name in ("a.pth", "b.pt", "c.pth"):
+        with pytest.raises(InputError, match="Python code would run on load") as caught:
             read_weights(tmp_path / name)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / EVIDENCE).exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
+        b"\xff\xd8\xff\xe0" + b"\0" * 100,
+        b"<!doctype html><html></html>",
+        b"",
+        b"PK\5\6" + b"\0" * 18,
+    ],
+    ids=["png", "jpeg", "html", "empty", "empty zip"],
+)
+def test_what_is_no_file_of_weights_is_not_said_to_hold_code(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(InputError, match=r"a.pth: damaged, or not a file of PyTorch weights$"):
+        read_weights(tmp_path / "a.pth")
 
 
 def header(entries: object, data: bytes = b"\0" * 16) -> bytes:

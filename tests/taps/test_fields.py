@@ -166,6 +166,9 @@ def test_the_network_is_as_it_was_and_unknown_layers_are_named() -> None:
     with pytest.raises(InputError, match=r"no layer '0\.7'; did you mean '0\.\d'"):
         receptive_fields(network, ["0.7"], (3, 8, 8))
     assert receptive_fields(network, [], (3, 8, 8)) == {}
+    spectral = nn.Sequential(nn.utils.parametrizations.spectral_norm(network[0][0]), network[1:])
+    with pytest.raises(InputError, match=r"parametrizations\.weight\.0 .* gives no maps and no vector"):
+        receptive_fields(spectral, ["0.parametrizations.weight.0"], (3, 8, 8))
 
 
 def test_units_outside_of_the_map_and_networks_of_nan_are_refused() -> None:

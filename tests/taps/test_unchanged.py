@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -94,3 +95,44 @@ def test_wrapped_networks_are_looked_at_bare() -> None:
         with unchanged(wrapped) as bare:
             assert bare is network
         assert wrapped.training
+
+
+class Centring(nn.Module):
+    """Takes the mean off its pictures in place, as some networks normalise them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 4)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.head(pictures.sub_(0.5).mul_(2).mean((2, 3)))
+
+
+def test_a_network_may_write_into_its_pictures_and_the_callers_stay() -> None:
+    network, pictures = Centring(), PICTURES.clone()
+    expected = network(PICTURES.clone())
+    with unchanged(network) as bare:
+        for _ in range(2):
+            assert torch.equal(bare(pictures), expected)
+    assert torch.equal(pictures, PICTURES)
+    assert not network._forward_pre_hooks
+
+
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch would have it given up
+        return torch.jit.script(nn.Conv2d(3, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 3)).to("meta"), "'0.weight' is on the meta device"),
+        (nn.Sequential(nn.LazyConv2d(4, 3)), "'0.weight' has no shape yet"),
+        (scripted(), "^the network is scripted or traced"),
+        (nn.Sequential(nn.ReLU(), scripted()), "^'1' of the network is scripted or traced"),
+    ],
+)
+def test_a_network_that_nothing_can_be_seen_of_is_refused(network: nn.Module, says: str) -> None:
+    with pytest.raises(InputError, match=says), unchanged(network):
+        pytest.fail("it was looked into")

@@ -67,3 +67,12 @@ def test_a_network_without_such_weights_has_none() -> None:
             return pictures.mean((2, 3))
 
     assert filters(Brightness(), torch.zeros(1, 3, 4, 4)) == ()
+
+
+def test_weights_that_are_computed_are_looked_at_without_a_step_of_their_own() -> None:
+    net = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)), nn.Flatten(), nn.Linear(144, 2))
+    net.train()  # in which each look at the weight is a step of its power iteration
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    (first, _) = filters(net, torch.zeros(1, 3, 8, 8))
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert torch.equal(first.values, net.eval()[0].weight)

@@ -215,3 +215,14 @@ def test_scores_that_cannot_be_differentiated_are_refused() -> None:
 
     with pytest.raises(InputError, match="no gradient"):
         gradient(Steps(), noise(1, 1, 4, 4))
+
+
+def test_a_network_that_writes_over_what_its_gradient_needs_is_refused() -> None:
+    class Overwriting(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            active = pictures.sigmoid()
+            active += 1
+            return active.mean((2, 3))
+
+    with pytest.raises(InputError, match="writes over a tensor that its own gradient needs"):
+        gradient(Overwriting(), torch.zeros(1, 3, 4, 4))

@@ -84,3 +84,10 @@ def test_small_maps_grow_bilinearly_between_the_middles_of_cells() -> None:
                 + b * a * small[top + 1, left + 1]
             )
             assert found[row, column] == pytest.approx(expected, abs=1e-12)
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    for given in (None, 1):
+        with pytest.raises(InputError, match="gives NaN where scores are needed"):
+            as_classes(given, torch.tensor([[0.0, 1.0], [torch.nan, 2.0]]))
+    assert as_classes(None, torch.tensor([[-torch.inf, 1.0]])).tolist() == [[1]]

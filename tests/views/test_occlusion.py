@@ -219,3 +219,21 @@ def test_what_cannot_be(settings: dict[str, object], said: str) -> None:
 def test_a_map_of_a_layer_is_refused() -> None:
     with pytest.raises(InputError, match="no layer"):
         occlusion_map(network("plain"), pictures(), layer="0")
+
+
+def test_a_network_that_normalises_its_pictures_in_place_is_asked_with_the_same_picture_each_time() -> None:
+    class InPlace(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, given: Tensor) -> Tensor:
+            return self.network(given.mul_(2).sub_(0.5))
+
+    module, picture = InPlace(network("plain")), pictures()
+    kept = picture.clone()
+    for incremental in (True, False):
+        found = occlusion(module, picture, [1], size=8, stride=9, incremental=incremental)
+        expected = slowly(module.network, 2 * kept[0] - 0.5, torch.full_like(kept[0], -0.5), 8, 9)
+        assert (found.score[0, 0] - expected[..., 1]).abs().max() < EXACT * expected.abs().max()
+        assert torch.equal(picture, kept)

@@ -131,12 +131,20 @@ def _of_module(
     output: str | int | None,
     device: str,
 ) -> Model:
+    import torch
+
     from striate.machine.devices import pick_device
     from striate.models.model import Model
 
     first = next(network.parameters(), None)
     there = "cpu" if first is None else str(first.device)
     place = there if device == "auto" else pick_device(device)
+    for weight in network.parameters():
+        require(
+            not weight.is_floating_point() or weight.dtype == torch.float32,
+            f"the network has weights of {str(weight.dtype).removeprefix('torch.')}, and pictures are given to it as "
+            "float32; give network.float()",
+        )
     if place != there:
         network = copy.deepcopy(network).to(place)
     count = _outputs_of(network, spec, output, place)

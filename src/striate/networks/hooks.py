@@ -5,12 +5,14 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.modules import module as every_module
 
+from striate.taps.unchanged import on_copies
+
 HOOKS = ("forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_hooks")
 
 
 def is_watched(module: nn.Module) -> bool:
-    """Whether it has hooks of its own; not of the modules in it."""
-    return any(getattr(module, f"_{name}") for name in HOOKS)
+    """Whether it has hooks of its own, not of the modules in it; that of `taps.unchanged` sees nothing."""
+    return any(hook is not on_copies for name in HOOKS for hook in getattr(module, f"_{name}").values())
 
 
 def all_are_watched() -> bool:

@@ -27,6 +27,7 @@ PICKLE_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 SHOWN = 3
+OPENINGS = (b"\x80", b"PK\3\4")  # of what torch writes: a pickle, or a zip with one in it
 
 BITS = {"F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16}
 BITS |= {"I16": 16, "U16": 16, "I8": 8, "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8}
@@ -146,7 +147,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # about old formats, which a user can do nothing about
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, LookupError) as error:
-        raise InputError(f"{path}: {_why(error)}") from error
+        raise InputError(f"{path}: {_why(path, error)}") from error
     except (struct.error, TypeError, AttributeError, AssertionError, MemoryError, ImportError, OverflowError) as error:
         raise InputError(f"{path}: damaged, or not a file of PyTorch weights") from error
     for key in INNER_KEYS:
@@ -182,7 +183,10 @@ def _check_zip_sizes(path: Path) -> None:
     )
 
 
-def _why(error: Exception) -> str:
-    if "weights_only" in str(error) or "Unsupported global" in str(error):
+def _why(path: Path, error: Exception) -> str:
+    """In a sentence. torch says of a picture, too, that its loading could run code: it takes any bytes for a pickle."""
+    with path.open("rb") as file:
+        written_by_torch = file.read(4).startswith(OPENINGS)
+    if "GLOBAL" in str(error) or (written_by_torch and "weights_only" in str(error)):
         return "holds more than weights (Python code would run on load); save network.state_dict() and give that"
     return "damaged, or not a file of PyTorch weights"

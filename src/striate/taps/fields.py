@@ -92,13 +92,17 @@ def receptive_fields(
 ) -> dict[str, Fields]:
     """Name of a place -> its fields, for inputs of `shape` (C, H, W).
 
-    A place without a map has one unit. Raises InputError for unknown places, and for a network that gives NaN for a
-    plain picture.
+    A place without a map has one unit. Raises InputError for places that are unknown or neither maps nor vectors, and
+    for a network that gives NaN for a plain picture.
     """
     with unchanged(network) as bare, torch.no_grad():
         plain = plain_picture(bare, shape)
         places = find_places(bare, plain, output=output)
         asked = [place_named(places, name) for name in names]
+        for place in asked:
+            require(
+                place.layout != "other", f"{place.name} ({place.kind}) gives no maps and no vector: it has no units"
+            )
         if not asked:
             return {}
         rows = _extents(bare, plain, asked, along=2)

@@ -28,6 +28,7 @@ _CLAMP_IN_PLACE: frozenset[Any] = frozenset({torch.clamp_, Tensor.clamp_, torch.
 _CLAMP_MIN: frozenset[Any] = frozenset({torch.clamp_min, Tensor.clamp_min})
 _CLAMP_MIN_IN_PLACE: frozenset[Any] = frozenset({torch.clamp_min_, Tensor.clamp_min_})
 _HARDTANH: frozenset[Any] = frozenset({F.hardtanh, F.hardtanh_})
+_MAXIMUM: frozenset[Any] = frozenset({torch.maximum, Tensor.maximum, torch.max, Tensor.max, torch.fmax, Tensor.fmax})
 _THRESHOLD: frozenset[Any] = frozenset({F.threshold, torch.threshold, torch.threshold_})
 
 # Activations for which neither rule is defined: they let gradients through where they give nothing, or bend them.
@@ -45,16 +46,36 @@ _OTHERS: dict[Any, str] = {
         "PReLU": (F.prelu, torch.prelu, Tensor.prelu),
         "Hardswish": (F.hardswish,),
         "Hardsigmoid": (F.hardsigmoid,),
-        "Sigmoid": (F.sigmoid, torch.sigmoid, Tensor.sigmoid, torch.sigmoid_, Tensor.sigmoid_),
+        "GLU": (F.glu,),
+        "Hardshrink": (F.hardshrink, torch.hardshrink, Tensor.hardshrink),
+        "Softshrink": (F.softshrink,),
+        "Tanhshrink": (F.tanhshrink,),
+        "Sigmoid": (*(F.sigmoid, torch.sigmoid, Tensor.sigmoid, torch.sigmoid_, Tensor.sigmoid_, torch.special.expit),),
         "LogSigmoid": (F.logsigmoid,),
         "Tanh": (F.tanh, torch.tanh, Tensor.tanh, torch.tanh_, Tensor.tanh_),
         "Softplus": (F.softplus,),
         "Softsign": (F.softsign,),
         "Softmax": (F.softmax, torch.softmax, Tensor.softmax, F.log_softmax, torch.log_softmax, Tensor.log_softmax),
+        # Of which others are made by hand.
+        "abs": (torch.abs, Tensor.abs, Tensor.__abs__, torch.abs_, Tensor.abs_),
+        "exp": (torch.exp, Tensor.exp, torch.exp_, Tensor.exp_),
+        "erf": (torch.erf, Tensor.erf, torch.special.erf),
+        "sin": (torch.sin, Tensor.sin, torch.cos, Tensor.cos),
+        "sign": (torch.sign, Tensor.sign, torch.heaviside, Tensor.heaviside),
         "attention": (F.scaled_dot_product_attention, F.multi_head_attention_forward),
     }.items()
     for function in functions
 }
+# With these of a map, what passes is chosen by hand.
+_COMPARISONS: frozenset[Any] = frozenset(
+    getattr(place, name)
+    for place, names in (
+        (torch, ("gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal")),
+        (Tensor, ("gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal")),
+        (Tensor, ("__gt__", "__ge__", "__lt__", "__le__")),
+    )
+    for name in names
+)
 
 
 @contextmanager
@@ -63,7 +84,8 @@ def rectifying(rule: Rule) -> Iterator[None]:
 
     "guided": a gradient passes where both the input and the gradient are positive. "deconvolution": where the gradient
     is positive, whatever the input was. Rectifiers are relu, relu6, and hardtanh, clamp and threshold from 0, also in
-    place. A network with other activations must be refused before (`require_rectifiers`).
+    place, and the maximum of a tensor and 0. A network with other activations must be refused before
+    (`require_rectifiers`).
     """
     with _Rectifying(rule):
         yield
@@ -79,8 +101,10 @@ class _Rectifying(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         rectifier = _rectifier(func, args, kwargs)
-        tensor = args[0] if args else kwargs.get("input")
-        if rectifier is None or not torch.is_grad_enabled() or not isinstance(tensor, Tensor):
+        if rectifier is None or not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        tensor = _given_to(func, args, kwargs)
+        if not isinstance(tensor, Tensor):
             return func(*args, **kwargs)
         most, in_place = rectifier
         given: Tensor = _Rectified.apply(tensor, most, self.rule)
@@ -128,10 +152,32 @@ def _rectifier(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
             return math.inf if most is None else float(most), func in _CLAMP_IN_PLACE
     if func in _CLAMP_MIN | _CLAMP_MIN_IN_PLACE and _is_zero(argument(1, "min")):
         return math.inf, func in _CLAMP_MIN_IN_PLACE
+    if func in _MAXIMUM and _other_is_zero(argument(0, "input"), argument(1, "other")):
+        return math.inf, False
     return None
 
 
+def _given_to(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What a rectifier is given: of a maximum with zeros, that which is not the zeros."""
+    given = args[0] if args else kwargs.get("input")
+    if func in _MAXIMUM and _is_zero(given):
+        return args[1] if len(args) > 1 else kwargs.get("other")
+    return given
+
+
+def _other_is_zero(one: Any, other: Any) -> bool:
+    """Whether one of two tensors is a constant of zeros, that leaves the other its shape."""
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return False
+    zeros, values = (one, other) if _is_zero(one) else (other, one)
+    # Aligned from the last axis, each side of the zeros is 1 or that of the values.
+    fits = all(side in (1, whole) for side, whole in zip(zeros.shape[::-1], values.shape[::-1], strict=False))
+    return fits and zeros.ndim <= values.ndim and _is_zero(zeros)
+
+
 def _is_zero(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return not value.requires_grad and value.device.type != "meta" and not bool(value.any())
     return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
 
 
@@ -181,6 +227,10 @@ class _Listening(TorchFunctionMode):
         kind = _OTHERS.get(func)
         if func in _HARDTANH and _rectifier(func, args, kwargs or {}) is None:
             kind = "Hardtanh"
+        if func in _CLAMP | _CLAMP_IN_PLACE and _below_zero(args, kwargs or {}):
+            kind = "clamp"
+        if func in _COMPARISONS and isinstance(args[0], Tensor) and args[0].is_floating_point() and args[0].ndim > 1:
+            kind = "a comparison of its values"
         of_scores = kind == "Softmax" and isinstance(given, Tensor) and given.ndim == 2
         if kind is not None and not of_scores:
             names = self.others.setdefault(kind, [])
@@ -188,3 +238,9 @@ class _Listening(TorchFunctionMode):
             if name not in names:
                 names.append(name)
         return given
+
+
+def _below_zero(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a clamp lets some of what is negative pass."""
+    least = args[1] if len(args) > 1 else kwargs.get("min")
+    return isinstance(least, int | float) and least < 0

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from striate.errors import InputError
 from striate.taps.outputs import bare_network, uncompiled
@@ -22,9 +23,12 @@ def unchanged(network: nn.Module) -> Iterator[nn.Module]:
     Afterwards, also after an exception, these are bit for bit what they were: weights, buffers (also those that a
     forward pass registers), `.grad`, `requires_grad`, the mode of each module, and the random states of torch (all
     devices), numpy and Python. Weights are not copied: they do not change where they need no gradients. A network
-    that writes into its own weights as it answers is found by their version counts: InputError.
+    that writes into its own weights as it answers is found by their version counts: InputError. One that writes into
+    the pictures is given copies of them. Raises InputError for a network that nothing can be seen of: scripted, without
+    numbers (on the meta device), or with layers that have no shape yet.
     """
     bare = bare_network(network)
+    _require_seen(bare)
     with ExitStack() as stack:
         stack.enter_context(_random_states())
         stack.enter_context(_tables(bare))
@@ -34,7 +38,27 @@ def unchanged(network: nn.Module) -> Iterator[nn.Module]:
         stack.enter_context(uncompiled(network))
         stack.enter_context(torch.inference_mode(False))  # also ends `no_grad`
         bare.eval()
+        stack.callback(bare.register_forward_pre_hook(on_copies).remove)
         yield bare
+
+
+def _require_seen(network: nn.Module) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f"'{name}' of the network" if name else "the network"
+            raise InputError(
+                f"{where} is scripted or traced, so that what it does cannot be seen; give the network as it was before"
+            )
+    for name, weight in (*network.named_parameters(), *network.named_buffers()):
+        if is_lazy(weight):
+            raise InputError(f"'{name}' has no shape yet (a lazy layer); let the network answer a picture before")
+        if weight.is_meta:
+            raise InputError(f"'{name}' is on the meta device and holds no numbers; load the weights of the network")
+
+
+def on_copies(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A network may write into what it is given, which is the caller's, and is asked about again."""
+    return tuple(one.clone() if isinstance(one, Tensor) else one for one in inputs)
 
 
 @contextmanager

@@ -58,14 +58,23 @@ def score_gradients(scores: Tensor, classes: Tensor, at: Tensor) -> Iterator[Ten
 
     A picture's score is taken not to depend on other pictures of the batch, which holds in evaluation mode.
 
-    Raises InputError where the scores do not depend on `at`, or not in a way that can be differentiated.
+    Raises InputError where the scores do not depend on `at`, or not in a way that can be differentiated, and for a
+    network that writes over what its gradient needs.
     """
     known = "the scores do not depend on it in a way that can be differentiated"
     require(scores.requires_grad, f"the network has no gradient: {known}")
     meant = scores.gather(1, classes)
     for column in range(classes.shape[1]):
         last = column + 1 == classes.shape[1]
-        (found,) = torch.autograd.grad(meant[:, column].sum(), at, retain_graph=not last, allow_unused=True)
+        try:
+            (found,) = torch.autograd.grad(meant[:, column].sum(), at, retain_graph=not last, allow_unused=True)
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                raise
+            raise InputError(
+                "the network writes over a tensor that its own gradient needs (an operation in place behind an "
+                "activation), so that it cannot be differentiated"
+            ) from error
         if found is None:
             raise InputError(f"there is no gradient at this place: {known}")
         yield found

@@ -120,6 +120,7 @@ def _back_from(
     given = pictures.detach().clone().requires_grad_()
     with torch.enable_grad(), rectifying("deconvolution"), stopping_at(bare, place.name) as run:
         maps = maps_of(place, run(given))
+        require(maps.requires_grad, f"{place.name} has no gradient: it cannot be brought back to the picture")
         rows, columns = zip(*cells, strict=True)
         index = (torch.tensor(one, device=maps.device) for one in (range(len(units)), list(units), rows, columns))
         (gradient,) = torch.autograd.grad(maps[tuple(index)].sum(), given)

@@ -17,8 +17,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from striate.errors import InputError, require
-from striate.taps.outputs import bare_network
 from striate.taps.places import Place, find_places, place_named
+from striate.taps.unchanged import unchanged
 from striate.views.maps import require_pictures
 
 Kind = Literal["filters", "templates", "grid", "matrix"]
@@ -47,9 +47,12 @@ def filters(
     Raises InputError for a layer that does not exist, and for one whose weights are no pictures.
     """
     require_pictures(pictures)
-    bare = bare_network(network)
     places = find_places(network, pictures[:1], output=output)
-    found = [one for number, place in enumerate(places) if (one := _weights(bare, places[:number], place, pictures))]
+    # Weights that are computed, as those of a spectral norm, are so in evaluation mode.
+    with unchanged(network) as bare:
+        found = [
+            one for number, place in enumerate(places) if (one := _weights(bare, places[:number], place, pictures))
+        ]
     if layers is None:
         return tuple(found)
     by_name = {one.layer: one for one in found}

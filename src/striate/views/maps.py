@@ -51,9 +51,14 @@ def as_classes(classes: Classes, scores: Tensor) -> Tensor:
     None: the one with the highest score in each picture. An int, or several: these in every picture. A tensor of
     integers (K,) the same, (B, K) for each picture its own.
 
-    Raises InputError: no class at all, one that the network does not know, a tensor of another shape or type.
+    Raises InputError: no class at all, one that the network does not know, a tensor of another shape or type, and where
+    scores are NaN: nothing can be said of them then.
     """
     count, known = scores.shape
+    require(
+        not bool(scores.isnan().any()),
+        "the network gives NaN where scores are needed: its weights or the pictures hold what is no number",
+    )
     if classes is None:
         return scores.detach().argmax(dim=1, keepdim=True)
     if isinstance(classes, Tensor):
