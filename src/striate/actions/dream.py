@@ -16,7 +16,7 @@ import numpy as np
 from striate.actions.dream_picture import png, sheet
 from striate.actions.kept_epochs import epochs_of, models_of
 from striate.actions.one_picture import one_picture
-from striate.actions.places import new_picture
+from striate.actions.places import new_file
 from striate.actions.rows import require_pictures
 from striate.actions.subject import class_number, open_subject
 from striate.errors import require
@@ -106,7 +106,7 @@ def dream(
     kind = _kind(class_name, layer, unit, channel, picture)
     for name, value, most in (("steps", steps, MOST_STEPS), ("size", size, LARGEST), ("octaves", octaves, 64)):
         require(value is None or 1 <= value <= most, f"{name} must be 1 to {most:,}, got {value}")
-    place = new_picture(out, name=_file_name(class_name, layer, unit, channel, picture))
+    place = new_file(out, name=_file_name(class_name, layer, unit, channel, picture), suffix=".png")
     run = fetched(run)
     model = open_subject(
         run,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import os
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.actions.places import require_writable
+from striate.actions.places import new_file
 from striate.actions.rows import require_pictures
 from striate.actions.subject import open_subject
 from striate.errors import InputError, require, unknown
@@ -81,7 +80,7 @@ def export(
         raise unknown("kind of export", to, KINDS)
     kind = KINDS[to]
     kind.require_libraries()
-    place = _place(out, kind, _name(run, network))
+    place = new_file(out, name=_name(run, network), suffix=kind.suffix)
     run = fetched(run)
     model = _on_the_processor(
         open_subject(
@@ -151,26 +150,6 @@ def _name(run: Any, network: Any) -> str:
             return parsed(str(run))[0].replace("/", "-")
         return Path(str(run)).absolute().name or "model"
     return network if isinstance(network, str) else "model"
-
-
-def _place(out: str | Path | None, kind: Kind, name: str) -> Path:
-    """The new file. Raises InputError where it cannot be one, before any work is done."""
-    if out is None:
-        numbered = (Path(f"{name}{'' if n == 1 else f'-{n}'}{kind.suffix}") for n in itertools.count(1))
-        require_writable(Path())
-        return next(place for place in numbered if not os.path.lexists(place))
-    place = Path(out)
-    try:
-        require(not os.path.lexists(place), f"{place} is there already; name another file with --out")
-        ending = place.suffix.lower() == kind.suffix
-        require(ending, f"{place}: give it a name that ends with {kind.suffix}, by which others know what it is")
-        require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
-        require_writable(place.parent)
-    except OSError as error:
-        raise refused(place, error) from error
-    except ValueError:
-        raise InputError("--out: no file can have a name with a zero byte in it") from None
-    return place
 
 
 def _pictures(run: Any, model: Model, observer: Observer) -> tuple[list[np.ndarray], int]:

@@ -1,4 +1,4 @@
-"""Where a page goes, or a folder with several files: nothing that we did not write is ever replaced."""
+"""Where a page or another file goes, or a folder with several: nothing that we did not write is ever replaced."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ def source_name(source: object) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:100] or "source"
 
 
-def new_picture(out: str | Path | None, *, name: str) -> Path:
-    """The file `out` (.png), which must be new, or `<name>.png` in the current folder, with a number where that name is
-    taken. Raises InputError where it cannot be one, before any work is done."""
+def new_file(out: str | Path | None, *, name: str, suffix: str) -> Path:
+    """The file `out`, which must be new and end with `suffix`, or `<name><suffix>` in the current folder, with a number
+    where that name is taken. Raises InputError where it cannot be one, before any work is done."""
     if out is None:
-        numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}.png") for number in itertools.count(1))
-        require_writable(Path())
-        return next(place for place in numbered if not os.path.lexists(place))
+        return _not_taken(name, suffix)
     place = Path(out)
     try:
         require(not os.path.lexists(place), f"{place} is there already; name another file with --out")
-        require(place.suffix.lower() == ".png", f"{place}: the picture is a PNG; give it a name that ends with .png")
+        ending = place.suffix.lower() == suffix
+        require(ending, f"{place}: give it a name that ends with {suffix}, by which others know what it is")
         require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
         require_writable(place.parent)
+    except OSError as error:
+        raise refused(place, error) from error
     except ValueError:
         raise InputError("--out: no file can have a name with a zero byte in it") from None
     return place
@@ -52,9 +53,7 @@ def page_place(out: str | Path | None, *, name: str, command: str, mark: str | N
     where `out` cannot be such a page, before any work is done.
     """
     if out is None:
-        numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}.html") for number in itertools.count(1))
-        require_writable(Path())
-        return next(place for place in numbered if not place.exists())
+        return _not_taken(name, ".html")
     place = Path(out)
     require(not place.is_dir(), f"{place} is a folder; name a file, such as {place / f'{name}.html'}")
     require(place.parent.is_dir(), f"{place.parent} is no folder; make it, or name another place with --out")
@@ -70,9 +69,7 @@ def new_folder(out: str | Path | None, *, name: str) -> Path:
     """The folder `out`, which must be new or empty, or `<name>` in the current folder, with a number where that name is
     taken. It is not made yet. Raises InputError where it cannot be one, before any work is done."""
     if out is None:
-        numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}") for number in itertools.count(1))
-        require_writable(Path())
-        return next(place for place in numbered if not os.path.lexists(place))
+        return _not_taken(name, "")
     place = Path(out)
     try:
         if not os.path.lexists(place):
@@ -88,6 +85,13 @@ def new_folder(out: str | Path | None, *, name: str) -> Path:
     require(not held, f"{place} is there and holds files ({held[0] if held else ''}); name a new folder with --out")
     require_writable(place)
     return place
+
+
+def _not_taken(name: str, suffix: str) -> Path:
+    """`<name><suffix>` in the current folder, with the first number from 2 on where that is taken."""
+    require_writable(Path())
+    numbered = (Path(f"{name}{'' if number == 1 else f'-{number}'}{suffix}") for number in itertools.count(1))
+    return next(place for place in numbered if not os.path.lexists(place))
 
 
 def _holds(place: Path, mark: str) -> bool:
