@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from striate.actions.inspect import inspect
+from striate.data.contact_sheet import thumbnail_of
 from striate.data.samples import Samples
-from striate.data.survey import survey, thumbnail_of
+from striate.data.survey import survey
 from striate.data.variations import VARIATIONS
 from striate.errors import InputError
 from striate.observer import Observer

@@ -17,8 +17,9 @@ import pytest
 from explained import drawing, explanation, method
 from PIL import Image
 
+from striate.data.contact_sheet import Thumbnail
 from striate.data.sources import open_dataset
-from striate.data.survey import Thumbnail, survey
+from striate.data.survey import survey
 from striate.evaluation.evaluation import evaluate_classification
 from striate.reports.digest import reliability
 from striate.reports.explanation import Drawn, Share, Side, Turning, explanation_page

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.actions.places import page_place, source_name
+from striate.data.contact_sheet import Thumbnail, thumbnail_of
 from striate.data.row_survey import survey_rows
-from striate.data.survey import Survey, Thumbnail, survey, thumbnail_of
+from striate.data.survey import Survey, survey
 from striate.errors import require
 from striate.observer import SILENT, Observer
 from striate.words import counted

@@ -5,19 +5,19 @@ Legend: N pictures, K classes, C channels (1 where all pictures are grey, else 3
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from striate.data.contact_sheet import Thumbnail, rows_for_sheet, thumbnail_of
 from striate.data.decode import Header, Limits, decode, probe
 from striate.data.distribution import Distribution, distributions
 from striate.data.in_order import in_order
-from striate.data.reading import checksum, load_pixels, reduced
-from striate.data.samples import Samples
+from striate.data.reading import checksum, load_pixels
+from striate.data.samples import REGRESSION, Samples
 from striate.data.splits import assign_splits, find_equal
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
@@ -28,20 +28,7 @@ from striate.words import none_can
 GRID = 250_000
 # A picture whose deviation is below this share of the full range in every channel shows nearly nothing.
 CONSTANT = 0.01
-THUMBNAIL_SIDE = 96
-THUMBNAILS_A_CLASS = 8
-THUMBNAIL_CLASSES = 40
-THUMBNAIL_NUMBERS = 6
 ARRAY = "array"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thumbnail:
-    """A picture of the contact sheet, its longer side at most 96 pixels; `label` "" where it has none."""
-
-    name: str
-    label: str
-    picture: bytes  # PNG or JPEG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +97,7 @@ def survey(
 
     Raises InputError where there is no picture, where none can be read, and, if `strict`, where one cannot.
     """
-    sheet = _sheet(samples)
+    sheet = rows_for_sheet(samples)
     chosen = {row for rows in sheet.values() for row in rows}
 
     def look(row: int) -> tuple[int, _Seen | InputError]:
@@ -147,11 +134,7 @@ def survey(
             f"{samples.source}: {len(kept.left_out):,} of {found:,} pictures cannot be used, {first}; "
             "mend them, or leave --strict away"
         )
-    try:
-        kept, words = assign_splits(kept, seed=seed)
-    except InputError as error:
-        # To look at what cannot be trained on is what a survey is for.
-        words = f"no splits: {error}"
+    kept, words = in_splits(kept, seed)
     thumbnails = tuple(
         Thumbnail(name=samples.names[row], label=label, picture=small[row])
         for label, rows in sheet.items()
@@ -190,14 +173,19 @@ class _Totals:
         self.square = self.square + seen.square
 
 
-def _counted(samples: Samples, words: str, totals: _Totals) -> Survey:
-    used, left_out = len(samples), samples.left_out
-    equal = find_equal(np.array(totals.checksums, dtype=np.uint64), samples)
-    width, height = np.array(totals.widths, dtype=np.float64), np.array(totals.heights, dtype=np.float64)
-    channels = 1 if totals.grey == used else 3
-    mean = totals.mean / used
-    deviation = np.sqrt(np.maximum(totals.square / used - mean**2, 0))
-    numbers = samples.task == "regression"
+def in_splits(samples: Samples, seed: int) -> tuple[Samples, str]:
+    """The rows in their splits, and how those came about; without splits, and why, where there can be none."""
+    try:
+        return assign_splits(samples, seed=seed)
+    except InputError as error:
+        # To look at what cannot be trained on is what a survey is for.
+        return samples, f"no splits: {error}"
+
+
+def of_table(samples: Samples, splits: str, checksums: np.ndarray) -> Survey:
+    """What the table says, and which rows are equal by their checksums (N,). What only pictures have is empty."""
+    equal = find_equal(checksums, samples)
+    numbers = samples.task == REGRESSION
     counts = {} if numbers else {split: tuple(map(int, column)) for split, column in samples.counts().items()}
     by_class = [sum(column) for column in zip(*counts.values(), strict=True)] or [0]
 
@@ -207,7 +195,7 @@ def _counted(samples: Samples, words: str, totals: _Totals) -> Survey:
     return Survey(
         source=samples.source,
         how=samples.how,
-        splits=words,
+        splits=splits,
         task=samples.task,
         class_names=samples.class_names,
         pictures=samples.pictures_by_split(),
@@ -216,10 +204,34 @@ def _counted(samples: Samples, words: str, totals: _Totals) -> Survey:
         if numbers
         else (),
         unlabelled=int((~samples.labelled).sum()),
-        found=used + len(left_out),
-        used=used,
-        left_out=tuple((one.name, one.reason) for one in left_out),
-        left_out_count=len(left_out),
+        found=len(samples) + len(samples.left_out),
+        used=len(samples),
+        left_out=tuple((one.name, one.reason) for one in samples.left_out),
+        left_out_count=len(samples.left_out),
+        sizes={},
+        formats={},
+        modes={},
+        orientations={},
+        bits_a_channel={},
+        grey_share=0.0,
+        constant_share=0.0,
+        mean=(),
+        deviation=(),
+        imbalance=None if numbers else round(max(by_class) / max(1, min(by_class)), 4),
+        duplicates=names(equal.inside),
+        leaks=names(equal.across),
+        conflicts=names(equal.conflicting),
+    )
+
+
+def _counted(samples: Samples, splits: str, totals: _Totals) -> Survey:
+    used = len(samples)
+    width, height = np.array(totals.widths, dtype=np.float64), np.array(totals.heights, dtype=np.float64)
+    channels = 1 if totals.grey == used else 3
+    mean = totals.mean / used
+    deviation = np.sqrt(np.maximum(totals.square / used - mean**2, 0))
+    return replace(
+        of_table(samples, splits, np.array(totals.checksums, dtype=np.uint64)),
         sizes={"width": _spread(width), "height": _spread(height), "aspect_ratio": _spread(width / height)},
         formats=_ordered(totals.formats),
         modes=_ordered(totals.modes),
@@ -229,10 +241,6 @@ def _counted(samples: Samples, words: str, totals: _Totals) -> Survey:
         constant_share=totals.constant / used,
         mean=tuple(round(float(value), 6) for value in mean[:channels]),
         deviation=tuple(round(float(value), 6) for value in deviation[:channels]),
-        imbalance=None if numbers else round(max(by_class) / max(1, min(by_class)), 4),
-        duplicates=names(equal.inside),
-        leaks=names(equal.across),
-        conflicts=names(equal.conflicting),
     )
 
 
@@ -264,50 +272,6 @@ def _look(samples: Samples, row: int, limits: Limits | None, *, thumbnail: bool)
         constant=bool((square - mean**2 < CONSTANT**2).all()),
         thumbnail=thumbnail_of(pixels) if thumbnail else None,
     )
-
-
-def thumbnail_of(pixels: np.ndarray, side: int = THUMBNAIL_SIDE) -> bytes:
-    """(H, W, C) in [0, 255] -> PNG (small pictures, as they are) or JPEG, the longer side at most `side`."""
-    from PIL import Image
-
-    small = reduced(pixels, 2 * side)
-    values = np.rint(small).astype(np.uint8)
-    image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    if max(pixels.shape[:2]) <= side:
-        image.save(buffer, "PNG")
-    else:
-        image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
-
-
-def _sheet(samples: Samples) -> dict[str, list[int]]:
-    """Rows for the contact sheet under a heading each: evenly spread over each of the first classes or labels; of
-    numbers the lowest and the highest."""
-    known, targets = samples.labelled, samples.targets
-    groups: dict[str, np.ndarray] = {}
-    if samples.task == "regression":
-        rows = np.flatnonzero(known)
-        for k, name in enumerate(samples.class_names[:THUMBNAIL_NUMBERS]):
-            order = rows[np.argsort(targets[rows, k], kind="stable")]
-            if len(order) >= 2:
-                most = min(THUMBNAILS_A_CLASS, len(order) // 2)
-                groups[f"{name}: the lowest"], groups[f"{name}: the highest"] = order[:most], order[-most:]
-        return {name: [int(row) for row in rows] for name, rows in groups.items()}
-    if samples.task == "multilabel":
-        has = [known & (targets[:, k] == 1) for k in range(len(samples.class_names))]
-    else:
-        classes = samples.classes
-        has = [classes == k for k in range(len(samples.class_names))]
-    there = [(name, np.flatnonzero(one)) for name, one in zip(samples.class_names, has, strict=True) if one.any()]
-    groups = dict(there[:THUMBNAIL_CLASSES])
-    if not known.all() and len(groups) < THUMBNAIL_CLASSES:
-        groups[""] = np.flatnonzero(~known)
-    return {
-        name: [int(row) for row in rows[np.linspace(0, len(rows) - 1, min(THUMBNAILS_A_CLASS, len(rows))).astype(int)]]
-        for name, rows in groups.items()
-    }
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

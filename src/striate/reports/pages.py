@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from striate.data.survey import Thumbnail
+from striate.data.contact_sheet import Thumbnail
 from striate.reports import digest, labels, numbers, text
 from striate.reports.distributions import MOST_DRAWN, distribution_rows
 from striate.reports.environment import OPEN_ROWS, environment
