@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -22,6 +24,22 @@ class Viewing(nn.Module):
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.head(self.convolution(pictures).view(len(pictures), -1))
         return scores
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (nn.Linear, r"network is the class Linear; make one of it: network=Linear\(...\)"),
+        (3, "network must be a name or a torch.nn.Module, got int"),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 2)), r"take inputs of 2x3x8x8 in .*3 channels"),
+        (Viewing().half(), "your network does not take inputs of 2x3x8x8 in float32"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_in_a_sentence(network: Any, says: str, tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), dtype=np.uint8)
+    with pytest.raises(striate.InputError, match=says):
+        striate.train((pictures, np.arange(40) % 2), out=tmp_path / "run", network=network, epochs=1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_network_that_calls_view_trains_loads_and_predicts(tmp_path: Path) -> None:

@@ -119,6 +119,8 @@ def test_a_run_goes_on_and_repeats_with_the_same_loss_alone(tmp_path: Path, caps
     ("given", "says"),
     [
         ({"loss": 3}, "loss must be a function, got int"),
+        ({"loss": torch.nn.CrossEntropyLoss}, r"loss is the class CrossEntropyLoss; make one of it"),
+        ({"loss": lambda o, t: torch.zeros(len(o))}, "your loss has no gradient; compute it from the outputs"),
         ({"metrics": [len]}, r"metrics must be \{name: function\}, got list"),
         ({"metrics": {"worst": 3}}, r"metrics must be \{name: function\}, got 'worst': int"),
         ({"loss": lambda o, t: o}, r"your loss must give one number, or 8 for 8 pictures, .*\(8, 3\) of torch.float32"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 from striate.actions.first_look import SIDE_FROM_NOTHING
 from striate.actions.job import Job
@@ -16,13 +17,15 @@ from striate.data.pixel_store import Pixels, PixelStore
 from striate.data.principal import colour_axes
 from striate.data.samples import REGRESSION, Samples
 from striate.data.store import StoreResult
-from striate.errors import require
+from striate.errors import InputError, require
+from striate.machine.memory import is_out_of_memory
 from striate.models.input_spec import InputSpec, fit_input_spec, fit_row_spec
 from striate.models.mean_picture import mean_picture
 from striate.networks import BuiltNetwork, InputDefaults, build_network, own_input
 from striate.networks.blocks import freeze
 from striate.networks.heads import drop_before_head
 from striate.networks.small_resnet import SmallResNet
+from striate.taps.unchanged import unchanged
 from striate.training.defaults import Facts, choose_network, row_arguments
 from striate.training.planning import arguments_for
 from striate.training.recipe import Recipe
@@ -79,6 +82,7 @@ def network_and_input(
     published = job.network is None and (chosen.pretrained or job.recipe.weights is not None)
     spec, words = fit_spec(job, reading, size, own_input(chosen.name) if published else None, samples.fields)
     if job.network is not None:
+        _require_taken(job.network, spec)
         return job.network, spec, words
     built = network_for(job, chosen.name, len(samples.class_names), spec, chosen.pretrained, chosen.arguments)
     if built.size != (spec.height, spec.width):
@@ -86,6 +90,24 @@ def network_and_input(
     for note in built.notes:
         job.observer.say(note)
     return built.network, spec, words
+
+
+def _require_taken(network: nn.Module, spec: InputSpec) -> None:
+    """Raise InputError, in torch's words, where a network of the user's own cannot take such inputs."""
+    weights = list(network.parameters())
+    if any(is_lazy(weight) for weight in weights):
+        return  # its first batch makes them
+    pictures = torch.zeros(2, spec.channels, spec.height, spec.width, device=weights[0].device if weights else "cpu")
+    try:
+        with unchanged(network) as bare, torch.no_grad():
+            bare(pictures)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"your network does not take inputs of 2x{spec.channels}x{spec.height}x{spec.width} in float32 (pictures, "
+            f"channels, height, width): {str(error).splitlines()[0]}"
+        ) from error
 
 
 def fit_spec(

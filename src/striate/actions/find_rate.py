@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.actions.places import page_place, source_name
-from striate.actions.train import as_recipe, check_early, start_of
+from striate.actions.train import as_recipe, check_early, own_network, start_of
 from striate.errors import InputError, require
 from striate.observer import SILENT, Observer
 from striate.training.recipe import Recipe
@@ -59,7 +59,7 @@ def find_rate(
         asked.optimizer.name != "lbfgs", "optimizer lbfgs searches the length of its steps, so no rate is to be found"
     )
     require(processes_for(asked.processes, asked.device, ranks_here()) == 1, "a rate is found by one process alone")
-    own = None if network is None or isinstance(network, str) else network
+    own = own_network(network)
     place = page_place(out, name=f"rate-{source_name(source)}", command="train --find-rate")
     if isinstance(source, (str, Path)):
         check_outside(place, str(source), "the page would lie")

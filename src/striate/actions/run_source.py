@@ -54,7 +54,10 @@ def found_again(run: Run, recipe: Recipe, named: Source | None = None) -> tuple[
 
     source: Source = named if named is not None else found(read_source(path))
     if source == ARRAYS and not os.path.lexists(ARRAYS):
-        raise InputError(f"{run}: learned from arrays; give them again: striate.resume(run, source=arrays)")
+        raise InputError(
+            f"{run}: learned from arrays; give them again "
+            "(striate.resume(run, source=arrays), striate.show_batch(arrays))"
+        )
     return source, replace(
         recipe,
         labels=recipe.labels if recipe.labels in (None, FOLDERS) else found(recipe.labels),

@@ -62,7 +62,7 @@ def train(
     if isinstance(loss, str):
         settings["loss"], loss = loss, None
     asked, resolved_values, notes = as_recipe(recipe, network if isinstance(network, str) else None, settings)
-    own = None if network is None or isinstance(network, str) else network
+    own = own_network(network)
     parts = _own_parts(asked, loss, metrics)
     if own is not None and resolved_values:
         require(resolved_values.get("network") == OWN_NETWORK, "the recipe is that of a named network, not of your own")
@@ -165,6 +165,19 @@ def train_asked(
         finally:
             run.let_go()
         return run
+
+
+def own_network(network: str | nn.Module | None) -> nn.Module | None:
+    """The user's own module; None where a network is named, or none. Raises InputError for what is neither."""
+    if network is None or isinstance(network, str):
+        return None
+    if isinstance(network, type):
+        raise InputError(f"network is the class {network.__name__}; make one of it: network={network.__name__}(...)")
+    from torch import nn
+
+    kind = type(network).__name__
+    require(isinstance(network, nn.Module), f"network must be a name or a torch.nn.Module, got {kind}")
+    return network
 
 
 def _own_parts(asked: Recipe, loss: Loss | None, metrics: Mapping[str, Metric] | None) -> OwnParts:

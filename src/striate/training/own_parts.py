@@ -39,6 +39,8 @@ class OwnParts:
 
     def __post_init__(self) -> None:
         require(self.loss is None or callable(self.loss), f"loss must be a function, got {type(self.loss).__name__}")
+        if isinstance(self.loss, type):
+            raise InputError(f"loss is the class {self.loss.__name__}; make one of it: loss={self.loss.__name__}()")
         wanted = "metrics must be {name: function}"
         require(isinstance(self.metrics, Mapping), f"{wanted}, got {type(self.metrics).__name__}")
         for name, metric in self.metrics.items():
@@ -59,6 +61,10 @@ class OwnParts:
         found: Any = self.loss(outputs, targets)
         count = len(outputs)
         if isinstance(found, torch.Tensor) and tuple(found.shape) in ((), (count,)) and found.is_floating_point():
+            require(
+                found.requires_grad or not outputs.requires_grad,
+                "your loss has no gradient; compute it from the outputs by operations of torch, without detach",
+            )
             # One number for all is the loss of each: its mean and its share of a larger batch are what they should be.
             return found.expand(count)
         shape = f"{tuple(found.shape)} of {found.dtype}" if isinstance(found, torch.Tensor) else type(found).__name__

@@ -113,7 +113,8 @@ def _picture_place(frame: Any) -> int:
             return names.index(known)
     raise InputError(
         f"the frame: no column of paths ({', '.join(PATH_COLUMNS[:4])}) or of pictures "
-        f"({', '.join(PICTURE_COLUMNS[:4])}); columns there: {some([str(name) for name in frame.columns], 12)}"
+        f"({', '.join(PICTURE_COLUMNS[:4])}); columns there: {some([str(name) for name in frame.columns], 12)} "
+        "(a table of numbers is taken as a file: frame.to_csv('numbers.csv', index=False))"
     )
 
 
