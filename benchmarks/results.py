@@ -2,7 +2,7 @@
 
     python benchmarks/results.py                       every set, seeds 0 1 2, then the page
     python benchmarks/results.py --minutes-curve       cifar10-jpeg in 1, 3 and 10 minutes, then the page
-    python benchmarks/results.py --page                the page alone, from what was recorded
+    python benchmarks/results.py --page                the page alone, from what was recorded (also by tables.py)
 
 Each figure comes from a whole process, `striate train SOURCE --seed S`, timed from its start to its end. What came out
 is added to benchmarks/results/*.jsonl, one line a run, so that the work can be interrupted: a (set, seed, version) that
@@ -27,8 +27,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RECORDS = Path(__file__).resolve().parent / "results"
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import tables
+from records import (
+    RECORDS,
+    REPOSITORY,
+    by_set,
+    commit,
+    of_newest_version,
+    read_records,
+    version,
+    versions,
+    write_record,
+)
+
 ACCURACY, CURVE = RECORDS / "accuracy.jsonl", RECORDS / "minutes.jsonl"
 PAGE = REPOSITORY / "docs" / "results.md"
 SEEDS = (0, 1, 2)
@@ -83,8 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run_sets(shared, given.sets, given.seeds, again=given.again)
     finally:
         # Also where the work was interrupted: the page says what the records say.
-        given.out.write_text(page(read_records(ACCURACY), read_records(CURVE)), encoding="utf-8")
-    print(f"wrote {given.out}")
+        write_page(given.out)
     return 0
 
 
@@ -159,9 +171,20 @@ def record(metrics: Mapping[str, Any], seconds: float, command: Sequence[str]) -
     }
 
 
-def page(accuracy: Sequence[Mapping[str, Any]], curve: Sequence[Mapping[str, Any]]) -> str:
+def write_page(place: Path = PAGE) -> None:
+    """The page of everything that is recorded."""
+    records = (read_records(path) for path in (ACCURACY, CURVE, tables.TABLES))
+    place.write_text(page(*records), encoding="utf-8")
+    print(f"wrote {place}")
+
+
+def page(
+    accuracy: Sequence[Mapping[str, Any]],
+    curve: Sequence[Mapping[str, Any]],
+    of_tables: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """docs/results.md of the records; of several runs of one (set, seed) the last one counts."""
-    newest = _of_newest_version(accuracy)
+    newest = of_newest_version(accuracy)
     lines = [
         "# Results",
         "",
@@ -196,25 +219,13 @@ def page(accuracy: Sequence[Mapping[str, Any]], curve: Sequence[Mapping[str, Any
         "Beside it a fixed recipe, with as many epochs as take as long on the same machine (at least one).",
         "",
     ]
-    lines += _curve_table(_of_newest_version(curve)) if curve else ["No run is recorded yet."]
+    lines += _curve_table(of_newest_version(curve)) if curve else ["No run is recorded yet."]
     lines += ["", "```sh", "python benchmarks/results.py --minutes-curve", "```", ""]
-    origin = [*newest, *_of_newest_version(curve)]
+    lines += tables.section(of_newest_version(of_tables))
+    origin = [*newest, *of_newest_version(curve), *of_newest_version(of_tables)]
     if origin:
         lines += ["## Machine and versions", "", *_origins(origin), ""]
     return "\n".join(lines)
-
-
-def _of_newest_version(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The last record of each (set or kind and minutes, seed) of the version that was recorded last."""
-    if not records:
-        return []
-    current = records[-1]["version"]
-    last = {
-        (one.get("set"), one.get("kind"), one.get("minutes"), one["seed"]): one
-        for one in records
-        if one["version"] == current
-    }
-    return list(last.values())
 
 
 def _accuracy_table(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -222,7 +233,7 @@ def _accuracy_table(records: Sequence[Mapping[str, Any]]) -> list[str]:
         "| set | test pictures | goal | mean of the seeds | each seed | seconds | what is there to beat |",
         "|---|---:|---:|---:|---|---:|---|",
     ]
-    for name, runs in _by_set(records).items():
+    for name, runs in by_set(records, tuple(GOALS)).items():
         goal = GOALS[name]
         shown = ", ".join(f"{100 * one['accuracy']:.2f}" for one in runs)
         seconds = statistics.mean(one["seconds"] for one in runs)
@@ -236,7 +247,7 @@ def _accuracy_table(records: Sequence[Mapping[str, Any]]) -> list[str]:
 def _verdicts(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """A sentence a set: whether its goal is met by the mean, and by how much it is missed where it is not."""
     said = []
-    for name, runs in _by_set(records).items():
+    for name, runs in by_set(records, tuple(GOALS)).items():
         by = 100 * (statistics.mean(one["accuracy"] for one in runs) - GOALS[name].accuracy)
         error = _standard_error(runs)
         if by >= -1e-9:
@@ -262,7 +273,7 @@ def _each_run(records: Sequence[Mapping[str, Any]]) -> list[str]:
         "| command | accuracy | 95 % interval | seconds | date | commit |",
         "|---|---:|---:|---:|---|---|",
     ]
-    for runs in _by_set(records).values():
+    for runs in by_set(records, tuple(GOALS)).values():
         for one in runs:
             interval = f"{100 * one['low']:.2f} to {100 * one['high']:.2f}"
             cells = [f"`{one['command']}`", _percent(one["accuracy"]), interval, f"{one['seconds']:.0f}", one["date"]]
@@ -297,12 +308,6 @@ def _origins(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*(f"- {text}" for text in machines), *(f"- {text}" for text in found)]
 
 
-def _by_set(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """The runs of each set in the order of GOALS, by seed."""
-    of = {name: sorted((one for one in records if one["set"] == name), key=lambda one: one["seed"]) for name in GOALS}
-    return {name: runs for name, runs in of.items() if runs}
-
-
 def _mean(runs: Sequence[Mapping[str, Any]]) -> str:
     values = [100 * one["accuracy"] for one in runs]
     spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
@@ -317,47 +322,10 @@ def _options(goal: Goal) -> str:
     return f", `{' '.join(goal.options)}`" if goal.options else ""
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """One record a line, in the order in which they were made; none where there is no file."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
 def add_record(path: Path, one: Mapping[str, Any]) -> None:
-    """Add a line."""
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(one) + "\n")
+    """Add a line, and tell it."""
+    write_record(path, one)
     print(f"  {100 * one['accuracy']:.2f} % in {one['seconds']:.0f} s", flush=True)
-
-
-def version() -> str:
-    """The version of Striate: what a recorded run counts for."""
-    import striate
-
-    return striate.__version__
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a result."""
-    from striate.machine import description
-
-    return description.versions()
-
-
-def commit() -> str:
-    """The commit that ran, "+" where files of the source differ from it; "" outside a repository."""
-    try:
-        name = _git("rev-parse", "--short", "HEAD")
-        return name + ("+" if _git("status", "--porcelain", "--", "src") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=REPOSITORY, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

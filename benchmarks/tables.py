@@ -2,6 +2,7 @@
 
     python benchmarks/tables.py                       all three sets, seeds 0 1 2
     python benchmarks/tables.py --sets mnist-rotation --seeds 0 --again
+    python benchmarks/results.py --page              docs/results.md alone, which this writes too
 
 The tables are those of the shared data pack (`tables/`, described in its README). Before a training, a folder is
 prepared beside which nothing is written: a table and the pictures that it names. For `mnist-rotation` the pictures are
@@ -32,18 +33,29 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from results import RECORDS, REPOSITORY, commit, read_records, version, versions
+from records import (
+    RECORDS,
+    REPOSITORY,
+    by_set,
+    commit,
+    of_newest_version,
+    read_records,
+    version,
+    versions,
+    write_record,
+)
 
 TABLES = RECORDS / "tables.jsonl"
 SEEDS = (0, 1, 2)
+ERROR = "mean absolute error"
 
 
 @dataclass(frozen=True)
 class Goal:
     """A table: the options beside the seed, how its folder is prepared, and what is there to beat.
 
-    figure: of the metrics of the test split, each name with its value. best: what must be reached, by name;
-    larger: whether more is better.
+    figures: of the metrics of the test split, each name with its value. best: what must be surpassed, by name;
+    larger: whether more is better; to_beat: what reached that.
     """
 
     options: tuple[str, ...]
@@ -51,6 +63,8 @@ class Goal:
     figures: Callable[[Mapping[str, Any]], dict[str, float]]
     best: Mapping[str, float]
     larger: bool
+    measure: str = ""  # what the figures are, where their names do not say it
+    to_beat: str = ""
 
 
 def link_camvid(name: str) -> Callable[[Path, Path], None]:
@@ -98,7 +112,12 @@ def errors_of(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 GOALS: dict[str, Goal] = {
     "camvid-multilabel": Goal(
-        (), link_camvid("camvid-multilabel.csv"), precision_of, {"mean average precision": 0.70}, larger=True
+        (),
+        link_camvid("camvid-multilabel.csv"),
+        precision_of,
+        {"mean average precision": 0.70},
+        larger=True,
+        to_beat="logistic regression on frozen EfficientNet-Lite0 features",
     ),
     "camvid-fractions": Goal(
         ("--targets", "building,tree,road,car"),
@@ -106,8 +125,10 @@ GOALS: dict[str, Goal] = {
         errors_of,
         {"building": 0.048, "tree": 0.044, "road": 0.049, "car": 0.021},
         larger=False,
+        measure=ERROR,
+        to_beat="ridge regression on frozen EfficientNet-Lite0 features",
     ),
-    "mnist-rotation": Goal((), turn_digits, errors_of, {"angle": 6.0}, larger=False),
+    "mnist-rotation": Goal((), turn_digits, errors_of, {"angle": 6.0}, larger=False, measure=f"{ERROR} in degrees"),
 }
 
 
@@ -122,19 +143,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not shared.is_dir():
         print(f"{shared}: the data pack is not there; say where with STRIATE_SHARED=FOLDER", file=sys.stderr)
         return 2
-    known = {(one["set"], one["seed"], one["version"]) for one in read_records(TABLES)}
-    for name in given.sets:
-        with tempfile.TemporaryDirectory(prefix="striate-tables-") as place:
-            source = Path(place) / name
-            source.mkdir()
-            GOALS[name].prepare(shared, source)
-            for seed in given.seeds:
-                if (name, seed, version()) in known and not given.again:
-                    print(f"{name}, seed {seed}: recorded before")
-                    continue
-                add(name, seed, train(source, ("--seed", str(seed), *GOALS[name].options), Path(place)))
-        compare(name)
+    try:
+        for name in given.sets:
+            run_set(shared, name, given.seeds, again=given.again)
+            compare(name)
+    finally:
+        from results import write_page  # which shows these records beside its own
+
+        write_page()
     return 0
+
+
+def run_set(shared: Path, name: str, seeds: Sequence[int], *, again: bool) -> None:
+    """`striate train` for every seed of a set that is not recorded of this version."""
+    known = {(one["set"], one["seed"], one["version"]) for one in read_records(TABLES)}
+    with tempfile.TemporaryDirectory(prefix="striate-tables-") as place:
+        source = Path(place) / name
+        source.mkdir()
+        GOALS[name].prepare(shared, source)
+        for seed in seeds:
+            if (name, seed, version()) in known and not again:
+                print(f"{name}, seed {seed}: recorded before")
+                continue
+            add(name, seed, train(source, ("--seed", str(seed), *GOALS[name].options), Path(place)))
 
 
 def train(source: Path, options: Sequence[str], place: Path) -> dict[str, Any]:
@@ -170,17 +201,15 @@ def train(source: Path, options: Sequence[str], place: Path) -> dict[str, Any]:
 
 
 def add(name: str, seed: int, one: Mapping[str, Any]) -> None:
-    """Add a line."""
-    TABLES.parent.mkdir(exist_ok=True)
-    with TABLES.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"set": name, "seed": seed, **one}) + "\n")
+    """Add a line, and tell it."""
+    write_record(TABLES, {"set": name, "seed": seed, **one})
     print("  " + ", ".join(f"{what} {value:.4f}" for what, value in one["figures"].items()), flush=True)
 
 
 def compare(name: str) -> None:
     """Print the mean over the seeds of the newest version beside the goal, and by how many seeds it is met."""
-    records = [one for one in read_records(TABLES) if one["set"] == name and one["version"] == version()]
-    last = list({one["seed"]: one for one in records}.values())
+    records = [one for one in read_records(TABLES) if one["version"] == version()]
+    last = by_set(of_newest_version(records), [name]).get(name, [])
     for what, best in GOALS[name].best.items():
         values = [one["figures"][what] for one in last]
         if not values:
@@ -191,6 +220,76 @@ def compare(name: str) -> None:
         print(
             f"{name}: {what} {statistics.mean(values):.4f}{spread}, goal {sign} {best:g}: {met} of {len(values)} seeds"
         )
+
+
+def section(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The part of docs/results.md on these tables. records: the last one of each (set, seed)."""
+    lines = [
+        "## Labels and numbers",
+        "",
+        "Which of seven things a photograph of a street shows (`camvid-multilabel`), which share of it is building, "
+        "tree, road and car (`camvid-fractions`), and by how many degrees a digit is turned (`mnist-rotation`, whose "
+        "pictures are turned beforehand as the table says): by the same command, on the test split of each table.",
+        "",
+    ]
+    runs_of = by_set(records, tuple(GOALS))
+    if not runs_of:
+        return [*lines, "No run is recorded yet.", ""]
+    lines += [
+        "| set | figure | test pictures | goal | mean of the seeds | each seed | seconds | what is there to beat |",
+        "|---|---|---:|---:|---:|---|---:|---|",
+    ]
+    verdicts = []
+    for name, runs in runs_of.items():
+        goal = GOALS[name]
+        options = f", `{' '.join(goal.options)}`" if goal.options else ""
+        seconds = f"{statistics.mean(one['seconds'] for one in runs):.0f}"
+        for what, best in goal.best.items():
+            values = [one["figures"][what] for one in runs]
+            figure = f"{what}: {goal.measure}" if goal.measure else what
+            aim = f"{'>' if goal.larger else '<'} {best:g}"
+            shown = ", ".join(map(_told, values))
+            cells = [name + options, figure, f"{runs[0]['pictures']:,}", aim, _mean(values), shown, seconds]
+            lines.append("| " + " | ".join([*cells, goal.to_beat or "–"]) + " |")
+        verdicts.append(_verdict(name, runs))
+    lines += ["", *verdicts, "", "| command | figures | seconds | date | commit |", "|---|---|---:|---|---|"]
+    for runs in runs_of.values():
+        for one in runs:
+            figures = ", ".join(f"{what} {_told(value)}" for what, value in one["figures"].items())
+            cells = [f"`{one['command']}`", figures, f"{one['seconds']:.0f}", one["date"], one.get("commit") or "–"]
+            lines.append("| " + " | ".join(cells) + " |")
+    again = "python benchmarks/tables.py --sets mnist-rotation --seeds 0 --again"
+    return [*lines, "", "```sh", "python benchmarks/tables.py", again, "```", ""]
+
+
+def _verdict(name: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the mean of each figure meets its goal, and by how much it misses it where it does not."""
+    goal = GOALS[name]
+    missed = []
+    for what, best in goal.best.items():
+        mean = statistics.mean(one["figures"][what] for one in runs)
+        if not (mean > best if goal.larger else mean < best):
+            missed.append(f"{what} by {_told(abs(mean - best))}")
+    met = "the goal is met." if len(goal.best) == 1 else "all goals are met."
+    said = f"- **{name}**: {'missed: ' + ', '.join(missed) + '.' if missed else met}"
+    if len(runs) < len(SEEDS):
+        said += f" Recorded: {len(runs)} of {len(SEEDS)} seeds."
+    return said
+
+
+def _mean(values: Sequence[float]) -> str:
+    mean = statistics.mean(values)
+    spread = f" ± {statistics.stdev(values):.{_digits(mean)}f}" if len(values) > 1 else ""
+    return f"{_told(mean)}{spread}"
+
+
+def _told(value: float) -> str:
+    return f"{value:.{_digits(value)}f}"
+
+
+def _digits(value: float) -> int:
+    """Behind the point."""
+    return 4 if abs(value) < 1 else 2
 
 
 if __name__ == "__main__":

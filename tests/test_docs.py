@@ -90,7 +90,8 @@ def test_every_view_has_its_row() -> None:
 
 def test_the_page_of_results_is_what_the_records_say() -> None:
     results = program(REPOSITORY / "benchmarks" / "results.py")
-    page = results.page(results.read_records(results.ACCURACY), results.read_records(results.CURVE))
+    kept = (results.ACCURACY, results.CURVE, results.tables.TABLES)
+    page = results.page(*map(results.read_records, kept))
     assert (DOCS / "results.md").read_text(encoding="utf-8") == page, "run: python benchmarks/results.py --page"
 
 
@@ -195,6 +196,39 @@ def test_the_table_of_results_has_mean_deviation_seconds_and_what_is_missing() -
     assert "`striate train mnist --seed 1` | 99.50 % | 97.50 to 100.50 | 31 | 2026-01-01 00:00 UTC | abc1234 |" in page
     assert "- a processor\n- striate 0.1.0, torch 2" in page
     assert "striate train mnist --seed 2" not in page  # of an older version
+
+
+def test_tables_of_labels_and_numbers_have_a_part_of_their_own() -> None:
+    results = program(REPOSITORY / "benchmarks" / "results.py")
+    runs = [
+        run_of(
+            "camvid-fractions",
+            seed,
+            0.0,
+            figures={"building": 0.04 + seed / 100, "tree": 0.03, "road": 0.04, "car": car},
+        )
+        for seed, car in enumerate((0.030, 0.020, 0.025))
+    ]
+    runs += [run_of("mnist-rotation", seed, 0.0, figures={"angle": angle}) for seed, angle in ((0, 9.0), (0, 5.0))]
+    page = results.page([], [], runs)
+    lines = [
+        line
+        for line in page.splitlines()
+        if line.startswith("| camvid-fractions, `--targets building,tree,road,car` |")
+    ]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    # 0.04, 0.05, 0.06: mean 0.05, deviation with n - 1 exactly 0.01; the seconds are 30, 31 and 32
+    assert cells[0][1:7] == [
+        *("building: mean absolute error", "200", "< 0.048", "0.0500 ± 0.0100", "0.0400, 0.0500, 0.0600", "31")
+    ]
+    assert cells[3][4] == "0.0250 ± 0.0050"
+    assert "- **camvid-fractions**: missed: building by 0.0020, car by 0.0040." in page
+    # again: the last counts; degrees with two digits
+    assert row(page, "mnist-rotation")[3:6] == ["< 6", "5.00", "5.00"]
+    assert "- **mnist-rotation**: the goal is met. Recorded: 1 of 3 seeds." in page
+    assert "| `striate train mnist-rotation --seed 0` | angle 5.00 | 30 | 2026-01-01 00:00 UTC | abc1234 |" in page
+    assert "python benchmarks/tables.py\n" in page
+    assert "## Labels and numbers" in results.page([], [])
 
 
 def test_the_curve_sets_planned_runs_beside_a_fixed_recipe() -> None:

@@ -18,6 +18,10 @@ class SharedError(InputError):
     """The same mistake, met by every process of a training: the first one says it for all."""
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in work of several trainings. The message says how to go on, as a part of a sentence."""
+
+
 class ProcessLost(Exception):
     """Another process of this training has ended or does not answer: no mistake of the user's, and no defect here.
 

@@ -61,10 +61,10 @@ SILENT = Observer()
 
 
 def step_words(record: Mapping[str, float]) -> str:
-    """ "loss 0.412 · rate 0.05 · 12,300 pictures/s · 1:20 left"."""
+    """ "loss 0.412 · rate 0.05 · 12,300 a second · 1:20 left"."""
     return (
         f"step {record['step']:,.0f} of {record['steps']:,.0f} · loss {record['loss']:.3f} · "
-        f"rate {record['learning_rate']:.3g} · {record['pictures_per_second']:,.0f} pictures/s · "
+        f"rate {record['learning_rate']:.3g} · {record['pictures_per_second']:,.0f} a second · "
         f"{duration(record['seconds_left'])} left"
     )
 

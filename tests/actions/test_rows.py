@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,7 +117,12 @@ def test_a_table_is_evaluated_by_the_names_of_its_columns(iris, tmp_path):
     assert abs(found.to_json()["log_loss"]["value"] - trained["log_loss"]["value"]) < 1e-6
 
 
-def test_rows_are_called_rows(iris, capsys):
+def without_style(page: Path) -> str:
+    """What the page says, in small letters, with its tags."""
+    return re.sub(r"<style>.*?</style>", "", page.read_text(), flags=re.DOTALL).casefold()
+
+
+def test_rows_are_called_rows(iris, capsys, tmp_path):
     """On the page, on stdout, in a notebook and in the sentences on folds and shares."""
     run = striate.Run(iris / "run")
     rows = run.metrics["test"]["n"]
@@ -140,6 +146,16 @@ def test_rows_are_called_rows(iris, capsys):
     assert thinned(training, 0.5, seed=0)[1].endswith(" of 150 training rows")
     assert "picture" not in printed
     assert "picture" not in run._repr_html_()
+    assert status(["predict", str(run), str(iris / "iris.csv")]) == 0
+    assert capsys.readouterr().out.split()[:3] == ["row", "answer", "probability"]
+    other = striate.train(iris / "iris.csv", out=tmp_path / "other", network="linear", epochs=1, threads=1)
+    pages = [run.report, striate.report([run, other], out=tmp_path / "comparison.html")]
+    for page in pages:
+        # the name of a setting that there is for every network
+        assert "picture" not in without_style(page).replace("mean_picture", "")
+    assert "Rows that changed sides" in pages[1].read_text()
+    assert "rights in the data" in (run.folder / "README.md").read_text()
+    assert "picture" not in (run.folder / "log.txt").read_text() + (run.folder / "README.md").read_text()
 
 
 def test_rows_without_a_number_are_named(iris, tmp_path):
@@ -249,8 +265,12 @@ def test_a_table_is_inspected(iris, tmp_path):
     assert [one.name for one in found.fields][:2] == ["sepal length (cm)", "sepal width (cm)"]
     assert found.fields[0].quartiles[0] == pytest.approx(4.3)
     assert found.leaks + found.duplicates == (("iris.csv#102", "iris.csv#143"),)
-    page = (tmp_path / "page.html").read_text()
+    page = without_style(tmp_path / "page.html")
     assert "petal width (cm)" in page
+    assert "picture" not in page
+    assert "150 rows" in re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "sizes and files" not in page
+    assert "equal in every field" in page
     with pytest.raises(InputError, match="leave --augment away"):
         inspect(iris / "iris.csv", out=tmp_path / "page.html", augment=True)
 
@@ -296,6 +316,8 @@ def test_rows_and_pictures_are_not_taken_for_each_other(iris, tmp_path):
         (lambda: predict(run, [__file__]), "the run answers rows of a table of numbers"),
         (lambda: predict(run, [table], tta="flip"), "has one view; leave --tta away"),
         (lambda: striate.explain(run, photo, out=tmp_path / "why"), "striate explain needs a network that takes"),
+        (lambda: striate.explain(run, table, out=tmp_path / "why"), "this one takes rows of a table of numbers"),
+        (lambda: striate.explain(run, tmp_path / "no.png"), "this one takes rows of a table of numbers"),
         (lambda: export(run, to="torch-export", out=tmp_path / "x.pt2"), "striate export needs a network"),
         (lambda: striate.look(run, out=tmp_path / "look.html"), "striate look needs a network that takes pictures"),
         (lambda: striate.dream(run, class_name="setosa", out=tmp_path / "d.png"), "striate dream needs a network"),

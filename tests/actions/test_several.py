@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import csv
 import json
+import re
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ from sklearn.datasets import load_digits
 import striate
 from striate.actions.several import figure_of
 from striate.cli.main import status
-from striate.errors import InputError
+from striate.errors import InputError, Stopped
 from striate.observer import Observer
 
 QUICK = {"network": "linear", "epochs": 2, "learning_rate": 0.02, "device": "cpu", "threads": 1, "precision": "float32"}
@@ -67,8 +71,9 @@ class Stopping(Observer):
 
 
 def test_what_was_stopped_goes_on_with_the_same_figures(validated, digits, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped) as stopped:
         striate.cross_validate(digits, folds=4, out=tmp_path / "all", observer=Stopping(), **QUICK)
+    assert str(stopped.value) == f"the same command with --out {tmp_path / 'all'} goes on where it stopped"
     first = (tmp_path / "all" / "fold-1" / "metrics.json").read_bytes()
     found = striate.cross_validate(digits, folds=4, out=tmp_path / "all", **QUICK)
     assert found.mean == validated.mean
@@ -169,5 +174,72 @@ def test_the_band_covers_what_twice_the_pictures_bring(shared_data, tmp_path, na
 
 def test_a_run_whose_test_pictures_give_no_figure_is_refused(tmp_path) -> None:
     (tmp_path / "metrics.json").write_text('{"test": {"task": "multilabel", "mean_average_precision": null}}')
-    with pytest.raises(InputError, match="its test pictures give no mean average precision"):
+    with pytest.raises(InputError, match="its test split gives no mean average precision"):
         figure_of(striate.Run(tmp_path))
+
+
+def interrupt_when_longer(path: Path) -> threading.Thread:
+    """Ctrl-C for this process as soon as there is more in the file."""
+    before = path.stat().st_size if path.exists() else 0
+
+    def wait() -> None:
+        until = time.monotonic() + 90
+        while not (path.exists() and path.stat().st_size > before) and time.monotonic() < until:
+            time.sleep(0.02)
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_by_command_says_how_to_go_on(digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("digits.npz", images=digits[0][:120], labels=digits[1][:120])
+    asked = ["train", "digits.npz", "--network", "linear", "--epochs", "50000", "--threads", "1", "--folds", "2"]
+    # Without --out into a folder of the next free name, which is said; then with the one that was said.
+    for more in ([], ["--out", "runs/digits.npz-folds-1"]):
+        thread = interrupt_when_longer(tmp_path / "runs/digits.npz-folds-1/fold-1/log.txt")
+        assert status([*asked, *more]) == 130
+        thread.join()
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last == (
+            "striate: stopped; the same command with --out runs/digits.npz-folds-1 goes on where it stopped"
+        )
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits.npz-folds-1"]
+
+
+def test_folds_and_curves_of_numbers_are_told_by_r2(tmp_path, capsys):
+    """Whatever the units: a number in thousands beside one in thousandths."""
+    from sklearn.metrics import r2_score
+
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(90, 3))
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b", "c", "large", "small"])
+        writer.writerows([*row, 1e3 * row[0] + draws.normal(), 1e-3 * row[1]] for row in rows.tolist())
+    asked = ["train", str(tmp_path / "t.csv"), "--targets", "large,small", "--threads", "1", "--epochs", "3"]
+    assert status([*asked, "--folds", "2", "--out", str(tmp_path / "folds")]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((tmp_path / "folds/folds.json").read_text())
+    expected = []
+    for one in found["folds"]:
+        with Path(one["run"], "predictions.csv").open(newline="") as file:
+            table = [[float(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
+        values = np.array(table)
+        expected.append(np.mean([r2_score(values[:, 2 * k], values[:, 2 * k + 1]) for k in range(2)]))
+    assert found["metric"] == "r2"
+    assert [one["value"] for one in found["folds"]] == pytest.approx(expected, abs=1e-4)
+    assert f"R2 {np.mean(expected):.4f}" in printed
+    page = (tmp_path / "folds/report.html").read_text()
+    assert "R², the mean of 2 folds" in page
+    assert "rows answered" in page
+    settings = {"targets": "large,small", "epochs": 2, "threads": 1}
+    shares = (0.4, 0.6, 0.8, 1.0)
+    curve = striate.learning_curve(tmp_path / "t.csv", shares=shares, out=tmp_path / "curve", **settings)
+    assert curve.metric == "r2"
+    assert curve.forecast.low <= curve.forecast.value <= curve.forecast.high <= 1
+    page += curve.page.read_text()
+    assert "R² by training rows" in page
+    assert "picture" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)

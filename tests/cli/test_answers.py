@@ -229,6 +229,37 @@ def test_runs_lists_the_best_first_and_the_broken_as_broken(run: Path, place: Pa
     assert here(capsys, "runs", "runs/x-1", "--json").out.count('"run"') == 1
 
 
+def of_task(place: Path, name: str, **evaluation: object) -> None:
+    """A copy of the run with another evaluation."""
+    shutil.copytree("run", place / name)
+    path = place / name / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["test"] = metrics["validation"] = {"n": 20, **evaluation}
+    path.write_text(json.dumps(metrics))
+
+
+def test_runs_are_listed_under_what_their_figures_are(run: Path, place: Path, capsys: Capture) -> None:
+    folder = place / "numbers"
+    for name, value in (("far", -3.5), ("near", 0.75), ("exact", 1.0)):
+        of_task(folder, name, task="regression", r2={"value": value, "low": value, "high": value}, mae={"value": 1e9})
+    of_task(folder, "none", task="regression", r2=None)
+    lines = here(capsys, "runs", folder).out.splitlines()
+    assert lines[0].split() == ["run", "network", "source", "R2", "took"]
+    assert [line.split()[3] for line in lines[1:]] == ["1.0000", "0.7500", "-3.5000", "finished"]
+    of_task(folder, "labels", task="multilabel", mean_average_precision={"value": 0.5, "low": 0.4, "high": 0.6})
+    of_task(folder, "classes", accuracy={"value": 0.25, "low": None, "high": None})
+    lines = here(capsys, "runs", folder).out.splitlines()
+    assert lines[0].split() == ["run", "network", "source", "figure", "took"]
+    assert "  accuracy 25.00 %  " in lines[1]
+    assert "  mAP 0.5000 (95 % interval 0.4000 to 0.6000)  " in lines[2]
+    assert "  R2 1.0000  " in lines[3]
+    listed = json.loads(here(capsys, "runs", folder, "--json").out)
+    assert [one["figure"] for one in listed[1:]] == ["mean_average_precision", "r2", "r2", "r2", None]
+    assert (listed[0]["accuracy"], listed[0]["value"], listed[1]["accuracy"]) == (0.25, 0.25, None)
+    of_task(folder, "odd", task="segmentation")
+    assert json.loads(here(capsys, "runs", folder, "--json").out)[-1]["state"] == "broken"
+
+
 def test_runs_where_there_are_none(place: Path, capsys: Capture) -> None:
     assert "no such folder" in here(capsys, "runs").sentence
     (place / "runs").mkdir()

@@ -297,6 +297,18 @@ SOURCES = [
         "train t.csv",
         ("write it with a decimal point",),
     ),
+    Row(
+        "numbers, a header alone",
+        file("t.csv", "a,b,class\n"),
+        "train t.csv",
+        ("t.csv: the table has a header, but no row",),
+    ),
+    Row(
+        "numbers, a header in a folder",
+        file("all/t.csv", "a,b,class\n"),
+        "inspect all",
+        ("t.csv: .*header, but no row",),
+    ),
     Row("numbers, no row of use", file("t.csv", "a,b,class\n1,,x\n,2,y\n"), "train t.csv", ("no row can be used",)),
     Row("numbers, an unknown target", file("t.csv", NUMBERS), "train t.csv --targets clas", ("did you mean 'class'",)),
     Row("numbers, a network of pictures", file("t.csv", NUMBERS), "train t.csv --network lenet5", ("linear or mlp",)),
@@ -797,6 +809,12 @@ EXPLAINED = [
     Row("a folder that holds files", nothing, EXPLAIN + " --out pictures", ("pictures is there and holds files",)),
     Row("a file of that name", nothing, EXPLAIN + " --out pictures/a/0.png", ("is no folder",)),
     Row("a place in no folder", nothing, EXPLAIN + " --out gone/why", ("gone is no folder",)),
+    Row(
+        "a run of rows, asked of no picture",
+        changed(lambda config: config["input"].update(fields={"names": ["a"], "logarithms": [False]})),
+        "explain run run/recipe.toml",
+        ("needs a network that takes pictures; this one takes rows of a table of numbers",),
+    ),
     Row("inside the source", sourced("pictures"), EXPLAIN + " --out pictures/why", ("inside the source", "--out")),
     Row("a run beside a network", nothing, EXPLAIN + " --network linear", ("one argument too many|give the run or",)),
 ]

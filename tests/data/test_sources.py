@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.data.samples import natural_key
 from striate.data.sources import SOURCES, open_dataset
 from striate.data.sources.pictures import find_pictures
 from striate.errors import InputError
@@ -53,6 +54,25 @@ class TestClassFolders:
         assert [samples.pictures.load(row) for row in samples.index] == [name.encode() for name in samples.names]
         assert samples.how == "class folders: 3 classes, 4 pictures"
         assert samples.source == str(tmp_path)
+
+    @pytest.mark.parametrize(
+        "ordered",
+        [
+            ("-10", "-2", "-1", "0", "1", "2", "10"),
+            ("-0.5", "0", "0.25", "0.5", "1.0", "1.5", "10"),
+            ("1", "1a", "2", "10", "10a"),
+            ("-1", "+1", "1e3", "-1a", "-", "a-2", "a-10"),
+            ("release 1.9", "release 1.10"),  # a version is no decimal
+            ("9" * 5000, "1" + "0" * 5000, "x" * 10),
+            ("٢", "é", "日本"),
+        ],
+    )
+    def test_numbers_stand_by_their_value(self, ordered):
+        assert sorted({*ordered}, key=natural_key) == list(ordered)
+
+    def test_classes_below_nought_come_first(self, tmp_path):
+        make(tmp_path, *(f"{name}/a.png" for name in ("0", "1", "-1", "-10")))
+        assert open_dataset(tmp_path).class_names == ("-10", "-1", "0", "1")
 
     def test_a_class_that_looks_like_a_split_is_doubted(self, tmp_path):
         make(tmp_path / "a", "train/ant/1.png", "train/bee/2.png", "ant/3.png", "bee/4.png")

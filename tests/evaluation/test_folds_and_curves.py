@@ -27,7 +27,7 @@ def test_the_interval_of_a_mean_over_folds_is_that_of_nadeau_and_bengio():
 
 def test_the_interval_of_a_share_is_one_of_shares():
     plain = mean_over_folds([0.9, 1.0, 0.95], held_back=1 / 3)
-    kept = mean_over_folds([0.9, 1.0, 0.95], held_back=1 / 3, share=True)
+    kept = mean_over_folds([0.9, 1.0, 0.95], held_back=1 / 3, highest=1.0)
     assert plain.high > 1
     assert (kept.value, kept.low, kept.high) == (plain.value, plain.low, 1.0)
     assert mean_over_folds([0.01, 0.09], held_back=1 / 2).low == 0

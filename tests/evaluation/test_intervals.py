@@ -119,7 +119,7 @@ def test_damaged_json_is_refused(answers: Answers, damage: dict[str, object]) ->
 
 
 def test_nothing_to_evaluate_is_one_sentence() -> None:
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="nothing to evaluate"):
         evaluate_classification(np.zeros((0, 2)), np.zeros(0, dtype=int), ["a", "b"])
 
 

@@ -88,8 +88,8 @@ def test_labels_that_no_picture_or_every_picture_has_are_said_and_left_out_of_av
     assert found.mean_average_precision is not None
     assert found.mean_average_precision.value == pytest.approx(expected)
     assert found.notes == (
-        "no picture here has tree: means over labels leave it out",
-        "every picture here has <b>: any order is right for it, and the mean average precision leaves it out",
+        "nothing here has tree: means over labels leave it out",
+        "everything here has <b>: any order is right for it, and the mean average precision leaves it out",
     )
 
 
@@ -101,8 +101,7 @@ def test_a_label_that_every_picture_has_does_not_raise_the_mean_average_precisio
     assert found.mean_average_precision is not None
     assert found.mean_average_precision.value == pytest.approx(0.5)
     assert found.notes == (
-        "every picture here has tree, pole: any order is right for them, and the mean average precision leaves them "
-        "out",
+        "everything here has tree, pole: any order is right for them, and the mean average precision leaves them out",
     )
     # A resample whose pictures all have car has no figure, so that the interval is that of the label itself.
     assert found.by_label[0].average_precision == found.mean_average_precision
@@ -170,5 +169,5 @@ def test_arrays_that_are_no_answers_are_our_defect(probabilities: list[list[floa
 
 
 def test_nothing_to_evaluate_is_one_sentence() -> None:
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="nothing to evaluate"):
         evaluate_labels(np.zeros((0, 1)), np.zeros((0, 1)), ["a"])

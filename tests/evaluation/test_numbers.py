@@ -80,7 +80,7 @@ def test_a_number_that_is_always_the_same_has_no_r2_and_is_said() -> None:
     assert found.r2 is not None
     assert found.by_number[0].r2 is not None
     assert found.r2.value == pytest.approx(found.by_number[0].r2.value)
-    assert found.notes == ("share: all pictures here have the same value, so that there is no R2",)
+    assert found.notes == ("share: the same value everywhere here, so that there is no R2",)
 
 
 def test_answers_that_are_all_exact_have_no_interval_to_show() -> None:
@@ -118,5 +118,5 @@ def test_arrays_that_are_no_answers_are_our_defect(given: list[list[float]], tar
 
 
 def test_nothing_to_evaluate_is_one_sentence() -> None:
-    with pytest.raises(InputError, match="no picture"):
+    with pytest.raises(InputError, match="nothing to evaluate"):
         evaluate_numbers(np.zeros((0, 1)), np.zeros((0, 1)), ["a"])

@@ -116,7 +116,7 @@ def test_absent_and_never_predicted_classes_are_said_and_left_out_of_averages() 
     assert found.by_class[1].precision is None
     assert found.by_class[2].recall is None
     assert found.by_class[3].f1 is None
-    assert found.notes == ("c, d have no picture here and count in no average over classes",)
+    assert found.notes == ("c, d do not occur here and count in no average over classes",)
     assert [row.auroc is None for row in found.by_class] == [False, False, True, True]
 
 

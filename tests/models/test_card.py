@@ -53,6 +53,19 @@ def test_front_matter_holds_the_figures() -> None:
     assert front(model_card(dataclasses.replace(FACTS, license="cc-by-4.0")))["license"] == "cc-by-4.0"
 
 
+def test_rows_of_a_table_are_tabular_on_the_hub() -> None:
+    for task, kind in (("classification", "tabular-classification"), ("regression", "tabular-regression")):
+        evaluation = {"n": 40, "accuracy": {"value": 0.9}, "mae": {"value": 2.0}, "r2": {"value": 0.5}}
+        matter = front(model_card(dataclasses.replace(FACTS, task=task, fields=("a", "b"), evaluation=evaluation)))
+        assert matter["pipeline_tag"] == kind
+        assert kind in matter["tags"]
+        (result,) = matter["model-index"][0]["results"]
+        assert result["task"]["type"] == kind
+        assert result["dataset"]["type"] == "tabular"
+    assert [one["type"] for one in result["metrics"]] == ["r_squared", "mae"]  # what stands for the task is first
+    assert "pipeline_tag" not in front(model_card(dataclasses.replace(FACTS, task="regression")))
+
+
 def test_the_hub_library_reads_it() -> None:
     hub = pytest.importorskip("huggingface_hub")
     results = hub.ModelCard(model_card(FACTS)).data.eval_results

@@ -238,3 +238,18 @@ def test_overwrite_takes_no_link_for_what_was_set_aside(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="link"):
         claim_folder(folder, "somewhere", overwrite=True)
     assert holds(theirs) == held
+
+
+def test_a_run_is_named_by_a_text_or_a_path(run: Run) -> None:
+    named = Run(str(run.folder))
+    assert named == run
+    assert hash(named) == hash(run)
+    assert named.folder == run.folder
+    run.write("metrics.json", '{"schema": 1}')
+    assert named.metrics == {"schema": 1}
+    assert str(named) == str(run.folder)
+    assert not named.finished
+    with pytest.raises(InputError, match="there is no such run"):
+        _ = Run("nowhere").config
+    with pytest.raises(TypeError):
+        Run(3)  # type: ignore[arg-type]

@@ -142,6 +142,10 @@ def test_reliability_shows_each_bin_at_its_place() -> None:
         assert (y - y0) / (y1 - y0) == pytest.approx(one.accuracy, abs=2e-3)
     assert {"10", "12k"} <= {one.text for one in ElementTree.fromstring(chart.svg).iter("text")}
     assert reliability_chart([], []) is None
+    for unit in ("picture", "row", "answer"):
+        named = reliability_chart(bins, [(0.2, 0.3), (0.7, 0.8)], unit)
+        assert named is not None
+        assert f"{unit}s" in {one.text for one in ElementTree.fromstring(named.svg).iter("text")}
 
 
 def test_pairs_are_ordered_and_leave_the_diagonal_out() -> None:

@@ -310,6 +310,17 @@ def test_labels_and_numbers_are_answered_and_described(kind: str, names: tuple[s
             else:
                 labels = [name for name in names if told[name] > 0.5]
                 assert reply.json == {"path": "a.png", "labels": labels, "probabilities": told}
+        # Numbers have no order of probability; of labels every one is told in any case.
+        reply = ask(number, "POST", "/predict?top=2", encoded(photo(0), "PNG"))
+        described(number, reply, "/predict", "post")
+        parameters = ask(number, "GET", "/openapi.json").json["paths"]["/predict"]["post"]["parameters"]
+        if kind == "regression":
+            assert reply.status == 400
+            assert "none of which is more probable than another; leave top away" in reply.sentence
+            assert [one["name"] for one in parameters] == ["name"]
+        else:
+            assert reply.status == 200
+            assert [one["name"] for one in parameters] == ["top", "name"]
         health = ask(number, "GET", "/health")
         described(number, health, "/health", "get")
         assert (health.json["task"], health.json["class_names"]) == (kind, list(names))

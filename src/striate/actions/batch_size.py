@@ -64,7 +64,7 @@ def choose_batch_size(
         if speed is None:
             why = f"{size:,} at once do not fit into memory"
             break
-        measured.append(f"{size:,} ({speed:,.0f} pictures/s)")
+        measured.append(f"{size:,} ({speed:,.0f} a second)")
         if speed < GAIN * best:
             why = "larger ones are not faster"
             break

@@ -30,6 +30,7 @@ class Measured:
     answered: Answered
     content: str
     split: str
+    noun: str = "picture"  # what each of them is called
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,7 @@ class Comparison:
     only_second: tuple[Changed, ...]
     changed: tuple[int, int]
     values: tuple[float, float] = field(default=(0.0, 0.0))
+    noun: str = "picture"
 
 
 def measured(run: Run, split: str) -> Measured:
@@ -88,6 +90,7 @@ def measured(run: Run, split: str) -> Measured:
         answered=read_predictions(run.folder / PREDICTIONS, task, names),
         content=content if isinstance(content, str) else "",
         split=split,
+        noun=run.noun,
     )
 
 
@@ -121,7 +124,10 @@ def _other_names(first: Measured, second: Measured) -> str:
 
 def _other_pictures(first: Measured, second: Measured) -> str:
     if first.split != second.split:
-        return f"{first.run} was measured on its {first.split} pictures, {second.run} on its {second.split} pictures"
+        return (
+            f"{first.run} was measured on its {first.split} {first.noun}s, {second.run} on its {second.split} "
+            f"{second.noun}s"
+        )
     here, there = set(first.answered.names), set(second.answered.names)
     if here != there:
         alone = sorted(here - there) or sorted(there - here)
@@ -129,7 +135,7 @@ def _other_pictures(first: Measured, second: Measured) -> str:
         more = f" and {len(alone) - 1:,} more" if len(alone) > 1 else ""
         return f"{whose.run} was tested on {alone[0]}{more}, {other.run} was not"
     if first.content and second.content and first.content != second.content:
-        return f"the pictures that {first.run} and {second.run} were tested on have the same names and other content"
+        return f"the {first.noun}s that tested {first.run} and {second.run} have the same names and other content"
     return ""
 
 
@@ -181,7 +187,7 @@ def _classes(first: Measured, second: Measured, places: np.ndarray, seed: int) -
         second=second.run,
         task=first.task,
         n=len(targets),
-        measure="share of pictures right",
+        measure=f"share of {first.noun}s right",
         more_is_better=True,
         test=test,
         p=test.p,
@@ -190,6 +196,7 @@ def _classes(first: Measured, second: Measured, places: np.ndarray, seed: int) -
         only_second=changed(other & ~right, two.sure[places]),
         changed=(test.only_first, test.only_second),
         values=(float(right.mean()), float(other.mean())),
+        noun=first.noun,
     )
 
 
@@ -231,6 +238,7 @@ def _labels(first: Measured, second: Measured, places: np.ndarray, seed: int) ->
         only_second=changed(others - shares),
         changed=(int((shares > others).sum()), int((others > shares).sum())),
         values=(float(shares.mean()), float(others.mean())),
+        noun=first.noun,
     )
 
 
@@ -283,6 +291,7 @@ def _numbers(first: Measured, second: Measured, places: np.ndarray, seed: int) -
         only_second=changed(mean - mean_other, gain),
         changed=(int((mean < mean_other).sum()), int((mean_other < mean).sum())),
         values=(float(mean.mean()), float(mean_other.mean())),
+        noun=first.noun,
     )
 
 

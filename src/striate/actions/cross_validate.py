@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.actions.several import HEADLINES, Trainings, figure_of, open_folder, require_open
+from striate.actions.several import Trainings, figure_of, open_folder, require_open
 from striate.data.parts import MOST_FOLDS
-from striate.data.samples import REGRESSION
 from striate.errors import require
 from striate.evaluation.figure import Figure
 from striate.evaluation.folds import mean_over_folds
+from striate.evaluation.headlines import HEADLINES
 from striate.machine.files import write_atomically
 from striate.models.run import Run
 from striate.observer import SILENT, Observer
@@ -27,7 +27,7 @@ RESULT, PAGE = "folds.json", "report.html"
 class CrossValidation:
     """What came out: the figure of each fold's run, and their mean with its interval.
 
-    metric: "accuracy", "mean_average_precision" or "mae", by the task. page: an HTML file in `folder`.
+    metric: the figure of `HEADLINES` that stands for the task. page: an HTML file in `folder`.
     """
 
     folder: Path
@@ -80,11 +80,13 @@ def cross_validate(
     found = [figure_of(run) for run in runs]
     task = found[0][0]
     figures = tuple(Figure.from_json(figure) for _, figure in found)
-    mean = mean_over_folds([one.value for one in figures], held_back=1 / folds, share=task != REGRESSION)
+    headline = HEADLINES[task]
+    values = [one.value for one in figures]
+    mean = mean_over_folds(values, held_back=1 / folds, lowest=headline.lowest, highest=1.0)
     result = CrossValidation(
         folder=folder,
         task=task,
-        metric=HEADLINES[task][0],
+        metric=headline.figure,
         mean=mean,
         figures=figures,
         runs=runs,
@@ -97,8 +99,8 @@ def cross_validate(
         result.page,
         folds_page(
             source=str(source) if isinstance(source, str | Path) else "arrays",
-            name=HEADLINES[task][2],
-            share=task != REGRESSION,
+            headline=headline,
+            noun=runs[0].noun,
             mean=mean,
             folds=[(run.folder.name, figure) for run, figure in zip(runs, figures, strict=True)],
         ),

@@ -233,7 +233,7 @@ def _matched(samples: Samples, task: str, class_names: tuple[str, ...], observer
         f"source with {TASKS[task].kinds}",
     )
     samples = samples.select(np.flatnonzero(samples.labelled))
-    require(len(samples) > 0, f"{samples.source}: its pictures have no labels to compare the answers with")
+    require(len(samples) > 0, f"{samples.source}: its {samples.noun}s have no labels to compare the answers with")
     position = {name: number for number, name in enumerate(class_names)}
     table, known = samples.targets, samples.class_names
     if task == "regression":
@@ -257,7 +257,9 @@ def _matched(samples: Samples, task: str, class_names: tuple[str, ...], observer
     if task == "multilabel":
         never = [name for name in class_names if name not in known]
         if never:
-            observer.warn(f"{samples.source} knows no {', '.join(never[:5])}: its pictures count as lacking that")
+            observer.warn(
+                f"{samples.source} knows no {', '.join(never[:5])}: its {samples.noun}s count as lacking that"
+            )
     wide = np.zeros((len(samples), len(class_names)), dtype=np.float32)
     for number in used.tolist():
         wide[:, position[known[number]]] = table[:, number]

@@ -19,7 +19,7 @@ from striate.actions.explanation_files import write
 from striate.actions.maps import maps_of, methods_of, turned_by_square
 from striate.actions.one_picture import one_picture
 from striate.actions.places import new_folder
-from striate.actions.rows import require_pictures
+from striate.actions.rows import require_pictures, require_run_of_pictures
 from striate.actions.subject import class_number, open_subject
 from striate.data.samples import MULTILABEL, REGRESSION
 from striate.errors import require, unknown
@@ -76,6 +76,7 @@ def explain(
     from striate.actions.one_label import INSIDE, inner, said_of
 
     methods, by_name = methods_of(method, layer)
+    require_run_of_pictures(run, "striate explain")
     place = new_folder(out, name=_folder_name(picture))
     shown = one_picture(picture)
     named, run = run, fetched(run)

@@ -78,7 +78,7 @@ def find_rate(
     threads = torch.get_num_threads()
     try:
         job = Job(
-            run=Run(Path("no run")),  # nothing is written there
+            run=Run("no run"),  # nothing is written there
             recipe=asked,
             resolved=None,
             network=own,

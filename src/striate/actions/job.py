@@ -104,7 +104,7 @@ def require_same_pictures(job: Job, material: Material) -> None:
     what = f"{job.run} began with; train anew" if job.resuming else "the recipe has resolved; leave [resolved] out"
     require(
         not began or began == fingerprint(material),
-        f"{material.samples.source}: the pictures, labels or splits are not those that {what}",
+        f"{material.samples.source}: the {material.samples.noun}s, labels or splits are not those that {what}",
     )
     require_same(job.ranks, fingerprint(material), material.samples.source)
 
@@ -140,11 +140,11 @@ def require_classes(samples: Samples) -> None:
     missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
     if missing and samples.task == MULTILABEL:
         raise InputError(
-            f"{samples.source}: no training picture that can be read has the label '{missing[0]}'; "
+            f"{samples.source}: no training {samples.noun} that can be read has the label '{missing[0]}'; "
             "add some, or leave the label away (--targets names those to learn)"
         )
     require(
         not missing,
-        f"{samples.source}: no training picture of class '{missing[0] if missing else ''}' can be read; "
+        f"{samples.source}: no training {samples.noun} of class '{missing[0] if missing else ''}' can be read; "
         "striate inspect names the broken files",
     )

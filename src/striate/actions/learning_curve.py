@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.actions.several import HEADLINES, Trainings, figure_of, learned_from, open_folder, require_open
+from striate.actions.several import Trainings, figure_of, learned_from, open_folder, require_open
 from striate.errors import require
 from striate.evaluation.figure import Figure, Z
+from striate.evaluation.headlines import HEADLINES
 from striate.evaluation.power_law import FEWEST_POINTS, Forecast, fit_power_law, forecast
 from striate.machine.files import write_atomically
 from striate.models.run import Run
@@ -103,25 +104,27 @@ def learning_curve(
     pictures, runs = tuple(by_count), tuple(by_count.values())
     found = [figure_of(run) for run in runs]
     task = found[0][0]
-    metric, more_is_better, name = HEADLINES[task]
+    headline, noun = HEADLINES[task], runs[0].noun
     figures = tuple(Figure.from_json(figure) for _, figure in found)
     require(
         len(pictures) >= FEWEST_POINTS,
-        f"{called}: the shares are {', '.join(f'{count:,}' for count in pictures)} training pictures; that is too few "
-        "to look ahead",
+        f"{called}: the shares are {', '.join(f'{count:,}' for count in pictures)} training {noun}s; that is too "
+        "few to look ahead",
     )
     # The law is one of errors, which fall to their floor.
-    errors = [1 - one.value if more_is_better else one.value for one in figures]
-    deviations = [_deviation(one, more_is_better) for one in figures]
-    ahead = forecast(pictures, errors, deviations, at=2 * pictures[-1], seed=0)
-    if more_is_better:
-        ahead = Forecast(
-            pictures=ahead.pictures, value=1 - ahead.value, low=max(0.0, 1 - ahead.high), high=1 - ahead.low
-        )
+    errors = [1 - one.value for one in figures]
+    deviations = [_deviation(one) for one in figures]
+    error = forecast(pictures, errors, deviations, at=2 * pictures[-1], seed=0)
+    ahead = Forecast(
+        pictures=error.pictures,
+        value=1 - error.value,
+        low=max(headline.lowest, 1 - error.high),
+        high=1 - error.low,
+    )
     result = LearningCurve(
         folder=folder,
         task=task,
-        metric=metric,
+        metric=headline.figure,
         pictures=pictures,
         figures=figures,
         forecast=ahead,
@@ -137,18 +140,18 @@ def learning_curve(
         result.page,
         curve_page(
             source=called,
-            name=name,
-            share=task != "regression",
+            headline=headline,
+            noun=noun,
             points=list(zip(pictures, figures, strict=True)),
             forecast=ahead,
-            line=[(step, float(1 - law.at(step) if more_is_better else law.at(step))) for step in steps],
+            line=[(step, float(1 - law.at(step))) for step in steps],
         ),
     )
     return result
 
 
-def _deviation(figure: Figure, share: bool) -> float:
-    """How far chance moves a figure: a quarter of its 95 % interval; that of a share where it has none."""
+def _deviation(figure: Figure) -> float:
+    """How far chance moves a figure: a quarter of its 95 % interval; as a share, where it has none."""
     if figure.low is not None and figure.high is not None:
         return (figure.high - figure.low) / (2 * Z)
-    return math.sqrt(max(figure.value * (1 - figure.value), 1 / figure.n) / figure.n) if share else abs(figure.value)
+    return math.sqrt(max(figure.value * (1 - figure.value), 1 / figure.n) / figure.n)

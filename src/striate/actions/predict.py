@@ -40,6 +40,7 @@ class Predictions:
     class_names: tuple[str, ...]
     answers: tuple[AnyPrediction, ...]
     unreadable: tuple[tuple[str, str], ...]  # (name, reason)
+    noun: str = "picture"  # what each of them is called in sentences
 
 
 def predict(
@@ -97,4 +98,5 @@ def predict(
         class_names=model.class_names,
         answers=tuple(model.predictions(names, answers)),
         unreadable=unreadable,
+        noun=samples.noun,
     )

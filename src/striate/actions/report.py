@@ -45,7 +45,7 @@ def report(
 
     named = [runs] if isinstance(runs, Run | str | Path) else list(runs)
     require(1 <= len(named) <= MOST_RUNS, f"name 1 to {MOST_RUNS} runs, got {len(named)}")
-    folders = [one if isinstance(one, Run) else Run(Path(one)) for one in named]
+    folders = [one if isinstance(one, Run) else Run(one) for one in named]
     seen: set[Path] = set()
     for one in folders:
         place = one.folder.resolve()
@@ -60,10 +60,9 @@ def report(
     _require_results(run)
     page, missing = compose(run, source_of(run, observer))
     if missing:
-        observer.warn(
-            f"{counted(len(missing), 'picture that belongs on the page is', 'pictures that belong on the page are')} "
-            f"not there any more, and left out; the first is {missing[0]}"
-        )
+        noun = run.noun
+        there = counted(len(missing), f"{noun} that belongs on the page is", f"{noun}s that belong on the page are")
+        observer.warn(f"{there} not there any more, and left out; the first is {missing[0]}")
     if page_at is not None:
         write_atomically(page_at, training_report(page))
         return page_at
@@ -140,6 +139,7 @@ def _compared(run: Run) -> Compared:
         source=page.source,
         network=str(run.config["network"]["name"]),
         task=page.task,
+        noun=page.noun,
         class_names=page.class_names,
         split=page.split,
         evaluation=page.evaluation,
@@ -179,12 +179,11 @@ def _pairing(found: Comparison, run: Run, observer: Observer, *, pictures: bool)
             for one in found.parts
         ),
         changed=found.changed,
+        noun=found.noun,
         only_first=of(found.only_first),
         only_second=of(found.only_second),
     )
     if drawn.missing:
-        observer.warn(
-            f"{counted(len(drawn.missing), 'picture that changed sides is', 'pictures that changed sides are')} not "
-            f"there any more; the first is {drawn.missing[0]}"
-        )
+        one, many = f"{found.noun} that changed sides is", f"{found.noun}s that changed sides are"
+        observer.warn(f"{counted(len(drawn.missing), one, many)} not there any more; the first is {drawn.missing[0]}")
     return pairing

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 from striate.data.samples import Samples
 from striate.data.sources.number_rows import NumberRows
 from striate.errors import InputError, did_you_mean, require
+from striate.models.hub import is_address
 from striate.models.input_spec import InputSpec
+from striate.models.run import Run
+from striate.models.run_files import read_config
 from striate.models.start import Start
 from striate.networks import NETWORKS
 from striate.training.part_settings import AugmentSettings
@@ -56,10 +60,19 @@ def require_one_view(tta: str) -> None:
 
 def require_pictures(spec: InputSpec, what: str) -> None:
     """Refuse to look into a network that sees no pictures; `what` begins the sentence. Raises InputError."""
-    require(
-        spec.fields is None,
-        f"{what} needs a network that takes pictures; this one takes rows of a table of numbers",
-    )
+    require(spec.fields is None, _for_pictures(what))
+
+
+def _for_pictures(what: str) -> str:
+    return f"{what} needs a network that takes pictures; this one takes rows of a table of numbers"
+
+
+def require_run_of_pictures(run: object, what: str) -> None:
+    """`require_pictures` by the settings of a run, before its weights are read and before any picture is; of one that
+    has to be fetched first nothing is known yet. Raises InputError."""
+    if isinstance(run, Run | str | Path) and not is_address(run):
+        given = read_config(run.folder if isinstance(run, Run) else run)["input"]
+        require(not given.get("fields"), _for_pictures(what))
 
 
 def fitting(samples: Samples, spec: InputSpec) -> Samples:

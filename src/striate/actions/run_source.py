@@ -96,5 +96,5 @@ def source_of(run: Run, observer: Observer) -> Samples | None:
     try:
         return open_again(run)[0]
     except InputError as error:
-        observer.warn(f"its pictures cannot be had any more ({error})")
+        observer.warn(f"its {run.noun}s cannot be had any more ({error})")
         return None

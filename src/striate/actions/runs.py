@@ -8,35 +8,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.data.samples import natural_key
+from striate.data.samples import CLASSIFICATION, natural_key
 from striate.errors import InputError, require
+from striate.evaluation.headlines import HEADLINES
 from striate.models.run import Run
 from striate.models.run_files import METRICS, RECIPE, is_run
 
-# What the list shows of a task other than classification.
-FIGURES = {"multilabel": "mean_average_precision", "regression": "r2"}
-LOWEST = -1e15  # an R2 has no bound below
+LOWEST = -1e15  # what no figure is below, also one without a bound
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """One line of the list. Figures are None where the run has none; `accuracy` in [0, 1] with its interval.
-
-    Of a run of labels or numbers `figure` names, and `value` with the interval is, the mean average precision or R2.
+    """One line of the list. `figure` names what stands for the task (`striate.evaluation.headlines`): accuracy, mean
+    average precision or R2; `value` is it, from `low` to `high`. All None where the run has none; so is `accuracy`, the
+    value again, where that is no accuracy.
     """
 
     run: str
     state: str  # "finished", "unfinished", "broken"
     network: str | None = None
     source: str | None = None
-    accuracy: float | None = None
+    figure: str | None = None
+    value: float | None = None
     low: float | None = None
     high: float | None = None
     pictures: int | None = None
     log_loss: float | None = None
     seconds: float | None = None
-    figure: str | None = None
-    value: float | None = None
+    accuracy: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -44,7 +43,7 @@ class RunSummary:
 
 
 def runs(folder: str | Path = "runs") -> list[RunSummary]:
-    """The runs in `folder`, best test accuracy first, then those of labels and of numbers; a folder that is a run
+    """The runs in `folder`: those of classes, of labels and of numbers, the best of each first; a folder that is a run
     itself is listed alone.
 
     Raises InputError where there is no such folder.
@@ -65,12 +64,10 @@ def runs(folder: str | Path = "runs") -> list[RunSummary]:
 
 def _rank(one: RunSummary) -> tuple[int, float]:
     """Classes, labels, numbers, and what has no figure; the best first."""
-    if one.accuracy is not None:
-        return 0, -one.accuracy
-    for place, figure in enumerate(FIGURES.values(), start=1):
-        if one.figure == figure:
-            return place, -(one.value or 0.0)
-    return len(FIGURES) + 1, 0.0
+    for place, headline in enumerate(HEADLINES.values()):
+        if one.figure == headline.figure and one.value is not None:
+            return place, -one.value
+    return len(HEADLINES), 0.0
 
 
 def _summary(run: Run) -> RunSummary:
@@ -81,8 +78,11 @@ def _summary(run: Run) -> RunSummary:
             return RunSummary(run=str(run), state="unfinished", network=network, source=source)
         metrics = run.metrics
         evaluation = _table(metrics, "test") or _table(metrics, "validation")
-        figure = FIGURES.get(str(evaluation.get("task", "classification")))
-        measured = _table(evaluation, figure or "accuracy")
+        headline = HEADLINES.get(str(evaluation.get("task", CLASSIFICATION)))
+        require(headline is not None, f"{METRICS}: names no task")
+        assert headline is not None
+        measured, lowest = _table(evaluation, headline.figure), max(LOWEST, headline.lowest)
+        value = _number(measured, "value", lowest, 1.0)
         pictures = _number(evaluation, "n")
         return RunSummary(
             run=str(run),
@@ -90,14 +90,14 @@ def _summary(run: Run) -> RunSummary:
             state="finished" if run.finished else "unfinished",
             network=network,
             source=source,
-            accuracy=None if figure else _number(measured, "value", 0.0, 1.0),
-            low=_number(measured, "low", LOWEST if figure else 0.0, 1.0),
-            high=_number(measured, "high", LOWEST if figure else 0.0, 1.0),
+            figure=None if value is None else headline.figure,
+            value=value,
+            low=_number(measured, "low", lowest, 1.0),
+            high=_number(measured, "high", lowest, 1.0),
+            accuracy=value if headline.figure == "accuracy" else None,
             pictures=None if pictures is None else int(pictures),
             log_loss=_number(_table(evaluation, "log_loss"), "value"),
             seconds=_number(_table(metrics, "seconds"), "total"),
-            figure=figure if measured else None,
-            value=_number(measured, "value", LOWEST, 1.0) if figure else None,
         )
     except InputError:
         return RunSummary(run=str(run), state="broken")

@@ -11,6 +11,7 @@ from striate.actions.answers import answer_schema, plain_answer
 from striate.actions.rows import require_pictures
 from striate.actions.subject import open_subject
 from striate.data.decode import decode
+from striate.data.samples import REGRESSION
 from striate.serving.server import address_of, listening_on, require_server, server_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from striate.serving.body import Uploads
 
 PORT = 8000
+NOT_RANKED = "it answers numbers, none of which is more probable than another; leave top away"
 
 
 def serve(
@@ -81,13 +83,15 @@ def app_of(model: Model, title: str, uploads: Uploads | None = None) -> App:
             answers = model.answer(prepared[None]).numpy()
         return plain_answer(model.predictions([name], answers)[0], names, top)
 
+    numbers = model.task.name == REGRESSION
     return App(
         Service(
             page=serve_page(title=title, task=model.task.name, class_names=names, most_bytes=uploads.bytes),
             health={"status": "ok", "task": model.task.name, "class_names": list(names), "striate": version},
-            openapi=openapi(answer_schema(model.task.name, names), uploads, version),
+            openapi=openapi(answer_schema(model.task.name, names), uploads, version, ranked=not numbers),
             answer=answer,
             uploads=uploads,
+            not_top=NOT_RANKED if numbers else "",
         )
     )
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +15,15 @@ from typing import Any
 from striate.actions.places import source_name
 from striate.actions.resume import resume
 from striate.actions.train import train
-from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION, TEST
-from striate.errors import InputError, require
+from striate.data.samples import CLASSIFICATION, TEST
+from striate.errors import InputError, Stopped, require
+from striate.evaluation.headlines import HEADLINES
 from striate.machine.files import refused, write_atomically
 from striate.models.claim import check_outside
 from striate.models.run import Run
 from striate.models.run_files import RECIPE
 from striate.observer import SILENT, Observer
 
-# The figure of an evaluation that is looked at, whether more of it is better, and what it is called.
-HEADLINES = {
-    CLASSIFICATION: ("accuracy", True, "accuracy"),
-    MULTILABEL: ("mean_average_precision", True, "mean average precision"),
-    REGRESSION: ("mae", False, "mean absolute error"),
-}
 PLAN = "plan.json"
 LARGEST_PLAN = 1 << 20  # bytes
 
@@ -50,13 +46,13 @@ class Trainings:
     def carry_out(self) -> dict[str, Run]:
         """The finished runs by name. Those that are there are kept, one that was stopped goes on.
 
-        Raises InputError as `train` and `resume` do; KeyboardInterrupt names the folder.
+        Raises InputError as `train` and `resume` do, and where a test gives no figure; `Stopped` on Ctrl-C.
         """
         done = {}
         for number, (name, changed) in enumerate(self.changes.items(), start=1):
             run = Run(self.folder / name)
-            self.observer.say(f"{name}, {number} of {len(self.changes)}")
             try:
+                self.observer.say(f"{name}, {number} of {len(self.changes)}")
                 if run.finished:
                     self.observer.say(f"{run} is there already")
                 elif (run.folder / RECIPE).is_file():
@@ -67,7 +63,9 @@ class Trainings:
                 self._give_up_if_empty()
                 raise
             except KeyboardInterrupt as stop:
-                raise KeyboardInterrupt(f"the command that began {self.folder}") from stop
+                how = f"the same command with --out {shlex.quote(str(self.folder))} goes on where it stopped"
+                raise Stopped(how) from stop
+            figure_of(run)  # where there is none, the others need not be trained
             done[name] = run
         return done
 
@@ -121,20 +119,20 @@ def open_folder(
 
 
 def figure_of(run: Run) -> tuple[str, dict[str, Any]]:
-    """The task of a run and the headline figure of its test pictures: {value, low, high, n}. Raises InputError."""
+    """The task of a run and the headline figure of its test split: {value, low, high, n}. Raises InputError."""
     evaluation = run.metrics.get(TEST)
-    require(isinstance(evaluation, dict), f"{run}: has no figures of test pictures")
+    require(isinstance(evaluation, dict), f"{run}: has no figures of a test split")
     assert isinstance(evaluation, dict)
     task = str(evaluation.get("task", CLASSIFICATION))
-    metric, _, name = HEADLINES[task]
-    figure: dict[str, Any] | None = evaluation[metric]
+    headline = HEADLINES[task]
+    figure: dict[str, Any] | None = evaluation[headline.figure]
     if figure is None:
-        raise InputError(f"{run}: its test pictures give no {name}; more are needed, of which some have each label")
+        raise InputError(f"{run}: its test split gives no {headline.name}; {headline.needs}")
     return task, figure
 
 
 def learned_from(run: Run) -> int:
-    """Training pictures of a run."""
+    """Training pictures, or rows, of a run."""
     return int(run.metrics["counts"]["by_split"]["train"])
 
 

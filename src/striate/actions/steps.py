@@ -73,7 +73,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     scaled = recipe.augment.name != "none"
     reading = _training_pictures(job, samples, machine, shrink=shrink, scaled=scaled, stream=stream)
     store = reading.store
-    require(len(store) > 0, f"{samples.source}: no training picture can be read; striate inspect names them")
+    require(len(store) > 0, f"{samples.source}: no training {samples.noun} can be read; striate inspect names them")
     pictures = len(samples.rows(TRAIN)) - len(reading.failures)
     facts = replace(facts, pictures=pictures, grey=bool((store.shapes[:, 2] == 1).all()))
     chosen = chosen_network(job, facts)
@@ -81,7 +81,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     observer.say(spec_words)
     if stream:
         observer.say(
-            f"that, and all else that depends on pixels, was decided by the first {counted(len(store), 'picture')}"
+            f"that, and all else that depends on pixels, was decided by the first {counted(len(store), samples.noun)}"
         )
     material = hold_back(job, samples, spec, reading, machine, stream=stream)
     require_same_pictures(job, material)
@@ -138,7 +138,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     classes = used.classes[train_rows] if resolved.balance else None
     accumulate = resolved.accumulate
     if classes is not None:
-        share = counted(round(len(classes) / len(np.unique(classes))), "picture")
+        share = counted(round(len(classes) / len(np.unique(classes))), samples.noun)
         observer.say(f"classes are drawn equally often: {share} of each an epoch, rare ones more than once")
 
     def batches_of(size: int) -> Batches:
@@ -207,7 +207,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     if job.ranks.several and has_batch_norm(network):
         observer.say(
             "batch norm: each process takes its statistics from its own part of a batch, about "
-            f"{counted(resolved.batch_size // job.ranks.count, 'picture')}, so the result is not quite that of one "
+            f"{counted(resolved.batch_size // job.ranks.count, samples.noun)}, so the result is not quite that of one "
             "process; those of the first process answer"
         )
     loop = Loop(
@@ -318,5 +318,6 @@ def task_of(samples: Samples, recipe: Recipe, settings: Resolved | Recipe) -> Ta
         class_weights=settings.class_weights,
         loss=settings.loss,
         angles=recipe.angle_names,
+        noun=samples.noun,
     )
     return task_named(samples.task).load().made_for(samples.class_names, samples.targets[samples.rows(TRAIN)], asked)

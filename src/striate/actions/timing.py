@@ -116,7 +116,7 @@ def plan_for_time(
     job.observer.say(
         f"{minutes:g} minutes: "
         + (f"width {arguments['width']}, " if "width" in arguments else "")
-        + f"{per_second:,.0f} pictures a second measured, so {epochs_planned:.1f} epochs"
+        + f"{per_second:,.0f} {material.samples.noun}s a second measured, so {epochs_planned:.1f} epochs"
         + (f", the most that {resolved.network} is given: the time will not be used up" if early else "")
         + f"; {planned.reserve:.0f} s are kept for the results"
     )

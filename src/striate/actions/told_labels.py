@@ -27,7 +27,7 @@ def uneven(samples: Samples) -> str:
         return ""
     name, number = samples.class_names[int(rarer.argmin())], int(rarer.min())
     one, many = ("has", "have") if has[int(rarer.argmin())] == number else ("lacks", "lack")
-    pictures = counted(number, f"training picture {one}", f"training pictures {many}")
+    pictures = counted(number, f"training {samples.noun} {one}", f"training {samples.noun}s {many}")
     return f"Labels are uneven (only {pictures} {name}): look at each label."
 
 

@@ -23,8 +23,8 @@ def uneven(samples: Samples) -> str:
         if 2 * counts.max() > len(table):
             share = 100 * counts.max() / len(table)
             return (
-                f"{name} is {values[counts.argmax()]:g} in {share:.0f} % of the training pictures: the mean error "
-                "says little of the others."
+                f"{name} is {values[counts.argmax()]:g} in {share:.0f} % of the training {samples.noun}s: the mean "
+                "error says little of the others."
             )
     return ""
 
@@ -60,7 +60,7 @@ def mistakes(
                     near.get(int(at), ()),
                     lambda row, number=number: words(number, float(samples.targets[row, number])),  # type: ignore[misc]
                 ),
-                note=f"{off:.3g} off, {largest[at]:.1f} times the deviation of the training pictures",
+                note=f"{off:.3g} off, {largest[at]:.1f} times the deviation of the training {samples.noun}s",
             )
         )
     return tuple(made)

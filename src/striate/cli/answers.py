@@ -34,7 +34,7 @@ def _classes(found: Predictions, top: int) -> Written:
     ]
     extra = [f"{word}_{place + 1}" for place in range(1, top) for word in ("prediction", "probability")]
     return Written(
-        headings=["picture", *(["answer", "probability"] * top)],
+        headings=[found.noun, *(["answer", "probability"] * top)],
         rows=[[name, *(cell for k, p in best for cell in (k, f"{p:.4f}"))] for name, best in ranked],
         right=[2 * place + 2 for place in range(top)],
         columns=["path", "prediction", "probability", *extra],
@@ -53,7 +53,7 @@ def _labels(found: Predictions, top: int) -> Written:
         best = [(names[k], float(one.probabilities[k])) for k in order(one.probabilities)[:number]]
         rows.append([one.name, ", ".join(f"{name} {probability:.2f}" for name, probability in best) or "(none)"])
     return Written(
-        headings=["picture", "labels"],
+        headings=[found.noun, "labels"],
         rows=rows,
         right=[],
         columns=["path", "answer", *(f"p({name})" for name in names)],
@@ -66,7 +66,7 @@ def _numbers(found: Predictions, top: int) -> Written:
     """The numbers of each picture."""
     answers = [one for one in found.answers if isinstance(one, NumbersPrediction)]
     return Written(
-        headings=["picture", *found.class_names],
+        headings=[found.noun, *found.class_names],
         rows=[[one.name, *(f"{value:.4g}" for value in one.numbers.values())] for one in answers],
         right=list(range(1, len(found.class_names) + 1)),
         columns=["path", *(f"answer({name})" for name in found.class_names)],

@@ -34,7 +34,7 @@ CLASSES = {
 LABELS = {
     "mean_average_precision": ("mean average precision", False),
     "label_accuracy": ("labels right", True),
-    "all_right": ("pictures with all right", True),
+    "all_right": ("all labels right", True),
     "micro_f1": ("F1, all answers", False),
     "macro_f1": ("F1, mean over labels", False),
     "log_loss": ("log loss", False),

@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace, started: float) -> int:
 
 def _show(found: Survey) -> None:
     kind = TASKS[found.task]
-    rows = _spread(found) if found.task == "regression" else _counts(found, kind.kind)
+    noun = "row" if found.fields else "picture"
+    rows = _spread(found) if found.task == "regression" else _counts(found, kind.kind, noun)
     right = [column for column, name in enumerate(rows[0]) if column and name != "spread"]
     print(table(rows[: MOST_CLASSES + 1], right=right))
     if len(rows) > MOST_CLASSES + 1:
@@ -71,17 +72,17 @@ def _show(found: Survey) -> None:
         print(f"and {found.left_out_count - MOST_NAMED:,} more; the page has them")
 
 
-def _counts(found: Survey, kind: str) -> list[list[str]]:
-    """Pictures of each class, or with each label, by split."""
+def _counts(found: Survey, kind: str, noun: str) -> list[list[str]]:
+    """Pictures, or rows, of each class, or with each label, by split."""
     splits = list(found.counts)
-    rows = [[kind, *(name or "pictures" for name in splits)]]
+    rows = [[kind, *(name or f"{noun}s" for name in splits)]]
     return rows + [
         [name, *(f"{found.counts[split][k]:,}" for split in splits)] for k, name in enumerate(found.class_names)
     ]
 
 
 def _spread(found: Survey) -> list[list[str]]:
-    """How each number is spread over all pictures."""
+    """How each number is spread over all pictures, or rows."""
     drawn = _takes_bars()
     rows = [["number", "smallest", "a quarter", "median", "three quarters", "largest", "mean", *["spread"] * drawn]]
     for one in found.distributions:

@@ -85,7 +85,7 @@ class LiveDisplay(Observer):
         # What matters most comes first: a narrow terminal cuts the end off.
         words = (
             f"{duration(record['seconds_left'])} left · loss {record['loss']:.3f} · "
-            f"rate {record['learning_rate']:.3g} · {record['pictures_per_second']:,.0f} pictures/s · "
+            f"rate {record['learning_rate']:.3g} · {record['pictures_per_second']:,.0f} a second · "
             f"step {record['step']:,.0f} of {record['steps']:,.0f}"
         )
         self._draw(record["step"] / max(1.0, record["steps"]), words)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.errors import InputError, ProcessLost, SharedError, unknown
+from striate.errors import InputError, ProcessLost, SharedError, Stopped, unknown
 
 # What a disk says that has no room left, wherever it is met.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -92,8 +92,8 @@ def status(arguments: Sequence[str]) -> int:
         _complain(str(error))
         return 1
     except KeyboardInterrupt as stop:
-        how = ""
-        if stop.args:  # a training tells which run was stopped
+        how = str(stop) if isinstance(stop, Stopped) else ""
+        if stop.args and not how:  # a training tells which run was stopped
             from pathlib import Path
 
             from striate.models.run import Run

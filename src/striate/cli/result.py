@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from striate.actions.several import HEADLINES
 from striate.cli.text import decimal_with_interval, percent_with_interval, print_json
+from striate.evaluation.headlines import HEADLINES
 from striate.machine.ranks import ranks_here
 from striate.models.run import Run
 from striate.names import on_one_line
@@ -51,11 +51,11 @@ def show_folds(found: CrossValidation, *, as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
         return
-    told = percent_with_interval if found.task == "classification" else decimal_with_interval
-    called = HEADLINES[found.task][2]
+    headline = HEADLINES[found.task]
+    told = percent_with_interval if headline.share else decimal_with_interval
     for run, figure in zip(found.runs, found.figures, strict=True):
         print(on_one_line(f"{run.folder.name}  {told(figure.to_json())} on {counted(figure.n, run.noun)}"))
-    print(f"{called} {told(found.mean.to_json())}, the mean of {counted(found.mean.n, 'fold')}")
+    print(f"{headline.short} {told(found.mean.to_json())}, the mean of {counted(found.mean.n, 'fold')}")
     print(on_one_line(f"report   {found.page}"))
 
 
@@ -64,13 +64,13 @@ def show_curve(found: LearningCurve, *, as_json: bool) -> None:
     if as_json:
         print_json(found.to_json())
         return
-    share, noun = found.task == "classification", found.runs[0].noun
-    told = percent_with_interval if share else decimal_with_interval
+    headline, noun = HEADLINES[found.task], found.runs[0].noun
+    told = percent_with_interval if headline.share else decimal_with_interval
     for count, figure in zip(found.pictures, found.figures, strict=True):
         print(f"{count:>9,} training {noun}s  {told(figure.to_json())}")
     ahead = found.forecast
     forecast = told({"value": ahead.value, "low": ahead.low, "high": ahead.high})
-    print(f"{ahead.pictures:>9,} would bring {HEADLINES[found.task][2]} {forecast}")
+    print(f"{ahead.pictures:>9,} would bring {headline.short} {forecast}")
     print(on_one_line(f"report   {found.page}"))
 
 
@@ -82,7 +82,7 @@ def _show_figures(split: str, evaluation: Mapping[str, Any], noun: str) -> None:
     elif task == "multilabel":
         area = evaluation["mean_average_precision"]
         told = (
-            "unknown, since each label is one of all pictures or of none"
+            f"unknown, since each label is one of all {noun}s or of none"
             if area is None
             else decimal_with_interval(area)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -22,6 +23,8 @@ UNLABELLED = -1
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 # How far the shares of a row may sum from 1: those of a table are rounded.
 SHARES_ROUNDED = 0.01
+# A text that is a number.
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
 class Pictures(Protocol):
@@ -232,10 +235,15 @@ def _check_targets(samples: Samples) -> None:
         raise InputError(f"{samples.source}: {samples.names[row]}: {what}, got {shown}")
 
 
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts 'class 2' before 'class 10'; ties are broken by the text itself."""
-    parts = re.split(r"(\d+)", text)
+def natural_key(text: str) -> tuple[tuple[int, Decimal, str], ...]:
+    """Sort key that puts 'class 2' before 'class 10'; ties are broken by the text itself.
+
+    A text that is a number and nothing else stands by its value: -1, 0, 0.25, 0.5, 1. Inside of a text a minus is
+    rather a hyphen, and a point parts the numbers of a version: 1.9 before 1.10.
+    """
+    parts = ["", text, ""] if NUMBER.fullmatch(text) else re.split(r"(\d+)", text)
     key = tuple(
-        (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part.casefold()) for part in parts
+        (0, Decimal(part), "") if place % 2 and part.isascii() else (1, Decimal(0), part.casefold())
+        for place, part in enumerate(parts)
     )
-    return (*key, (2, 0, text))
+    return (*key, (2, Decimal(0), text))

@@ -17,6 +17,7 @@ from striate.data.draws import uniforms
 from striate.data.samples import CLASSIFICATION, MULTILABEL, SPLITS, TEST, TRAIN, VALIDATION, Samples
 from striate.data.stratified import stratified
 from striate.errors import InputError, require
+from striate.words import counted
 
 PURPOSE = 0x5B117  # of the draws made here: no other part's numbers depend on them
 SHARES = (0.70, 0.15, 0.15)
@@ -44,13 +45,15 @@ def assign_splits(
     """
     require(len(shares) == 3 and min(shares) > 0, f"shares must be three positive numbers, got {shares}")
     require(abs(sum(shares) - 1) < 1e-6, f"shares must sum to 1, got {shares}")
-    require(len(samples) > 0, f"{samples.source}: no picture is left to learn from")
+    require(len(samples) > 0, f"{samples.source}: no {samples.noun} is left to learn from")
     unlabelled = int((~samples.labelled).sum())
     if unlabelled:
-        raise InputError(f"{samples.source}: {unlabelled} pictures have no label")
+        raise InputError(f"{samples.source}: {unlabelled} {samples.noun}s have no label")
     named = [split for split in (*SPLITS, "") if bool((samples.splits == split).any())]
     if "" in named and len(named) > 1:
-        raise InputError(f"{samples.source}: some pictures have a split, others none; give each one, or none any")
+        raise InputError(
+            f"{samples.source}: some {samples.noun}s have a split, others none; give each one, or none any"
+        )
     if named not in ([""], [TRAIN]) and TRAIN not in named:
         raise InputError(
             f"{samples.source}: only the {' and '.join(named)} split is there, nothing to learn from; "
@@ -104,8 +107,8 @@ def _check_alone(samples: Samples) -> None:
         shown = ", ".join(f"'{name}'" for name in alone[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
         raise InputError(
             f"{samples.source}: {'the class' if len(alone) == 1 else 'the classes'} {shown} "
-            f"{'has' if len(alone) == 1 else 'have'} one picture, which cannot both be learned from and be tested on; "
-            "add more (five a class are enough), or take the class out"
+            f"{'has' if len(alone) == 1 else 'have'} one {samples.noun}, which cannot both be learned from and be "
+            "tested on; add more (five a class are enough), or take the class out"
         )
 
 
@@ -121,10 +124,10 @@ def _drawn(samples: Samples, rows: np.ndarray, seed: int, shares: tuple[float, f
     a_class = " a class" if samples.task == CLASSIFICATION else ""
     for split, share in zip(SPLITS, shares, strict=True):
         if share and not bool((splits == split).any()):
-            few = "groups" if samples.groups is not None else f"pictures{a_class}"
+            few = "groups" if samples.groups is not None else f"{samples.noun}s{a_class}"
             raise InputError(
-                f"{samples.source}: too few {few} for a {split} split; five pictures{a_class}, in three groups where "
-                "there are groups, are enough"
+                f"{samples.source}: too few {few} for a {split} split; five {samples.noun}s{a_class}, in three groups "
+                "where there are groups, are enough"
             )
     return splits
 
@@ -255,6 +258,7 @@ class Duplicates:
     labels: dict[int, str]  # what the targets of these rows say
     splits: dict[int, str]
     kinds: str = "classes"  # or labels, or numbers
+    noun: str = "picture"  # what each row is called
 
     def __bool__(self) -> bool:
         return bool(self.inside or self.across or self.conflicting)
@@ -282,9 +286,9 @@ class Duplicates:
             if groups:
                 rows = sum(len(group) for group in groups)
                 example = " = ".join(self.names[row] for row in groups[0][:2])
-                pictures = "1 picture" if len(groups) == 1 else f"{len(groups):,} pictures"
                 verb = what if len(groups) > 1 else what.replace("occur", "occurs", 1)
-                said.append(f"{pictures} {verb} ({rows:,} files, such as {example})")
+                places = "files" if self.noun == "picture" else "lines"
+                said.append(f"{counted(len(groups), self.noun)} {verb} ({rows:,} {places}, such as {example})")
         return tuple(said)
 
     def to_json(self) -> dict[str, Any]:
@@ -334,6 +338,7 @@ def find_equal(checksums: np.ndarray, samples: Samples) -> Duplicates:
         conflicting=tuple(conflicting),
         names={row: samples.names[row] for row in rows},
         labels={row: samples.label(row) for row in rows},
+        noun=samples.noun,
         kinds={CLASSIFICATION: "classes", MULTILABEL: "labels"}.get(samples.task, "numbers"),
         splits={row: str(samples.splits[row]) for row in rows},
     )

@@ -298,8 +298,8 @@ def _notes(absent: list[str], all_right: bool) -> tuple[str, ...]:
         said.append("every answer is right, so figures that are averages over classes have no interval to show")
     if absent:
         shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
-        verb = "has" if len(absent) == 1 else "have"
-        said.append(f"{shown} {verb} no picture here and count in no average over classes")
+        verbs = ("does", "counts") if len(absent) == 1 else ("do", "count")
+        said.append(f"{shown} {verbs[0]} not occur here and {verbs[1]} in no average over classes")
     return tuple(said)
 
 
@@ -314,7 +314,7 @@ def _checked(probabilities: np.ndarray, targets: np.ndarray, num_classes: int) -
     probabilities, targets = np.asarray(probabilities), np.asarray(targets)
     if probabilities.ndim != 2 or probabilities.shape[1] != num_classes or targets.shape != (len(probabilities),):
         raise ValueError(f"probabilities {probabilities.shape}, targets {targets.shape}, {num_classes} class names")
-    require(len(targets) > 0, "there is no picture to evaluate")
+    require(len(targets) > 0, "there is nothing to evaluate")
     if targets.dtype.kind not in "iu" or targets.min() < 0 or targets.max() >= num_classes:
         raise ValueError(f"targets must be whole numbers in [0, {num_classes})")
     sums = probabilities.sum(axis=1, dtype=np.float64)

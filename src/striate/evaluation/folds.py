@@ -12,14 +12,15 @@ from striate.evaluation.figure import Figure
 CONFIDENCE = 0.95
 
 
-def mean_over_folds(values: Sequence[float], *, held_back: float, share: bool = False) -> Figure:
+def mean_over_folds(
+    values: Sequence[float], *, held_back: float, lowest: float = 0.0, highest: float = math.inf
+) -> Figure:
     """The mean of a figure over F folds with its 95 % interval, by the corrected resampled t-test.
 
     held_back: share of the pictures that each fold held back, in (0, 1). The folds' trainings have most pictures in
     common, so their spread alone says too little: the variance of the mean is s^2 (1/F + held_back / (1 - held_back)),
     with F - 1 degrees of freedom (Nadeau and Bengio 2003, "Inference for the generalization error", section 3). No
-    interval for a single fold. share: the figure lies in [0, 1], and
-    so does its interval; one that is no share, an error, is at least 0.
+    interval for a single fold. lowest, highest: where the figure can lie, and its interval with it; as given, an error.
     """
     from scipy.special import stdtrit
 
@@ -30,4 +31,4 @@ def mean_over_folds(values: Sequence[float], *, held_back: float, share: bool = 
     variance = float(known.var(ddof=1)) * (1 / folds + held_back / (1 - held_back))
     reach = float(stdtrit(folds - 1, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
     low, high = mean - reach, mean + reach
-    return Figure(mean, max(0.0, low), min(1.0, high) if share else high, folds)
+    return Figure(mean, max(lowest, low), min(highest, high), folds)

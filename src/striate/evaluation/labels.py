@@ -217,8 +217,8 @@ def _notes(names: Sequence[str], counts: np.ndarray, n: int, all_right: bool) ->
     if all_right:
         said.append("every answer is right, so figures that are averages have no interval to show")
     for number, whose, what in (
-        (0, "no picture here has", "means over labels leave {it} out"),
-        (n, "every picture here has", "any order is right for {it}, and the mean average precision leaves {it} out"),
+        (0, "nothing here has", "means over labels leave {it} out"),
+        (n, "everything here has", "any order is right for {it}, and the mean average precision leaves {it} out"),
     ):
         those = [name for name, count in zip(names, counts, strict=True) if count == number]
         if those:
@@ -231,7 +231,7 @@ def _checked(probabilities: np.ndarray, targets: np.ndarray, number: int) -> tup
     probabilities, targets = np.asarray(probabilities), np.asarray(targets)
     if probabilities.ndim != 2 or probabilities.shape[1] != number or targets.shape != probabilities.shape:
         raise ValueError(f"probabilities {probabilities.shape}, targets {targets.shape}, {number} names of labels")
-    require(len(targets) > 0, "there is no picture to evaluate")
+    require(len(targets) > 0, "there is nothing to evaluate")
     if not np.isin(targets, (0, 1)).all():
         raise ValueError("targets must be 0 or 1")
     if not (probabilities.min() >= 0 and probabilities.max() <= 1):  # NaN is refused, too

@@ -189,7 +189,7 @@ def _notes(names: Sequence[str], targets: np.ndarray) -> tuple[str, ...]:
     same = [name for name, one in zip(names, spread, strict=True) if one == 0]
     if same:
         shown = ", ".join(same[:5]) + (f" and {len(same) - 5} more" if len(same) > 5 else "")
-        said.append(f"{shown}: all pictures here have the same value, so that there is no R2")
+        said.append(f"{shown}: the same value everywhere here, so that there is no R2")
     known = [(float(one), name) for name, one in zip(names, spread, strict=True) if one > 0]
     if len(known) > 1:
         (least, narrow), (most, wide) = min(known), max(known)
@@ -202,7 +202,7 @@ def _checked(answers: np.ndarray, targets: np.ndarray, number: int) -> tuple[np.
     answers, targets = np.asarray(answers, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if answers.ndim != 2 or answers.shape[1] != number or targets.shape != answers.shape:
         raise ValueError(f"answers {answers.shape}, targets {targets.shape}, {number} names of numbers")
-    require(len(targets) > 0, "there is no picture to evaluate")
+    require(len(targets) > 0, "there is nothing to evaluate")
     if not (np.isfinite(answers).all() and np.isfinite(targets).all()):
         raise ValueError("answers and targets must be finite")
     return answers, targets

@@ -13,14 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from striate.evaluation.headlines import HEADLINES
 from striate.names import visible
 from striate.words import counted
 
 MOST_CLASSES = 200  # class names that are listed by name
 
+
+def _first(task: str, kind: str) -> dict[str, tuple[str, str, bool]]:
+    """What stands for a task comes first. kind: its type on the Hub."""
+    headline = HEADLINES[task]
+    return {headline.figure: (headline.name[0].upper() + headline.name[1:], kind, headline.share)}
+
+
 # Figure -> (name for a person, type on the Hub, whether it is a share), by task.
 CLASSES = {
-    "accuracy": ("Accuracy", "accuracy", True),
+    **_first("classification", "accuracy"),
     "top5_accuracy": ("Top-5 accuracy", "top_5_accuracy", True),
     "balanced_accuracy": ("Balanced accuracy", "balanced_accuracy", True),
     "macro_precision": ("Precision, mean over classes", "precision", True),
@@ -32,25 +40,26 @@ CLASSES = {
     "cross_entropy": ("Cross-entropy to the given shares", "cross_entropy", False),
 }
 LABELS = {
-    "mean_average_precision": ("Mean average precision", "mean_average_precision", False),
+    **_first("multilabel", "mean_average_precision"),
     "label_accuracy": ("Labels right", "accuracy", True),
-    "all_right": ("Pictures with all labels right", "exact_match", True),
+    "all_right": ("All labels right", "exact_match", True),
     "micro_f1": ("F1, all answers", "f1", False),
     "macro_f1": ("F1, mean over labels", "f1", False),
     "log_loss": ("Log loss", "log_loss", False),
 }
 NUMBERS = {
+    **_first("regression", "r_squared"),
     "mae": ("Mean absolute error", "mae", False),
     "usual_mae": ("Mean absolute error of always answering the mean", "mae", False),
     "rmse": ("Root mean squared error", "rmse", False),
-    "r2": ("R²", "r_squared", False),
 }
 FIGURES = {"classification": CLASSES, "multilabel": LABELS, "regression": NUMBERS}
-# As the Hub calls the task; it has no name for numbers of pictures.
+NO_PIPELINE = "image-regression"  # the Hub has no such task: a tag alone
+# As the Hub calls the task.
 HUB = {
     "classification": ("image-classification", "Image classification"),
     "multilabel": ("image-classification", "Multi-label image classification"),
-    "regression": ("image-regression", "Image regression"),
+    "regression": (NO_PIPELINE, "Image regression"),
 }
 HUB_OF_ROWS = {
     "classification": ("tabular-classification", "Tabular classification"),
@@ -233,22 +242,22 @@ def _decimal(value: float) -> str:
 
 
 def _front_matter(facts: CardFacts, figures: Sequence[_Figure]) -> str:
+    kind, name = (HUB_OF_ROWS if facts.fields else HUB)[facts.task]
     lines = ["---"]
     if facts.license:
         lines.append(f"license: {_quoted(facts.license)}")
     lines += [
         "library_name: striate",
-        *(["pipeline_tag: image-classification"] if facts.task != "regression" else []),
+        *([f"pipeline_tag: {kind}"] if kind != NO_PIPELINE else []),
         "tags:",
-        f"- {(HUB_OF_ROWS if facts.fields else HUB)[facts.task][0]}",
+        f"- {kind}",
         "- striate",
     ]
     if figures:
         lines += ["model-index:", f"- name: {_quoted(facts.title)}", "  results:", "  - task:"]
-        kind, name = (HUB_OF_ROWS if facts.fields else HUB)[facts.task]
         lines += [f"      type: {kind}", f"      name: {name}", "    dataset:"]
         lines += [
-            "      type: imagefolder",
+            f"      type: {'tabular' if facts.fields else 'imagefolder'}",
             f"      name: {_quoted(facts.source)}",
             f"      split: {_quoted(facts.split)}",
         ]
@@ -301,7 +310,9 @@ def _limits(facts: CardFacts, total: float | None) -> str:
     if facts.pretrained:
         said.append("It started from weights that were trained on other pictures, and may carry their biases.")
     if not facts.license:
-        said.append("No licence is named: ask its maker, and mind the rights in the pictures.")
+        said.append(
+            f"No licence is named: ask its maker, and mind the rights in the {'data' if facts.fields else 'pictures'}."
+        )
     return "".join(f"- {one}\n" for one in said)
 
 

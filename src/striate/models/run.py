@@ -55,17 +55,31 @@ if TYPE_CHECKING:
     from striate.models.model import Model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Run:
-    """A run folder on disk: what `striate.train` returns and every other command takes."""
+    """A run folder on disk: what `striate.train` returns and every other command takes.
+
+    `striate.Run("runs/photos-1")` is one that is there; the folder is looked into when something of it is asked for.
+    """
 
     folder: Path
     # Folders that were not there before, the deepest first.
-    made: tuple[Path, ...] = field(default=(), compare=False, repr=False)
+    made: tuple[Path, ...] = field(compare=False, repr=False)
     # Against a second training into it, while there is one.
-    held: Held | None = field(default=None, compare=False, repr=False)
+    held: Held | None = field(compare=False, repr=False)
     # Of several processes that train together only the first writes.
-    writes: bool = field(default=True, compare=False, repr=False)
+    writes: bool = field(compare=False, repr=False)
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        made: tuple[Path, ...] = (),
+        held: Held | None = None,
+        writes: bool = True,
+    ) -> None:
+        """folder: its name, or a Path. The rest is for those that write it."""
+        for name, value in (("folder", Path(folder)), ("made", made), ("held", held), ("writes", writes)):
+            object.__setattr__(self, name, value)
 
     def __str__(self) -> str:
         return str(self.folder)

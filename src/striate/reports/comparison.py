@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from striate.evaluation.headlines import HEADLINES, Headline
 from striate.reports import digest, drawing, lines, text
 from striate.reports.environment import environment
 from striate.tasks import TASKS
@@ -21,26 +22,24 @@ SURE = 0.05  # a difference that chance makes less often than this is told as on
 
 UNLIKE = {
     "names": "They do not answer the same {kinds}, so their figures do not say which is better",
-    "targets": "The same pictures have other targets in these runs, so their figures do not say which is better",
-    "pictures": "They were not all tested on the same pictures: a difference may be one of the tests, not of the runs",
-    "unread": "They could not be compared picture by picture",
-}  # why runs are not compared picture by picture
+    "targets": "The same {noun}s have other targets in these runs, so their figures do not say which is better",
+    "pictures": "They were not all tested on the same {noun}s: a difference may be one of the tests, not of the runs",
+    "unread": "They could not be compared {noun} by {noun}",
+}  # why runs are not compared one picture, or row, after the other
 UNRANKED = ("names", "targets")  # of these none is the best
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What the page shows of a task: the figure that ranks runs, (key, name, whether it is a share), further ones, and
-    what is drawn by epochs, (column, title, whether it is a share)."""
+    """What the page shows of a task beside its headline: further figures, (key, name, whether it is a share), and what
+    is drawn by epochs, (column, title, whether it is a share)."""
 
-    main: tuple[str, str, bool]
     figures: tuple[tuple[str, str, bool], ...]
     curves: tuple[tuple[str, str, bool], ...]
 
 
 KINDS = {
     "classification": Kind(
-        main=("accuracy", "accuracy", True),
         figures=(
             ("balanced_accuracy", "balanced accuracy", True),
             ("macro_f1", "F1", True),
@@ -56,7 +55,6 @@ KINDS = {
         ),
     ),
     "multilabel": Kind(
-        main=("mean_average_precision", "mean average precision", False),
         figures=(
             ("label_accuracy", "labels right", True),
             ("all_right", "all labels right", True),
@@ -71,7 +69,6 @@ KINDS = {
         ),
     ),
     "regression": Kind(
-        main=("r2", "R²", False),
         figures=(
             ("mae", "mean absolute error", False),
             ("rmse", "root mean squared error", False),
@@ -89,13 +86,14 @@ KINDS = {
 @dataclass(frozen=True, kw_only=True)
 class Compared:
     """A run as the comparison shows it. evaluation: an evaluation's `to_json()` of `split`, None where nothing was held
-    out. history: one row an epoch. learned_from: training pictures."""
+    out. history: one row an epoch. learned_from: training pictures, or rows: `noun` says which."""
 
     name: str
     source: str
     network: str
     class_names: tuple[str, ...]
     task: str = "classification"
+    noun: str = "picture"
     split: str = "test"
     evaluation: Mapping[str, Any] | None = None
     history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
@@ -104,13 +102,18 @@ class Compared:
 
     @property
     def kind(self) -> Kind:
-        """What is shown of its task."""
+        """What is shown of its task beside the headline."""
         return KINDS[self.task]
+
+    @property
+    def headline(self) -> Headline:
+        """Which figure ranks runs of its task."""
+        return HEADLINES[self.task]
 
     @property
     def main(self) -> digest.Figure:
         """The figure that ranks runs, with its interval; without a value where nothing was held out."""
-        return digest.Figure.of((self.evaluation or {}).get(self.kind.main[0]))
+        return digest.Figure.of((self.evaluation or {}).get(self.headline.figure))
 
     @property
     def rank(self) -> float:
@@ -125,7 +128,7 @@ class Compared:
 
     def shown(self) -> tuple[str, str]:
         """The main figure as texts: (value, interval)."""
-        return _texts(self.main, self.kind.main[2])
+        return _texts(self.main, self.headline.share)
 
     def bar(self) -> tuple[float, float, float] | None:
         """The main figure and its interval in [0, 1], to be drawn; None where there are none."""
@@ -185,6 +188,7 @@ class Pairing:
     changed: tuple[int, int]
     only_first: tuple[ChangedPicture, ...] = ()
     only_second: tuple[ChangedPicture, ...] = ()
+    noun: str = "picture"  # what was answered
 
     @property
     def differ(self) -> bool:
@@ -204,7 +208,7 @@ class Pairing:
     def verdict(self) -> str:
         """Whether they differ, in a sentence."""
         if not self.differ:
-            return f"these {counted(self.n, 'picture')} do not tell {self.first} and {self.second} apart"
+            return f"these {counted(self.n, self.noun)} do not tell {self.first} and {self.second} apart"
         return f"the better one is {self.better}: chance alone hardly makes such a difference"
 
     def evidence(self) -> str:
@@ -221,7 +225,7 @@ class Pairing:
             else f"{self.measure}: {text.decimal(self.values[0])} and {text.decimal(self.values[1])}"
         )
         return (
-            f"of {counted(self.n, 'picture')} {self.first} alone answered {one:,} {how}, {self.second} alone {two:,}. "
+            f"of {counted(self.n, self.noun)} {self.first} alone answered {one:,} {how}, {self.second} alone {two:,}. "
             f"{measured[0].upper()}{measured[1:]}, a difference of {value}"
             f"{f' (95 % interval {interval})' if interval else ''}. Were they equally good, so large a difference "
             f"would come about in {self.chance()} of all tests ({test})"
@@ -262,7 +266,7 @@ def comparison_page(
     """The runs, in the order given, the best first, as one HTML document.
 
     unlike: a key of `UNLIKE`, and not_compared: what differs between their tests, in a sentence; "" where all were
-    tested on the same pictures. Runs of an `UNRANKED` difference have no best.
+    tested alike. Runs of an `UNRANKED` difference have no best.
     """
     kind, task = runs[0].kind, TASKS[runs[0].task]
     return (
@@ -273,7 +277,8 @@ def comparison_page(
             created=created,
             sentences=_sentences(runs, unlike, not_compared, pairings),
             ranked=unlike not in UNRANKED,
-            main=kind.main,
+            main=runs[0].headline.name,
+            noun=runs[0].noun,
             headings=[name for _, name, _ in kind.figures],
             pairings=pairings,
             charts=_charts(runs),
@@ -296,10 +301,11 @@ def _texts(figure: digest.Figure, share: bool) -> tuple[str, str]:
 def _sentences(runs: Sequence[Compared], unlike: str, not_compared: str, pairings: Sequence[Pairing]) -> list[str]:
     """What the figures can tell and what they cannot."""
     said = []
+    noun = runs[0].noun
     if not unlike:
-        said.append("All were tested on the same pictures, so the figures can be compared.")
+        said.append(f"All were tested on the same {noun}s, so the figures can be compared.")
     else:
-        said.append(UNLIKE[unlike].format(kinds=TASKS[runs[0].task].kinds))
+        said.append(UNLIKE[unlike].format(kinds=TASKS[runs[0].task].kinds, noun=noun))
         said.append(f"{'Why' if unlike == 'unread' else 'What differs'}: {not_compared}")
     if unlike in UNRANKED:
         return said

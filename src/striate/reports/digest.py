@@ -67,13 +67,13 @@ class Shown:
 
 
 _MEANINGS = (
-    ("balanced_accuracy", "Balanced accuracy", True, "Each class counts the same, however many pictures it has."),
+    ("balanced_accuracy", "Balanced accuracy", True, "Each class counts the same, however many {noun}s it has."),
     ("top5_accuracy", "Top-5 accuracy", True, "The label is among the five most probable answers."),
     (
         "auroc",
         "AUROC",
         False,
-        "A picture of a class gets more of that class than another picture; 1 is best, 0.5 a guess.",
+        "A {noun} of a class gets more of that class than another {noun}; 1 is best, 0.5 a guess.",
     ),
     ("log_loss", "Log loss", False, "How surprised the model is by the labels; 0 is best."),
     ("cross_entropy", "Cross-entropy", False, "How surprised it is by the shares of the classes that were given."),
@@ -82,13 +82,16 @@ _MEANINGS = (
 )
 
 
-def overview(evaluation: Mapping[str, Any]) -> list[Shown]:
+def overview(evaluation: Mapping[str, Any], noun: str = "picture") -> list[Shown]:
     """The figures beside the accuracy, in the order in which they are shown; those that are not given are left out."""
-    return shown(evaluation, _MEANINGS)
+    return shown(evaluation, _MEANINGS, noun)
 
 
-def shown(evaluation: Mapping[str, Any], meanings: Sequence[tuple[str, str, bool, str]]) -> list[Shown]:
-    """The figures of `meanings`, (key, name, whether it is a share, what it means), as far as they are given."""
+def shown(
+    evaluation: Mapping[str, Any], meanings: Sequence[tuple[str, str, bool, str]], noun: str = "picture"
+) -> list[Shown]:
+    """The figures of `meanings`, (key, name, whether it is a share, what it means), as far as they are given. noun:
+    what is answered, in the place of {noun}."""
     made = []
     for key, name, as_percent, meaning in meanings:
         if evaluation.get(key) is None:
@@ -99,7 +102,7 @@ def shown(evaluation: Mapping[str, Any], meanings: Sequence[tuple[str, str, bool
             if as_percent
             else (figure.decimal(), figure.decimal_interval())
         )
-        made.append(Shown(name=name, value=value, interval=interval, meaning=meaning))
+        made.append(Shown(name=name, value=value, interval=interval, meaning=meaning.format(noun=noun)))
     return made
 
 
@@ -292,8 +295,9 @@ def _entry(column: str, value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """The diagram, its numbers, and what they say in one sentence."""
+    """The diagram, its numbers, and what they say in one sentence. unit: what is answered."""
 
+    unit: str
     chart: drawing.Chart
     rows: list[tuple[float, float, Bin]]
     sentence: str
@@ -311,7 +315,7 @@ def reliability(evaluation: Mapping[str, Any], overall: Any = None, unit: str = 
         low, high = text.finite(given.get("low")) or 0.0, text.finite(given.get("high")) or 1.0
         shown = Bin(confidence=confidence, accuracy=accuracy.value, count=number, low=accuracy.low, high=accuracy.high)
         rows.append((low, high, shown))
-    chart = reliability_chart([row[2] for row in rows], [row[:2] for row in rows])
+    chart = reliability_chart([row[2] for row in rows], [row[:2] for row in rows], unit)
     if chart is None:
         return None
     total = sum(row[2].count for row in rows)
@@ -325,7 +329,7 @@ def reliability(evaluation: Mapping[str, Any], overall: Any = None, unit: str = 
         sentence = f"{told}: {abs(gap):.1f} points apart, which chance alone can make of {counted(total, unit)}."
     else:
         sentence = f"{told}: {abs(gap):.1f} points too {'sure of itself' if gap > 0 else 'modest'}."
-    return Reliability(chart=chart, rows=rows, sentence=sentence)
+    return Reliability(unit=unit, chart=chart, rows=rows, sentence=sentence)
 
 
 def context(report: TrainingReport) -> dict[str, Any]:
@@ -341,18 +345,18 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "contents": [*contents, *([("classes", "Class by class")] if rows else [])],
         "answer": headline(report),
         "lead": "",
-        "figures": overview(given),
+        "figures": overview(given, report.noun),
         "matrix": confusion.cells(matrix, report.class_names) if matrix is not None and small else None,
         "heat": confusion.heat_picture(matrix) if matrix is not None and not small else None,
         "pairs": pairs,
         "rows": rows,
         "wrong": bool(pairs),
-        "reliability": reliability(given),
+        "reliability": reliability(given, unit=report.noun),
         "labelled": "Labelled",
         "unit": "class",
-        "mistakes_lead": f"The wrong answers that it was surest of. The small pictures are the training {report.noun}s "
-        "nearest to it, as the network sees them, with their labels: where those are of the answer's class, the label "
-        "itself may be wrong.",
+        "mistakes_lead": "The wrong answers that it was surest of. Beside each, smaller, are the training "
+        f"{report.noun}s nearest to it, as the network sees them, with their labels: where those are of the answer's "
+        "class, the label itself may be wrong.",
         "unsure_lead": "The answers with the least certainty, right or wrong. The label is in bold with a tick; a "
         f"person should look at {report.noun}s like these.",
     }

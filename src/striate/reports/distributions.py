@@ -15,7 +15,7 @@ MOST_DRAWN = 12
 
 @dataclass(frozen=True, kw_only=True)
 class DistributionRow:
-    """A number in a split. `first`: its name stands here. chart: its histogram, of all pictures."""
+    """A number in a split. `first`: its name stands here. chart: its histogram, of all of them."""
 
     name: str
     split: str
@@ -26,9 +26,9 @@ class DistributionRow:
     chart: Chart | None
 
 
-def distribution_rows(given: Sequence[Mapping[str, Any]]) -> list[DistributionRow]:
+def distribution_rows(given: Sequence[Mapping[str, Any]], noun: str = "picture") -> list[DistributionRow]:
     """Rows in the order given; `given`: `Distribution.to_json()` of `striate.data.distribution`, each number in all and
-    then by split."""
+    then by split. noun: what has the numbers."""
     rows: list[DistributionRow] = []
     drawn = 0
     for one in given:
@@ -37,7 +37,7 @@ def distribution_rows(given: Sequence[Mapping[str, Any]]) -> list[DistributionRo
         bars = [round(text.finite(value) or 0) for value in one.get("bars") or ()]
         chart = None
         if bars and quartiles and quartiles[0] is not None and quartiles[-1] is not None and drawn < MOST_DRAWN:
-            chart, drawn = histogram_chart(name, bars, quartiles[0], quartiles[-1]), drawn + 1
+            chart, drawn = histogram_chart(name, bars, quartiles[0], quartiles[-1], noun), drawn + 1
         rows.append(
             DistributionRow(
                 name=name,

@@ -52,7 +52,7 @@ class Inventory:
             found = left.pop(name, None)
             return default if found is None else found
 
-        self.source = str(take("source", "pictures"))
+        self.source = str(take("source", "a source"))
         self.how = [str(one) for one in (take("how", ""), take("splits", "")) if one]
         self.task = str(take("task", "classification"))
         counts = take("counts", {})
@@ -60,8 +60,10 @@ class Inventory:
         names = [str(name) for name in take("class_names", ())]
         self.rows = [] if self.task == "regression" else class_counts(names, counts)
         self.unit, self.units = TASKS[self.task].kind, TASKS[self.task].kinds
-        self.distributions = distribution_rows(take("distributions", ()))
-        self.fields = distribution_rows(take("fields", ()))  # of a table of numbers
+        fields = take("fields", ())  # of a table of numbers, whose rows are no pictures
+        self.noun = "row" if fields else "picture"
+        self.distributions = distribution_rows(take("distributions", ()), self.noun)
+        self.fields = distribution_rows(fields, self.noun)
         self.names = [row.name for row in self.distributions if row.first] or [row.name for row in self.rows]
         self.splits = [str(split) for split in counts or pictures]
         # A picture may be counted under several labels.
@@ -100,40 +102,41 @@ class Inventory:
         told = []
         if self.leaks:
             told.append(
-                f"Equal pictures lie in more than one split ({_groups(self.leaks)}): figures will look too good."
+                f"Equal {self.noun}s lie in more than one split ({_groups(self.leaks)}): figures will look too good."
             )
         if self.conflicts:
             told.append(
-                f"Equal pictures carry different labels ({_groups(self.conflicts)}): one of them must be wrong."
+                f"Equal {self.noun}s carry different labels ({_groups(self.conflicts)}): one of them must be wrong."
             )
         if self.left_out_count:
             told.append(
-                f"{text.count(self.left_out_count)} of {text.count(self.found)} pictures cannot be used; "
+                f"{text.count(self.left_out_count)} of {text.count(self.found)} {self.noun}s cannot be used; "
                 "the reasons are below."
             )
         if self.rows:
             smallest = min(self.rows, key=lambda row: row.total)
             largest = max(self.rows, key=lambda row: row.total)
             if smallest.total * 3 < largest.total:
-                few, many = counted(smallest.total, "picture"), text.count(largest.total)
+                few, many = counted(smallest.total, self.noun), text.count(largest.total)
                 names = (f"“{text.clip(one.name, 40)}”" for one in (smallest, largest))
                 told.append(f"The {self.units} differ in size: {few} of {next(names)}, {many} of {next(names)}.")
             if smallest.total < 10:
                 told.append(
-                    f"“{text.clip(smallest.name, 40)}” has {counted(smallest.total, 'picture')} in all: "
+                    f"“{text.clip(smallest.name, 40)}” has {counted(smallest.total, self.noun)} in all: "
                     "what is said of it will be uncertain."
                 )
         if self.unlabelled:
-            told.append(f"{counted(self.unlabelled, 'picture has', 'pictures have')} no label.")
+            has = counted(self.unlabelled, f"{self.noun} has", f"{self.noun}s have")
+            told.append(f"{has} no label.")
         if self.constant_share:
             told.append(f"{text.percent(self.constant_share)} of the pictures show one colour and nothing else.")
         if self.duplicates:
-            told.append(f"Equal pictures lie inside one split ({_groups(self.duplicates)}).")
+            told.append(f"Equal {self.noun}s lie inside one split ({_groups(self.duplicates)}).")
         return told
 
     def _facts(self) -> list[tuple[str, str, str]]:
         facts = [
-            (split or "pictures", text.count(number), text.percent(number / max(1, sum(self.totals)), 0))
+            (split or f"{self.noun}s", text.count(number), text.percent(number / max(1, sum(self.totals)), 0))
             for split, number in zip(self.splits, self.totals, strict=True)
             if len(self.splits) > 1
         ]

@@ -19,18 +19,19 @@ _MEANINGS = (
         "mean_average_precision",
         "Mean average precision",
         False,
-        "Pictures in order of a label's probability: how far those that have it come first. 1 is best.",
+        "The {noun}s in order of a label's probability: how far those that have it come first. 1 is best.",
     ),
     ("micro_f1", "F1, all answers", False, "The balance of precision and recall, each answer counted alike."),
     ("macro_f1", "F1, mean over labels", False, "The same, each label counted alike; 1 is best."),
-    ("all_right", "All labels right", True, "The share of pictures without a single wrong label."),
+    ("all_right", "All labels right", True, "The share of {noun}s without a single wrong label."),
     ("log_loss", "Log loss", False, "How surprised the model is by the labels; 0 is best."),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRow:
-    """A label in the table. `share`: of the pictures that have it: the average precision of an order by chance."""
+    """A label in the table. `share`: of all that is answered that has it: the average precision of an order by
+    chance."""
 
     name: str
     support: int
@@ -49,17 +50,17 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "contents": [("labels", "Label by label")] if given else [],
         "answer": headline(report),
         "lead": sentence(report),
-        "figures": digest.shown(given, _MEANINGS),
+        "figures": digest.shown(given, _MEANINGS, report.noun),
         "rows": label_rows(given),
         "wrong": headline(report) is not None and given["label_accuracy"].get("value") != 1,
         "reliability": digest.reliability(given, overall=given.get("label_accuracy"), unit="answer"),
         "labelled": "Labelled",
         "unit": "label",
-        "mistakes_lead": "The wrong answers that it was surest of, one label a picture. The small pictures are "
-        "the training pictures nearest to it, as the network sees them, and whether they have the label: where they "
-        "say what the answer says, the label itself may be wrong.",
-        "unsure_lead": "The pictures with the least certain answers, and their three least certain labels. Those that "
-        "the picture has are in bold with a tick; a person should look at pictures like these.",
+        "mistakes_lead": f"The wrong answers that it was surest of, one label a {report.noun}. Beside each, smaller, "
+        f"are the training {report.noun}s nearest to it, as the network sees them, and whether they have the label: "
+        "where they say what the answer says, the label itself may be wrong.",
+        "unsure_lead": f"The {report.noun}s with the least certain answers, and their three least certain labels. "
+        f"Those that the {report.noun} has are in bold with a tick; a person should look at {report.noun}s like these.",
     }
 
 
@@ -96,7 +97,7 @@ def sentence(report: TrainingReport) -> str:
     equal = text.percent(usual) == text.percent(right.value)
     better = f"no better than {beside}" if equal else f"better than {beside}" if right.value > usual else ""
     said = [
-        f"For each of {counted(number, 'picture')} it answered whether it has each of {counted(labels, 'label')}. "
+        f"For each of {counted(number, report.noun)} it answered whether it has each of {counted(labels, 'label')}. "
         f"That is {better or f'worse than {beside}'}"
     ]
     area = digest.Figure.of(given.get("mean_average_precision"))

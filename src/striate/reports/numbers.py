@@ -45,8 +45,8 @@ def context(report: TrainingReport) -> dict[str, Any]:
     rows = number_rows(given)
     points = dict(zip(report.class_names, report.points, strict=False))
     drawn = list(points.items())[:MOST_DRAWN]
-    scatters = [chart for name, pairs in drawn if (chart := scatter_chart(name, pairs)) is not None]
-    errors = [chart for name, pairs in drawn if (chart := error_chart(name, pairs)) is not None]
+    scatters = [chart for name, pairs in drawn if (chart := scatter_chart(name, pairs, report.noun)) is not None]
+    errors = [chart for name, pairs in drawn if (chart := error_chart(name, pairs, report.noun)) is not None]
     contents = [("numbers", "Number by number")] if rows else []
     if scatters:
         contents.append(("scatter", "Answers over targets"))
@@ -64,9 +64,9 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "reliability": None,
         "labelled": "Target",
         "unit": "number",
-        "mistakes_lead": "The answers that lie farthest from their targets, beside the spread of each number. The "
-        f"small pictures are the training {report.noun}s nearest to it, as the network sees them, with what they were "
-        "given: where those agree with the answer, the target itself may be wrong.",
+        "mistakes_lead": "The answers that lie farthest from their targets, beside the spread of each number. "
+        f"Beside each, smaller, are the training {report.noun}s nearest to it, as the network sees them, with what "
+        "they were given: where those agree with the answer, the target itself may be wrong.",
         "unsure_lead": "",
     }
 

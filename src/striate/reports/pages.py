@@ -67,6 +67,7 @@ def training_report(report: TrainingReport) -> str:
         .get_template("report.html")
         .render(
             report=report,
+            noun=report.noun,
             **ANSWERS[report.task](report),
             charts=digest.curves(report),
             notes=tuple((report.evaluation or {}).get("notes") or ()),
@@ -74,7 +75,7 @@ def training_report(report: TrainingReport) -> str:
             unsure=unsure,
             data_rows=[] if report.task == "regression" else class_counts(report.class_names, report.counts),
             totals=_totals(report),
-            distributions=distribution_rows(report.distributions),
+            distributions=distribution_rows(report.distributions, report.noun),
             most_drawn=MOST_DRAWN,
             history_columns=digest.history_columns(report.history),
             layers=digest.layer_updates(report.history),

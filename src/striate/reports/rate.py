@@ -29,7 +29,7 @@ def rate_page(test: RateTest, source: str) -> str:
         ("lowest loss at", f"{test.lowest_at:.2g}", "smoothed"),
         ("fell fastest at", f"{test.steepest_at:.2g}", ""),
         ("diverged at", "never" if test.diverged_at is None else f"{test.diverged_at:.2g}", ""),
-        ("taken by itself", f"{test.chosen:.2g}", f"{test.optimizer}, {test.batch_size} pictures a step"),
+        ("taken by itself", f"{test.chosen:.2g}", f"{test.optimizer}, {test.batch_size} a step"),
     ]
     page = environment().get_template("rate.html")
     return page.render(test=test, source=source, chart=chart, facts=facts)

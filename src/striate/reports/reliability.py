@@ -26,8 +26,9 @@ class Bin:
     high: float | None = None
 
 
-def reliability_chart(bins: Sequence[Bin], edges: Sequence[tuple[float, float]]) -> Chart | None:
-    """How often answers of a stated confidence are right, with the counts below. edges: (low, high) of each bin."""
+def reliability_chart(bins: Sequence[Bin], edges: Sequence[tuple[float, float]], unit: str = "picture") -> Chart | None:
+    """How often answers of a stated confidence are right, with the counts below. edges: (low, high) of each bin; unit:
+    what is counted."""
     filled = [one for one in bins if one.count > 0]
     if not filled:
         return None
@@ -75,7 +76,7 @@ def reliability_chart(bins: Sequence[Bin], edges: Sequence[tuple[float, float]])
             )
         )
     parts.append(Markup('<path class="axis" d="M{} {}h{}"/>').format(left, base, side))
-    parts.append(Markup('<text x="{}" y="{}" class="end">{}</text>').format(left - 7, base - 2, "pictures"))
+    parts.append(Markup('<text x="{}" y="{}" class="end">{}</text>').format(left - 7, base - 2, f"{unit}s"))
     for one, (low, high) in zip(bins, edges, strict=True):
         if one.count == 0:
             continue

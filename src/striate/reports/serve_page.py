@@ -13,6 +13,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from striate.data.samples import CLASSIFICATION
 from striate.reports.environment import environment
 
 SHOWN_CLASSES = 5  # of an answer
@@ -32,7 +33,8 @@ def serve_page(*, title: str, task: str, class_names: Sequence[str], most_bytes:
             names=list(class_names[:NAMED_CLASSES]),
             more=max(0, len(class_names) - NAMED_CLASSES),
             most_bytes=most_bytes,
-            shown=min(SHOWN_CLASSES, len(class_names)),
+            # Of labels and numbers all are told.
+            shown=min(SHOWN_CLASSES, len(class_names)) if task == CLASSIFICATION else 0,
             script=Markup(script),
             digest=f"sha256-{digest}",
         )

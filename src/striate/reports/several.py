@@ -12,11 +12,13 @@ from striate.words import counted
 
 if TYPE_CHECKING:
     from striate.evaluation.figure import Figure
+    from striate.evaluation.headlines import Headline
     from striate.evaluation.power_law import Forecast
 
 
-def folds_page(*, source: str, name: str, share: bool, mean: Figure, folds: Sequence[tuple[str, Figure]]) -> str:
-    """name: of the figure; share: whether it lies in [0, 1]; folds: each run's name and figure."""
+def folds_page(*, source: str, headline: Headline, noun: str, mean: Figure, folds: Sequence[tuple[str, Figure]]) -> str:
+    """headline: what the figures are; noun: "picture" or "row", as was answered; folds: each run's name, figure."""
+    share, name = headline.share, headline.name
     rows = [(run, _told(one.value, share), _range(one.low, one.high, share), one.n) for run, one in folds]
     values = [one.value for _, one in folds]
     return _page(
@@ -26,11 +28,11 @@ def folds_page(*, source: str, name: str, share: bool, mean: Figure, folds: Sequ
         words=f"{name}, the mean of {counted(len(folds), 'fold')}",
         interval=f"95 % interval {_range(mean.low, mean.high, share)}" if mean.low is not None else "",
         trust=(
-            "Every picture was answered once, by a network that had not seen it.",
+            f"Every {noun} was answered once, by a network that had not seen it.",
             f"The folds lie between {_told(min(values), share)} and {_told(max(values), share)}.",
-            "The networks have most of their pictures in common; the interval allows for it (Nadeau and Bengio 2003).",
+            f"The networks have most of their {noun}s in common; the interval allows for it (Nadeau and Bengio 2003).",
         ),
-        headings=("run", name, "95 % interval", "pictures answered"),
+        headings=("run", name, "95 % interval", f"{noun}s answered"),
         rows=rows,
         chart=None,
     )
@@ -39,23 +41,25 @@ def folds_page(*, source: str, name: str, share: bool, mean: Figure, folds: Sequ
 def curve_page(
     *,
     source: str,
-    name: str,
-    share: bool,
+    headline: Headline,
+    noun: str,
     points: Sequence[tuple[int, Figure]],
     forecast: Forecast,
     line: Sequence[tuple[int, float]],
 ) -> str:
-    """points: training pictures and figure of each run; line: the law that was fitted, up to the forecast."""
+    """headline: what the figures are; noun: "picture" or "row". points: how many were learned from and the figure of
+    each run; line: the law that was fitted, up to the forecast."""
+    share, name, learned = headline.share, headline.name, f"training {noun}s"
     at = sorted({*(count for count, _ in points), *(count for count, _ in line)})
     measured, law = {count: figure.value for count, figure in points}, dict(line)
     chart = line_chart(
-        f"{name[0].upper()}{name[1:]} by training pictures",
+        f"{name[0].upper()}{name[1:]} by {learned}",
         at,
         [
             Series(name="measured", values=[measured.get(count) for count in at]),
             Series(name="power law", values=[law.get(count) for count in at], style="two"),
         ],
-        x_name="training pictures",
+        x_name=learned,
         as_percent=share,
     )
     rows = [(f"{count:,}", _told(one.value, share), _range(one.low, one.high, share), one.n) for count, one in points]
@@ -65,15 +69,15 @@ def curve_page(
         kind="Learning curve",
         source=source,
         value=_told(forecast.value, share),
-        words=f"{name} is what {forecast.pictures:,} training pictures would bring, twice as many as there are",
+        words=f"{name} is what {forecast.pictures:,} {learned} would bring, twice as many as there are",
         interval=f"95 of 100 such trainings lie within {_range(forecast.low, forecast.high, share)}",
         trust=(
             f"With the {last[0]:,} that there are it is {_told(last[1].value, share)}"
             + (", which the band holds, too: that more would help is not shown." if inside else "."),
-            "The forecast is a power law through the points, and holds as far as new pictures are like these.",
-            "All points were tested on the same pictures.",
+            f"The forecast is a power law through the points, and holds as far as new {noun}s are like these.",
+            f"All points were tested on the same {noun}s.",
         ),
-        headings=("training pictures", name, "95 % interval", "pictures answered"),
+        headings=(learned, name, "95 % interval", f"{noun}s answered"),
         rows=rows,
         chart=chart,
     )

@@ -1,6 +1,6 @@
 """Drawings of numbers: answers over targets, how far answers lie from targets, and how numbers are spread.
 
-Legend: N pictures.
+Legend: N pictures, or rows of a table: `noun` says which.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from markupsafe import Markup
 from striate.reports.drawing import Chart, svg
 from striate.reports.lines import ticks
 from striate.reports.text import count, decimal
+from striate.words import counted
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 34
@@ -20,7 +21,7 @@ SIDE = 300
 BARS = 21  # of a histogram of errors: an odd number, so that one lies about 0
 
 
-def scatter_chart(name: str, points: Sequence[tuple[float, float]]) -> Chart | None:
+def scatter_chart(name: str, points: Sequence[tuple[float, float]], noun: str = "picture") -> Chart | None:
     """Answers over targets, [(target, answer)], on equal scales; on the dotted line an answer is its target."""
     if not points:
         return None
@@ -62,12 +63,11 @@ def scatter_chart(name: str, points: Sequence[tuple[float, float]]) -> Chart | N
             top + size / 2, "answer"
         )
     )
-    return Chart(
-        title=name, svg=svg(width, height, f"{name}: answers over targets, {count(len(points))} pictures", parts)
-    )
+    told = f"{name}: answers over targets, {counted(len(points), noun)}"
+    return Chart(title=name, svg=svg(width, height, told, parts))
 
 
-def error_chart(name: str, points: Sequence[tuple[float, float]]) -> Chart | None:
+def error_chart(name: str, points: Sequence[tuple[float, float]], noun: str = "picture") -> Chart | None:
     """How many answers lie how far above or below their targets, [(target, answer)]; the line is at 0."""
     if not points:
         return None
@@ -78,12 +78,13 @@ def error_chart(name: str, points: Sequence[tuple[float, float]]) -> Chart | Non
     bars = [0] * BARS
     for error in errors:
         bars[min(BARS - 1, max(0, math.floor((error / reach + 1) / 2 * BARS)))] += 1
-    return _histogram(f"{name}: answer less target", bars, -reach, reach, "too low ← 0 → too high", mark=0.0)
+    title = f"{name}: answer less target"
+    return _histogram(title, bars, -reach, reach, "too low ← 0 → too high", noun, mark=0.0)
 
 
-def histogram_chart(title: str, bars: Sequence[int], low: float, high: float) -> Chart | None:
+def histogram_chart(title: str, bars: Sequence[int], low: float, high: float, noun: str = "picture") -> Chart | None:
     """Counts in equal steps from `low` to `high`; None where there are none."""
-    return _histogram(title, bars, low, high, "value", mark=None) if sum(bars) else None
+    return _histogram(title, bars, low, high, "value", noun, mark=None) if sum(bars) else None
 
 
 def error_strip(value: float, low: float, high: float, usual: float) -> Markup:
@@ -110,7 +111,9 @@ def error_strip(value: float, low: float, high: float, usual: float) -> Markup:
     return svg(width, height, f"{spoken}; always answering the mean would be {decimal(usual)} off", parts)
 
 
-def _histogram(title: str, bars: Sequence[int], low: float, high: float, x_name: str, mark: float | None) -> Chart:
+def _histogram(
+    title: str, bars: Sequence[int], low: float, high: float, x_name: str, noun: str, mark: float | None
+) -> Chart:
     inner, tall = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     most, step = max(bars), (WIDTH - LEFT - RIGHT) / len(bars)
     start, end = _widened(low, high, 0.0)
@@ -141,7 +144,7 @@ def _histogram(title: str, bars: Sequence[int], low: float, high: float, x_name:
     if mark is not None and start <= mark <= end:
         parts.append(Markup('<path class="mark" d="M{:.1f} {}V{}"/>').format(across(mark), TOP, TOP + tall))
     parts.append(_named(LEFT + inner / 2, HEIGHT - 4, x_name))
-    told = f"{title}: {count(sum(bars))} pictures from {decimal(low)} to {decimal(high)}"
+    told = f"{title}: {counted(sum(bars), noun)} from {decimal(low)} to {decimal(high)}"
     return Chart(title=title, svg=svg(WIDTH, HEIGHT, told, parts))
 
 

@@ -46,13 +46,15 @@ ALWAYS = (
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """What is served. page: HTML. health, openapi: plain values. answer(data, name, top): the answer for the bytes of a
-    picture as plain values; called in threads, several at once; raises InputError for what is no picture."""
+    picture as plain values; called in threads, several at once; raises InputError for what is no picture. not_top: why
+    `top` means nothing, as a sentence; "" where it does."""
 
     page: str
     health: Mapping[str, Any]
     openapi: Mapping[str, Any]
     answer: Callable[[bytes, str, int], Mapping[str, Any]]
     uploads: Uploads = field(default_factory=Uploads)
+    not_top: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class App:
         return _json(self.service.health if path == HEALTH else self.service.openapi)
 
     async def _predict(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], receive: Receive) -> _Response:
-        name, top = _parameters(scope.get("query_string", b""))
+        name, top = _parameters(scope.get("query_string", b""), self.service.not_top)
         require_picture_type(headers)
         data = await read_body(headers, receive, self.service.uploads)
         work = asyncio.get_running_loop().run_in_executor(self._threads, self.service.answer, data, name, top)
@@ -133,13 +135,15 @@ def _require_own(method: str, headers: Mapping[bytes, bytes]) -> None:
         raise Refusal(403, "a page of another origin may not ask here")
 
 
-def _parameters(query: bytes) -> tuple[str, int]:
+def _parameters(query: bytes, not_top: str) -> tuple[str, int]:
     """`name` and `top`. Raises Refusal (400)."""
     given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="replace"))
     for one in given:
         if one not in PARAMETERS:
             hint = did_you_mean(one, PARAMETERS) or f"; there are {' and '.join(PARAMETERS)}"
             raise Refusal(400, f"no parameter '{one[:40]}'{hint}")
+    if not_top and "top" in given:
+        raise Refusal(400, not_top)
     name, top = given.get("name") or UNNAMED, given.get("top", "1")
     if len(name) > LONGEST_NAME:
         raise Refusal(400, f"the name must be at most {LONGEST_NAME:,} characters long, got {len(name):,}")

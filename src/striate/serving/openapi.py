@@ -15,10 +15,17 @@ REFUSED = {
     "413": "the body is larger than is taken",
     "415": "the body is said to be something else than a picture",
 }
+TOP = {
+    "name": "top",
+    "in": "query",
+    "description": "how many classes to tell, the most probable first; of labels every one is told in any case",
+    "schema": {"type": "integer", "minimum": 1, "default": 1},
+}
 
 
-def openapi(answer: Mapping[str, Any], uploads: Uploads, version: str) -> dict[str, Any]:
-    """The description of a service. answer: the schema of what a picture gets (JSON Schema 2020-12)."""
+def openapi(answer: Mapping[str, Any], uploads: Uploads, version: str, *, ranked: bool) -> dict[str, Any]:
+    """The description of a service. answer: the schema of what a picture gets (JSON Schema 2020-12); ranked: whether
+    some answers are more probable than others, so that there is a `top` of them."""
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     refused = {status: {"description": words, "content": error} for status, words in REFUSED.items()}
     own = {"403": refused["403"]}
@@ -50,12 +57,7 @@ def openapi(answer: Mapping[str, Any], uploads: Uploads, version: str) -> dict[s
                     "description": "The body is the picture itself: JPEG, PNG, WebP, GIF, BMP, TIFF, PNM or AVIF. The "
                     "answer is a line of `striate predict --format jsonl`.",
                     "parameters": [
-                        {
-                            "name": "top",
-                            "in": "query",
-                            "description": "how many classes to tell, the most probable first",
-                            "schema": {"type": "integer", "minimum": 1, "default": 1},
-                        },
+                        *([TOP] if ranked else []),
                         {
                             "name": "name",
                             "in": "query",

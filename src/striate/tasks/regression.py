@@ -120,8 +120,8 @@ class Regression:
             differ = deviations[position] > 1e-9 * abs(means[position]) and deviations[position] > 0
             require(
                 bool(differ),
-                f"'{name}' is {told[0, position]:g} in all of the {len(table):,} training pictures, so there is "
-                "nothing to learn of it; leave it away (--targets names those to learn)",
+                f"'{name}' is {told[0, position]:g} in all of the {len(table):,} training {settings.noun}s, so there "
+                "is nothing to learn of it; leave it away (--targets names those to learn)",
             )
         made = cls(
             tuple(names),

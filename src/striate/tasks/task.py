@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
-    """What a recipe says of a task; each means what it says in `Recipe`."""
+    """What a recipe says of a task; each means what it says in `Recipe`, but for `noun`."""
 
     label_smoothing: float = 0.0
     class_weights: str = "none"
     loss: str | None = None  # None: the task's own
     angles: tuple[str, ...] = ()
+    noun: str = "picture"  # what has a target, in sentences
 
 
 class Task(Protocol):

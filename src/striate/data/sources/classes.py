@@ -80,8 +80,9 @@ def refuse_unknown_classes(samples: Samples) -> None:
         strange = [samples.class_names[row] for row in np.flatnonzero((of_class > 0) & ~trained)]
         if strange:
             hint = did_you_mean(strange[0], known) if len(strange) == 1 else ""
+            hint = hint or f"; add training {samples.noun}s of it, rename it, or take it out"
             raise InputError(
                 f"{samples.source}: the {split} split holds {len(strange)} "
-                f"{'class' if len(strange) == 1 else 'classes'} that no training picture has: {some(strange)}"
-                f"{hint or '; add training pictures of it, rename it, or take it out'}"
+                f"{'class' if len(strange) == 1 else 'classes'} that no training {samples.noun} has: "
+                f"{some(strange)}{hint}"
             )

@@ -19,7 +19,7 @@ from striate.data.sources.column_roles import Roles, Table, find_roles
 from striate.data.sources.columns import Column, Rows, is_empty, no_label
 from striate.data.sources.files import Files
 from striate.data.sources.listing import SPLIT_NAMES, listing, shown, some, split_of
-from striate.data.sources.tabular import Format, Part, missing, tables
+from striate.data.sources.tabular import NO_ROW, Format, Part, missing, tables
 from striate.data.sources.target_columns import read_targets
 from striate.errors import InputError
 from striate.words import counted
@@ -84,6 +84,8 @@ def read(kind: Format, path: Path, root: Path | None = None, wanted: Asked | Non
             table = kind.whole(part.file)
             found = find_roles(table, wanted)
             if isinstance(found, str):
+                if not table.lines:  # which columns hold numbers is not to be seen, either
+                    raise InputError(NO_ROW)
                 there = some([name.strip() for name in table.names], 12)
                 hint = "" if found.startswith("no column for the path") else " (--targets names those to learn)"
                 raise InputError(f"{found}; columns there: {there}{hint}")

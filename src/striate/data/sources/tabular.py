@@ -13,6 +13,8 @@ from striate.data.sources.column_roles import Roles, Table, find_roles
 from striate.data.sources.listing import SPLIT_NAMES, listing, shown
 from striate.errors import InputError
 
+NO_ROW = "the table has a header, but no row"
+
 
 class Format(NamedTuple):
     """A kind of file that holds a table."""
@@ -78,7 +80,17 @@ def _usable(kind: Format, folder: Path, found: Sequence[tuple[str, str]], wanted
 def missing(kind: Format, file: Path, wanted: Asked | None = None) -> str:
     """What a table lacks, as a part of a sentence, or "" where it has all it needs."""
     roles = _roles_in(kind, file, wanted)
-    return roles if isinstance(roles, str) else ""
+    if isinstance(roles, Roles):
+        return ""
+    return NO_ROW if _has_no_row(kind, file) else roles
+
+
+def _has_no_row(kind: Format, file: Path) -> bool:
+    """Whether it is a header and nothing else, which says nothing of what its columns hold."""
+    try:
+        return not kind.head(file).lines and not kind.whole(file).lines
+    except (InputError, OSError):
+        return False
 
 
 def names_targets(kind: Format, file: Path, wanted: Asked | None = None) -> bool:

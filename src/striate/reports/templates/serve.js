@@ -82,7 +82,8 @@
     const item = card(file);
     try {
       if (file.size > mostBytes) throw new Error(`the picture is larger than ${mostBytes / 2 ** 20} MiB`);
-      const query = new URLSearchParams({ top: shown, name: file.name.slice(0, 1000) });
+      const query = new URLSearchParams({ name: file.name.slice(0, 1000) });
+      if (shown > 0) query.set("top", shown); // of labels and numbers all are told
       const response = await fetch(`/predict?${query}`, {
         method: "POST",
         headers: { "Content-Type": "application/octet-stream" },
