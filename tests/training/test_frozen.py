@@ -107,7 +107,7 @@ def test_held_out_probabilities_are_out_of_fold_and_foretell_the_test() -> None:
     assert head.log_loss == pytest.approx(log_loss, rel=0.25)
     # Calibrated, on the timid side: the temperature is that of heads which saw four fifths of the rows.
     assert -0.15 < probabilities.max(1).mean() - right.mean() < 0.03
-    assert np.allclose(head.held_out_probabilities.sum(1), 1)
+    assert np.allclose(head.held_out.sum(1), 1)
     assert head.log_loss == pytest.approx(head.log_losses.mean())
     best = min(head.candidates, key=lambda candidate: candidate.log_loss)
     assert head.strength == best.strength
@@ -128,7 +128,7 @@ def test_the_seed_draws_only_the_folds() -> None:
     first, again, other = (fit_head(features, targets, 3, seed=seed, strengths=[1e-3]) for seed in (0, 0, 1))
     assert np.array_equal(first.weight, again.weight)
     assert np.allclose(first.weight / first.sharpness, other.weight / other.sharpness)
-    assert not np.allclose(first.held_out_probabilities, other.held_out_probabilities)
+    assert not np.allclose(first.held_out, other.held_out)
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (1, 5), (2, 2, 2), (5, 1, 0, 3), (1, 1, 1, 1, 40), (7, 0)])
@@ -139,8 +139,8 @@ def test_survives_small_and_missing_classes(counts: tuple[int, ...]) -> None:
     assert head.weight.shape == (len(counts), 200)
     assert torch.isfinite(scores_of(head, features)).all()
     alone = np.isin(targets, np.flatnonzero(np.array(counts) < 2))
-    assert np.isnan(head.held_out_probabilities[alone]).all()
-    assert not np.isnan(head.held_out_probabilities[~alone]).any()
+    assert np.isnan(head.held_out[alone]).all()
+    assert not np.isnan(head.held_out[~alone]).any()
     assert "head: logistic regression" in head.describe()
 
 
@@ -187,7 +187,7 @@ def test_large_work_is_cut_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozen, "WORK_BOUND", work * 15)
     one = fit_head(features, targets, 3, seed=0)
     assert (one.folds, one.folds_searched) == (5, 1)
-    assert not np.isnan(one.held_out_probabilities).any()
+    assert not np.isnan(one.held_out).any()
     monkeypatch.setattr(frozen, "WORK_BOUND", work * 1)
     least = fit_head(features, targets, 3, seed=0)
     assert (least.folds, len(least.candidates)) == (1, 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -117,3 +118,12 @@ def _last_layer(module: nn.Module, prefix: str) -> Head | None:
         if isinstance(inner, nn.Linear) or (isinstance(inner, nn.Conv2d) and inner.kernel_size == (1, 1)):
             found = Head(name, inner)
     return found
+
+
+def linear_layer(weight: np.ndarray, bias: np.ndarray) -> nn.Linear:
+    """A linear layer with these weights (outputs, F) and offsets (outputs,)."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+    return layer

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+from striate.training.part import Part
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -87,18 +88,6 @@ def count_norms_anew(
 def batch_norms(network: nn.Module) -> list[BatchNorm]:
     """The layers that keep statistics of batches."""
     return [one for one in network.modules() if isinstance(one, BatchNorm) and one.running_mean is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One row of the table: how it is asked for, and what a person should know of it."""
-
-    flags: str
-    sentence: str
-    needs: str
-    cost: str
-    good_for: str
-    paper: str
 
 
 AVERAGES: dict[str, Part] = {

@@ -40,6 +40,7 @@ from torch import Tensor, nn
 
 from striate.errors import require
 from striate.networks.feature_normalizer import FeatureNormalizer
+from striate.networks.heads import linear_layer
 from striate.training.folds import draw_folds, draw_label_folds
 from striate.training.logistic import (
     Problem,
@@ -82,7 +83,7 @@ class FittedHead:
     """A head fitted on all rows, and what cross-validation says of it.
 
     `weight` (K, D) and `bias` (K,) apply to what `normalizer` gives; the temperature is already in them.
-    `candidates` are empty where no class had two rows. `held_out_probabilities` (N, K) are out of fold, NaN in rows
+    `candidates` are empty where no class had two rows. `held_out` (N, K) are out of fold, NaN in rows
     that no fold held back. `log_loss` and `accuracy` (and `log_losses` (N,), for paired comparisons) are of those.
     """
 
@@ -94,23 +95,14 @@ class FittedHead:
     candidates: tuple[Candidate, ...]
     folds: int
     folds_searched: int
-    held_out_probabilities: np.ndarray
+    held_out: np.ndarray
     log_losses: np.ndarray
     log_loss: float
     accuracy: float
 
-    @property
-    def held_out(self) -> np.ndarray:
-        """Out-of-fold answers (N, K)."""
-        return self.held_out_probabilities
-
     def linear(self) -> nn.Linear:
         """The linear layer that follows `normalizer`."""
-        layer = nn.Linear(self.weight.shape[1], self.weight.shape[0])
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(self.weight))
-            layer.bias.copy_(torch.from_numpy(self.bias))
-        return layer
+        return linear_layer(self.weight, self.bias)
 
     def describe(self) -> str:
         """One line for the log."""
@@ -122,7 +114,7 @@ class FittedHead:
         return (
             f"head: logistic regression, the best of {len(self.candidates)} settings on {parts} "
             f"({self.accuracy:.1%} right, log loss {self.log_loss:.3f}), then fitted on all "
-            f"{len(self.held_out_probabilities):,} pictures"
+            f"{len(self.held_out):,} pictures"
         )
 
 
@@ -202,7 +194,7 @@ def fit_head(
         candidates=candidates,
         folds=plan.folds,
         folds_searched=plan.folds_searched,
-        held_out_probabilities=held_out,
+        held_out=held_out,
         log_losses=losses,
         log_loss=float(np.average(losses[known], weights=weights[known])) if known.any() else math.nan,
         accuracy=float(np.average(right[known], weights=weights[known])) if known.any() else math.nan,

@@ -9,11 +9,10 @@ weight_decay is; with adamw it is not (Loshchilov & Hutter 2019). Source: Tibshi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
+from striate.training.part import Part
 from striate.training.part_settings import RegularizerSettings
 
 
@@ -50,18 +49,6 @@ def penalty_of(network: nn.Module, settings: RegularizerSettings) -> Penalty | N
 
 def _total(values: tuple[torch.Tensor, ...] | list[torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(values)).sum()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One row of the table: how it is asked for, and what a person should know of it."""
-
-    flags: str
-    sentence: str
-    needs: str
-    cost: str
-    good_for: str
-    paper: str
 
 
 REGULARIZERS: dict[str, Part] = {

@@ -23,6 +23,7 @@ from torch import nn
 
 from striate.errors import require
 from striate.networks.feature_normalizer import FeatureNormalizer
+from striate.networks.heads import linear_layer
 from striate.training.folds import draw_folds
 from striate.training.logistic import row_basis
 
@@ -50,11 +51,7 @@ class FittedRidge:
 
     def linear(self) -> nn.Linear:
         """The linear layer that follows `normalizer`."""
-        layer = nn.Linear(self.weight.shape[1], self.weight.shape[0])
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(self.weight))
-            layer.bias.copy_(torch.from_numpy(self.bias))
-        return layer
+        return linear_layer(self.weight, self.bias)
 
     def describe(self) -> str:
         """One line for the log."""
