@@ -21,7 +21,7 @@ from striate.data.contact_sheet import Thumbnail
 from striate.data.sources import open_dataset
 from striate.data.survey import survey
 from striate.evaluation.evaluation import evaluate_classification
-from striate.reports.digest import reliability
+from striate.reports.certainty import reliability
 from striate.reports.explanation import Drawn, Share, Side, Turning, explanation_page
 from striate.reports.pages import Augmented, inspect_page, training_report
 from striate.reports.thumbnails import thumbnail

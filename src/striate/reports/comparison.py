@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from striate.evaluation.headlines import HEADLINES, Headline
-from striate.reports import digest, drawing, lines, text
+from striate.reports import drawing, lines, text
 from striate.reports.environment import environment
+from striate.reports.figures import Figure
 from striate.tasks import TASKS
 from striate.words import counted
 
@@ -111,9 +112,9 @@ class Compared:
         return HEADLINES[self.task]
 
     @property
-    def main(self) -> digest.Figure:
+    def main(self) -> Figure:
         """The figure that ranks runs, with its interval; without a value where nothing was held out."""
-        return digest.Figure.of((self.evaluation or {}).get(self.headline.figure))
+        return Figure.of((self.evaluation or {}).get(self.headline.figure))
 
     @property
     def rank(self) -> float:
@@ -143,7 +144,7 @@ class Compared:
     def figures(self) -> list[tuple[str, str]]:
         """The other figures as texts: (value, interval), in the order of the headings."""
         given = self.evaluation or {}
-        return [_texts(digest.Figure.of(given.get(key)), share) for key, _, share in self.kind.figures]
+        return [_texts(Figure.of(given.get(key)), share) for key, _, share in self.kind.figures]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +216,7 @@ class Pairing:
         """What was counted or measured, and by which test, in sentences."""
         how = "rightly" if self.task == "classification" else "better"
         one, two = self.changed
-        figure = digest.Figure.of(self.difference)
+        figure = Figure.of(self.difference)
         share = self.task != "regression"
         value, interval = self._difference(figure)
         test = "McNemar's exact test" if self.task == "classification" else "a sign-flip test of 10,000 draws"
@@ -231,7 +232,7 @@ class Pairing:
             f"would come about in {self.chance()} of all tests ({test})"
         )
 
-    def _difference(self, figure: digest.Figure) -> tuple[str, str]:
+    def _difference(self, figure: Figure) -> tuple[str, str]:
         if self.task == "regression":
             return figure.decimal(), figure.decimal_interval().replace("–", " to ")
         ends = [text.percent(one, sign=False) for one in (figure.low, figure.high)]
@@ -294,7 +295,7 @@ def _chance(p: float) -> str:
     return "less than 0.1 %" if p < 0.001 else text.percent(p)
 
 
-def _texts(figure: digest.Figure, share: bool) -> tuple[str, str]:
+def _texts(figure: Figure, share: bool) -> tuple[str, str]:
     return (figure.percent(), figure.percent_interval()) if share else (figure.decimal(), figure.decimal_interval())
 
 

@@ -1,6 +1,6 @@
 """What a training on labels gave, arranged for the page: how many answers are right, label by label, how sure.
 
-As `digest.py` does for classes. Legend: K labels.
+As `classes.py` does for classes. Legend: K labels.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from striate.reports import digest, text
+from striate.reports import certainty, text
+from striate.reports.figures import Figure, Headline, shown
 from striate.reports.reliability import interval_strip
 from striate.reports.training_report import TrainingReport
 from striate.words import counted
@@ -36,10 +37,10 @@ class LabelRow:
     name: str
     support: int
     share: float
-    average_precision: digest.Figure
-    precision: digest.Figure
-    recall: digest.Figure
-    f1: digest.Figure
+    average_precision: Figure
+    precision: Figure
+    recall: Figure
+    f1: Figure
 
 
 def context(report: TrainingReport) -> dict[str, Any]:
@@ -50,10 +51,10 @@ def context(report: TrainingReport) -> dict[str, Any]:
         "contents": [("labels", "Label by label")] if given else [],
         "answer": headline(report),
         "lead": sentence(report),
-        "figures": digest.shown(given, _MEANINGS, report.noun),
+        "figures": shown(given, _MEANINGS, report.noun),
         "rows": label_rows(given),
         "wrong": headline(report) is not None and given["label_accuracy"].get("value") != 1,
-        "reliability": digest.reliability(given, overall=given.get("label_accuracy"), unit="answer"),
+        "reliability": certainty.reliability(given, overall=given.get("label_accuracy"), unit="answer"),
         "labelled": "Labelled",
         "unit": "label",
         "mistakes_lead": f"The wrong answers that it was surest of, one label a {report.noun}. Beside each, smaller, "
@@ -64,12 +65,12 @@ def context(report: TrainingReport) -> dict[str, Any]:
     }
 
 
-def headline(report: TrainingReport) -> digest.Headline | None:
+def headline(report: TrainingReport) -> Headline | None:
     """The share of all answers, yes or no, that are right; None where no answers were counted."""
     given = report.evaluation or {}
     if given.get("label_accuracy") is None:
         return None
-    figure = digest.Figure.of(given["label_accuracy"])
+    figure = Figure.of(given["label_accuracy"])
     strip = None
     if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         strip = interval_strip(
@@ -77,7 +78,7 @@ def headline(report: TrainingReport) -> digest.Headline | None:
         )
     number = round(text.finite(given.get("n")) or 0)
     answers = counted(number * len(report.class_names), "label")
-    return digest.Headline(
+    return Headline(
         value=figure.percent(),
         rest=f"of {answers} right, on {counted(number, f'{report.split} {report.noun}')}",
         interval=figure.percent_interval(),
@@ -88,7 +89,7 @@ def headline(report: TrainingReport) -> digest.Headline | None:
 def sentence(report: TrainingReport) -> str:
     """What the figures say, in plain words; "" where there are none."""
     given = report.evaluation or {}
-    right, usual = digest.Figure.of(given.get("label_accuracy")), text.finite(given.get("usual_accuracy"))
+    right, usual = Figure.of(given.get("label_accuracy")), text.finite(given.get("usual_accuracy"))
     if right.value is None or usual is None:
         return ""
     number, labels = round(text.finite(given.get("n")) or 0), len(report.class_names)
@@ -100,7 +101,7 @@ def sentence(report: TrainingReport) -> str:
         f"For each of {counted(number, report.noun)} it answered whether it has each of {counted(labels, 'label')}. "
         f"That is {better or f'worse than {beside}'}"
     ]
-    area = digest.Figure.of(given.get("mean_average_precision"))
+    area = Figure.of(given.get("mean_average_precision"))
     rows = label_rows(given)
     guessed = [row.share for row in rows if row.average_precision.value is not None]
     if area.value is not None and guessed:
@@ -119,10 +120,10 @@ def label_rows(given: Mapping[str, Any]) -> list[LabelRow]:
             name=str(one.get("name", "")),
             support=round(text.finite(one.get("count")) or 0),
             share=(text.finite(one.get("count")) or 0) / number if number else 0.0,
-            average_precision=digest.Figure.of(one.get("average_precision")),
-            precision=digest.Figure.of(one.get("precision")),
-            recall=digest.Figure.of(one.get("recall")),
-            f1=digest.Figure.of(one.get("f1")),
+            average_precision=Figure.of(one.get("average_precision")),
+            precision=Figure.of(one.get("precision")),
+            recall=Figure.of(one.get("recall")),
+            f1=Figure.of(one.get("f1")),
         )
         for one in _rows(given)
     ]

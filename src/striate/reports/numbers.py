@@ -1,6 +1,6 @@
 """What a training on numbers gave, arranged for the page: how far answers lie from their targets, and where.
 
-As `digest.py` does for classes. Legend: K numbers.
+As `classes.py` does for classes. Legend: K numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from striate.reports import digest, text
+from striate.reports import text
+from striate.reports.figures import Figure, Headline, Shown, shown
 from striate.reports.reliability import interval_strip
 from striate.reports.spread import error_chart, error_strip, scatter_chart
 from striate.reports.training_report import TrainingReport
@@ -29,12 +30,12 @@ class NumberRow:
     """A number in the table, beside what always answering the mean gives (`usual`), and `share`, its error by that."""
 
     name: str
-    mae: digest.Figure
-    usual: digest.Figure
+    mae: Figure
+    usual: Figure
     share: float | None
-    rmse: digest.Figure
-    r2: digest.Figure
-    bias: digest.Figure
+    rmse: Figure
+    r2: Figure
+    bias: Figure
     half: str
     most: str
 
@@ -71,7 +72,7 @@ def context(report: TrainingReport) -> dict[str, Any]:
     }
 
 
-def headline(report: TrainingReport) -> digest.Headline | None:
+def headline(report: TrainingReport) -> Headline | None:
     """Of one number how far off its answers are, of several what share of their variation is explained; None where no
     answers were counted."""
     given = report.evaluation or {}
@@ -79,24 +80,24 @@ def headline(report: TrainingReport) -> digest.Headline | None:
         return None
     tested = counted(round(text.finite(given.get("n")) or 0), f"{report.split} {report.noun}")
     if len(report.class_names) == 1:
-        figure, usual = digest.Figure.of(given["mae"]), digest.Figure.of(given.get("usual_mae")).value
+        figure, usual = Figure.of(given["mae"]), Figure.of(given.get("usual_mae")).value
         strip = None
         if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
             strip = error_strip(figure.value, figure.low, figure.high, usual or 0.0)
         name = text.clip(report.class_names[0], 40)
-        return digest.Headline(
+        return Headline(
             value=figure.decimal(),
             rest=f"off on average: {name}, on {tested}",
             interval=figure.decimal_interval(),
             strip=strip,
         )
-    figure = digest.Figure.of(given.get("r2"))
+    figure = Figure.of(given.get("r2"))
     strip = None
     if figure.bounded and figure.value is not None and figure.low is not None and figure.high is not None:
         strip = interval_strip(figure.value, figure.low, figure.high) if figure.low >= 0 else None
     useless = figure.value is not None and figure.value <= 0
     said = ", no better than always answering the mean" if useless else ""
-    return digest.Headline(
+    return Headline(
         value=figure.percent(),
         rest=f"of the variation of {counted(len(report.class_names), 'number')} explained (R²){said}, on {tested}",
         interval=figure.percent_interval(),
@@ -129,7 +130,7 @@ def number_rows(given: Mapping[str, Any]) -> list[NumberRow]:
     """The numbers in their order."""
     rows = []
     for one in given.get("by_number") or ():
-        mae, usual = digest.Figure.of(one.get("mae")), digest.Figure.of(one.get("usual_mae"))
+        mae, usual = Figure.of(one.get("mae")), Figure.of(one.get("usual_mae"))
         share = mae.value / usual.value if mae.value is not None and usual.value else None
         rows.append(
             NumberRow(
@@ -137,9 +138,9 @@ def number_rows(given: Mapping[str, Any]) -> list[NumberRow]:
                 mae=mae,
                 usual=usual,
                 share=share,
-                rmse=digest.Figure.of(one.get("rmse")),
-                r2=digest.Figure.of(one.get("r2")),
-                bias=digest.Figure.of(one.get("bias")),
+                rmse=Figure.of(one.get("rmse")),
+                r2=Figure.of(one.get("r2")),
+                bias=Figure.of(one.get("bias")),
                 half=text.decimal(one.get("half_within")),
                 most=text.decimal(one.get("most_within")),
             )
@@ -147,10 +148,10 @@ def number_rows(given: Mapping[str, Any]) -> list[NumberRow]:
     return rows
 
 
-def _figures(given: Mapping[str, Any]) -> list[digest.Shown]:
-    shown = digest.shown(given, [(key, name, False, meaning) for key, name, meaning in _MEANINGS])
-    r2 = digest.Figure.of(given.get("r2"))
+def _figures(given: Mapping[str, Any]) -> list[Shown]:
+    made = shown(given, [(key, name, False, meaning) for key, name, meaning in _MEANINGS])
+    r2 = Figure.of(given.get("r2"))
     if r2.value is not None:
         meaning = "The share of the targets' variation that is explained; 1 is best, 0 always the mean."
-        shown.append(digest.Shown(name="R²", value=r2.decimal(), interval=r2.decimal_interval(), meaning=meaning))
-    return shown
+        made.append(Shown(name="R²", value=r2.decimal(), interval=r2.decimal_interval(), meaning=meaning))
+    return made

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate.data.contact_sheet import Thumbnail
-from striate.reports import digest, labels, numbers, text
+from striate.reports import classes, labels, learning, numbers, text
 from striate.reports.distributions import MOST_DRAWN, distribution_rows
 from striate.reports.environment import OPEN_ROWS, environment
 from striate.reports.inventory import Inventory, class_counts
@@ -46,7 +46,7 @@ class Varied:
 
 # What is shown of the answers of each task.
 ANSWERS: dict[str, Callable[[TrainingReport], dict[str, Any]]] = {
-    "classification": digest.context,
+    "classification": classes.context,
     "multilabel": labels.context,
     "regression": numbers.context,
 }
@@ -69,7 +69,7 @@ def training_report(report: TrainingReport) -> str:
             report=report,
             noun=report.noun,
             **ANSWERS[report.task](report),
-            charts=digest.curves(report),
+            charts=learning.curves(report),
             notes=tuple((report.evaluation or {}).get("notes") or ()),
             mistakes=mistakes,
             unsure=unsure,
@@ -77,9 +77,9 @@ def training_report(report: TrainingReport) -> str:
             totals=_totals(report),
             distributions=distribution_rows(report.distributions, report.noun),
             most_drawn=MOST_DRAWN,
-            history_columns=digest.history_columns(report.history),
-            layers=digest.layer_updates(report.history),
-            history_rows=digest.history_rows(report.history),
+            history_columns=learning.history_columns(report.history),
+            layers=learning.layer_updates(report.history),
+            history_rows=learning.history_rows(report.history),
             splits=list(report.counts),
             left_out_count=left_out_count,
             most_listed=MOST_LISTED,
