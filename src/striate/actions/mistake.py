@@ -163,7 +163,7 @@ class RunPictures:
 
     def learned_counts(self) -> dict[str, int]:
         """Training pictures by class, as far as the run has noted them."""
-        from striate.actions.page import Page
+        from striate.actions.kept_page import Page
 
         noted = self.run.metrics.get("page") if (self.run.folder / METRICS).is_file() else None
         if noted is None:

@@ -1,20 +1,13 @@
-"""The report of a run, made from what lies in its folder and the pictures where they still are.
-
-What the page tells beside the figures is kept in `metrics.json` under "page", with the names of the pictures that it
-shows and not the pictures: so it can be made anew, and there is one way to make it.
-"""
+"""The report of a run, made from what lies in its folder and the pictures where they still are."""
 
 from __future__ import annotations
 
-import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from striate.data.distribution import Distribution
-from striate.data.reading import load_pixels
-from striate.data.row_pictures import RowPictures
+from striate.actions.kept_page import Page
+from striate.actions.page_pictures import Thumbnails
 from striate.data.samples import Samples
 from striate.errors import InputError, require, unknown
 from striate.evaluation import EVALUATIONS, evaluation_from_json
@@ -27,136 +20,10 @@ from striate.training.recipe_file import read_recipe, read_source
 from striate.training.settings import to_mapping
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from striate.reports.training_report import TrainingReport
 
 LARGE = 256  # side of a mistake on the page, in pixels
 LARGEST_HISTORY = 64 * 2**20  # bytes
-# Positions (n,) in a split -> for each of them the nearest training rows with their distances.
-Nearest = Callable[["np.ndarray"], dict[int, list[tuple[int, float]]]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Near:
-    """A training picture that lies near a mistake, by cosine distance of features."""
-
-    name: str
-    label: str
-    distance: float
-
-    @classmethod
-    def of(cls, samples: Samples, found: Sequence[tuple[int, float]], label: Callable[[int], str]) -> tuple[Near, ...]:
-        """Training rows with their distances; `label` says what a row is."""
-        return tuple(cls(name=samples.names[row], label=label(row), distance=distance) for row, distance in found)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mistaken:
-    """A held-back picture whose answer is not its label; `probability` is that of the answer, None where that is a
-    number. note: how far off it is, where that can be said."""
-
-    name: str
-    target: str
-    prediction: str
-    probability: float | None
-    neighbours: tuple[Near, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unsure:
-    """A held-back picture and its most probable classes, most probable first; or the labels that are least certain,
-    of which it has `targets`."""
-
-    name: str
-    target: str
-    top: tuple[tuple[str, float], ...]
-    targets: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """What the report tells beside figures: sentences, counts by split (K,) each, and which pictures are shown.
-
-    pictures: by split; runs of early versions, all of classes, have none. distributions, points: of numbers, as in
-    `TrainingReport`.
-    """
-
-    title: str
-    created: str
-    split: str
-    summary: tuple[str, ...]
-    trust: tuple[str, ...]
-    reasons: tuple[str, ...]
-    counts: Mapping[str, Sequence[int]]
-    mistakes: tuple[Mistaken, ...]
-    unsure: tuple[Unsure, ...]
-    pictures: Mapping[str, int] = field(default_factory=dict)
-    distributions: tuple[Distribution, ...] = ()
-    points: tuple[tuple[tuple[float, float], ...], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Any) -> Page:
-        """What `to_json` gave. Raises InputError where it is none."""
-        try:
-            counts = {str(name): [int(number) for number in column] for name, column in values["counts"].items()}
-            return cls(
-                title=_text(values["title"]),
-                created=_text(values["created"]),
-                split=_text(values["split"]),
-                summary=tuple(map(_text, values["summary"])),
-                trust=tuple(map(_text, values["trust"])),
-                reasons=tuple(map(_text, values["reasons"])),
-                counts=counts,
-                mistakes=tuple(
-                    Mistaken(
-                        name=_text(one["name"]),
-                        target=_text(one["target"]),
-                        prediction=_text(one["prediction"]),
-                        probability=None if one["probability"] is None else _finite(one["probability"]),
-                        note=_text(one.get("note", "")),
-                        neighbours=tuple(
-                            Near(name=_text(near["name"]), label=_text(near["label"]), distance=float(near["distance"]))
-                            for near in one["neighbours"]
-                        ),
-                    )
-                    for one in values["mistakes"]
-                ),
-                unsure=tuple(
-                    Unsure(
-                        name=_text(one["name"]),
-                        target=_text(one["target"]),
-                        top=tuple((_text(name), float(probability)) for name, probability in one["top"]),
-                        targets=tuple(map(_text, one.get("targets", ()))),
-                    )
-                    for one in values["unsure"]
-                ),
-                pictures={str(name): int(number) for name, number in values.get("pictures", {}).items()},
-                distributions=tuple(Distribution.from_json(one) for one in values.get("distributions", ())),
-                points=tuple(
-                    tuple((_finite(target), _finite(answer)) for target, answer in pairs)
-                    for pairs in values.get("points", ())
-                ),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise InputError(f"{METRICS}: what it keeps of the page cannot be read ({error!r})") from error
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _finite(value: Any) -> float:
-    if not math.isfinite(number := float(value)):
-        raise ValueError(f"{value!r} is not finite")
-    return number
 
 
 def repeat_command(run: Run, source: str) -> str:
@@ -244,31 +111,6 @@ def compose(run: Run, samples: Samples | None) -> tuple[TrainingReport, list[str
         times={name: value for name, value in (_table(run, metrics, "seconds") or {}).items() if name != "total"},
     )
     return report, pictures.missing
-
-
-class Thumbnails:
-    """Thumbnails of the pictures of a source, by name; `missing` are those that were asked for and not there."""
-
-    def __init__(self, samples: Samples | None) -> None:
-        self.samples = samples
-        self.rows = {} if samples is None else {name: row for row, name in enumerate(samples.names)}
-        self.missing: list[str] = []
-        self.drawn: RowPictures | None = None  # of a table of numbers
-
-    def of(self, name: str, side: int = 160) -> bytes | None:
-        """None where it is not there or cannot be read any more."""
-        from striate.reports.thumbnails import thumbnail
-
-        if self.samples is not None and name in self.rows and self.samples.fields:
-            self.drawn = self.drawn or RowPictures(self.samples)
-            return thumbnail(self.drawn.of(self.rows[name]), side=side)
-        if self.samples is not None and name in self.rows:
-            try:
-                return thumbnail(load_pixels(self.samples, self.rows[name], at_least=2 * side), side=side)
-            except InputError:
-                pass  # counted as missing: the page says how many are
-        self.missing.append(name)
-        return None
 
 
 def task_of(run: Run) -> tuple[str, tuple[str, ...]]:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from striate.actions.page import Thumbnails, compose
+from striate.actions.page import compose
+from striate.actions.page_pictures import Thumbnails
 from striate.actions.places import page_place
 from striate.actions.run_source import source_of
 from striate.errors import InputError, require

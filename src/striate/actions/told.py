@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from striate.actions import told_classes, told_labels, told_numbers
-from striate.actions.page import Mistaken, Nearest, Unsure
+from striate.actions.kept_page import Mistaken, Nearest, Unsure
 from striate.data.samples import Samples
 
 

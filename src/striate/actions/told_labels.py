@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from striate.actions.page import Mistaken, Near, Nearest, Unsure
+from striate.actions.kept_page import Mistaken, Near, Nearest, Unsure
 from striate.data.samples import TRAIN, Samples
 from striate.evaluation.labels import THRESHOLD
 from striate.models.predictions import labels_of

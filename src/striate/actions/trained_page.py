@@ -1,6 +1,6 @@
 """What the page of a training tells beside its figures: sentences, counts, and which pictures are shown.
 
-It is kept with the run (`actions.page`), so that the page can be made anew. Legend: n pictures, F features.
+It is kept with the run (`actions.kept_page`), so that the page can be made anew. Legend: n pictures, F features.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from striate.actions.job import Trained
-from striate.actions.page import Mistaken, Page, Unsure
+from striate.actions.kept_page import Mistaken, Page, Unsure
 from striate.actions.told import TOLD
 from striate.data.distribution import distributions
 from striate.data.pixel_store import PixelStore
