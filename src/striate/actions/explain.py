@@ -261,13 +261,11 @@ def _settings(model: Model) -> dict[str, Any]:
     """What it was computed with."""
     from importlib.metadata import version
 
-    import striate
-
     return {
         "device": model.device,
         "precision": "float32",
         "classes": len(model.class_names),
-        "striate": striate.__version__,
+        "striate": version("striate"),
         "torch": version("torch"),
     }
 

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,6 @@ def export(
 def _write(
     model: Model, kind: Kind, to: str, place: Path, pictures: list[np.ndarray], held_out: int, observer: Observer
 ) -> Exported:
-    import striate
     from striate.exports.proving import prove
     from striate.exports.tracing import INPUT, output_name, traced
 
@@ -114,9 +114,9 @@ def _write(
             opened = kind.open_file(candidate)
             observer.say(f"the file is tried on {counted(len(pictures), 'picture')} in {kind.replayed_in}")
             proof = prove(opened, model, pictures, held_out=held_out, observer=observer)
-            proof = replace(proof, versions={"striate": striate.__version__, **proof.versions})
+            proof = replace(proof, versions={"striate": version("striate"), **proof.versions})
             facts = {
-                "striate": striate.__version__,
+                "striate": version("striate"),
                 "takes": takes,
                 "gives": gives,
                 "class_names": list(names),

@@ -66,14 +66,15 @@ def serve(
 
 def app_of(model: Model, title: str, uploads: Uploads | None = None) -> App:
     """The application that answers by this model. title: what the page calls it."""
-    import striate
+    from importlib.metadata import version
+
     from striate.reports.serve_page import serve_page
     from striate.serving.app import App, Service
     from striate.serving.body import Uploads
     from striate.serving.openapi import openapi
 
     uploads = uploads or Uploads()
-    version, names = striate.__version__, model.class_names
+    own_version, names = version("striate"), model.class_names
     one_at_a_time = threading.Lock()
 
     def answer(data: bytes, name: str, top: int) -> Mapping[str, Any]:
@@ -87,8 +88,8 @@ def app_of(model: Model, title: str, uploads: Uploads | None = None) -> App:
     return App(
         Service(
             page=serve_page(title=title, task=model.task.name, class_names=names, most_bytes=uploads.bytes),
-            health={"status": "ok", "task": model.task.name, "class_names": list(names), "striate": version},
-            openapi=openapi(answer_schema(model.task.name, names), uploads, version, ranked=not numbers),
+            health={"status": "ok", "task": model.task.name, "class_names": list(names), "striate": own_version},
+            openapi=openapi(answer_schema(model.task.name, names), uploads, own_version, ranked=not numbers),
             answer=answer,
             uploads=uploads,
             not_top=NOT_RANKED if numbers else "",
