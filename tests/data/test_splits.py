@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from striate.data.duplicates import find_equal
 from striate.data.samples import SPLITS, TEST, TRAIN, UNLABELLED, VALIDATION, Samples
 from striate.data.sources.files import Files
-from striate.data.splits import assign_splits, find_equal
+from striate.data.splits import assign_splits
 from striate.errors import InputError
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from striate.data.duplicates import find_equal
 from striate.data.samples import MULTILABEL, REGRESSION, SPLITS, TEST, TRAIN, UNLABELLED, VALIDATION, Samples
 from striate.data.sources.files import Files
-from striate.data.splits import assign_splits, find_equal
+from striate.data.splits import assign_splits
 from striate.data.stratified import stratified
 from striate.errors import InputError
 

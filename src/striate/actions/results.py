@@ -15,8 +15,8 @@ import numpy as np
 from striate.actions.job import Job, Material, Trained, fingerprint
 from striate.actions.page import compose
 from striate.actions.trained_page import page_of
+from striate.data.duplicates import find_equal
 from striate.data.samples import TEST, TRAIN, VALIDATION, Samples
-from striate.data.splits import find_equal
 from striate.evaluation import evaluate_answers
 from striate.machine.description import describe_machine, versions
 from striate.models import predictions

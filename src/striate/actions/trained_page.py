@@ -16,10 +16,10 @@ from striate.actions.job import Trained
 from striate.actions.kept_page import Mistaken, Page, Unsure
 from striate.actions.told import TOLD
 from striate.data.distribution import distributions
+from striate.data.duplicates import Duplicates
 from striate.data.pixel_store import PixelStore
 from striate.data.resample import as_it_is
 from striate.data.samples import REGRESSION, TEST, TRAIN, VALIDATION, Samples
-from striate.data.splits import Duplicates
 from striate.models.model import Model
 from striate.words import counted
 

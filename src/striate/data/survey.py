@@ -15,10 +15,11 @@ import numpy as np
 from striate.data.contact_sheet import Thumbnail, rows_for_sheet, thumbnail_of
 from striate.data.decode import Header, Limits, decode, probe
 from striate.data.distribution import Distribution, distributions
+from striate.data.duplicates import find_equal
 from striate.data.in_order import in_order
 from striate.data.reading import checksum, load_pixels
 from striate.data.samples import REGRESSION, Samples
-from striate.data.splits import assign_splits, find_equal
+from striate.data.splits import assign_splits
 from striate.data.streaming import in_turn
 from striate.errors import InputError, require
 from striate.observer import SILENT, Observer
