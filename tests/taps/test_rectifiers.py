@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hard_networks import ChannelsLast, Reused, WithClassToken, headed
 from striate.errors import InputError
+from striate.networks.feature_normalizer import FeatureNormalizer
 from striate.taps.rectifiers import Rule, rectifying, require_rectifiers
 
 # The ways to write a rectifier, and the most that it gives.
@@ -144,13 +145,13 @@ class Functional(nn.Module):
         (Functional(torch.tanh), (4,), "Tanh in the network itself"),
         (Functional(lambda x: x * x.sigmoid()), (4,), "Sigmoid in the network itself"),
         (Functional(lambda x: F.elu(x, inplace=True)), (4,), "ELU in the network itself"),
-        (Functional(lambda x: x * (x > 0)), (4,), "a comparison of its values in the network itself"),
-        (Functional(lambda x: torch.where(torch.lt(x, 0), 0, x)), (4,), "a comparison of its values in the network"),
-        (Functional(lambda x: (x + x.abs()) / 2), (4,), "abs in the network itself"),
+        (Functional(lambda x: x * (x > 0)), (3, 4), "a comparison of its values in the network itself"),
+        (Functional(lambda x: torch.where(torch.lt(x, 0), 0, x)), (3, 4), "a comparison of its values in the network"),
+        (Functional(lambda x: (x + x.abs()) / 2), (3, 4), "abs in the network itself"),
         (Functional(lambda x: x.clamp(-1, 1)), (4,), "clamp in the network itself"),
         (Functional(lambda x: F.glu(torch.cat([x, x], 1), 1)), (4,), "GLU in the network itself"),
         (Functional(F.softshrink), (4,), "Softshrink in the network itself"),
-        (Functional(lambda x: x * torch.erf(x)), (4,), "erf in the network itself"),
+        (Functional(lambda x: x * torch.erf(x)), (3, 4), "erf in the network itself"),
         (WithClassToken(), (3, 12, 8), r"attention in blocks\.0, blocks\.1; GELU in blocks\.0\.mlp\.1"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
@@ -174,3 +175,12 @@ def test_networks_with_other_activations_are_refused_by_name(
 )
 def test_networks_of_rectifiers_are_taken_also_where_they_end_in_a_softmax(network: nn.Module) -> None:
     require_rectifiers(network, torch.zeros(1, 3, 16, 16), "deconvolution")
+
+
+def test_signs_and_sizes_that_norm_a_vector_of_features_are_no_activations() -> None:
+    features = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), FeatureNormalizer(4))
+    require_rectifiers(nn.Sequential(*features, nn.Linear(4, 2)), torch.zeros(1, 3, 8, 8), "deconvolution")
+    normed = Functional(lambda x: x.relu().sign() * x.abs().sqrt())
+    require_rectifiers(normed, torch.zeros(1, 4), "deconvolution")
+    with pytest.raises(InputError, match="sign in the network itself; abs in the network itself"):
+        require_rectifiers(normed, torch.zeros(1, 3, 4), "deconvolution")

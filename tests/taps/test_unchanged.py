@@ -130,6 +130,7 @@ def scripted() -> nn.Module:
         (nn.Sequential(nn.Conv2d(3, 4, 3)).to("meta"), "'0.weight' is on the meta device"),
         (nn.Sequential(nn.LazyConv2d(4, 3)), "'0.weight' has no shape yet"),
         (scripted(), "^the network is scripted or traced"),
+        (nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), r"'0' \(BatchNorm2d\) keeps no running stat"),
         (nn.Sequential(nn.ReLU(), scripted()), "^'1' of the network is scripted or traced"),
     ],
 )

@@ -56,26 +56,29 @@ _OTHERS: dict[Any, str] = {
         "Softplus": (F.softplus,),
         "Softsign": (F.softsign,),
         "Softmax": (F.softmax, torch.softmax, Tensor.softmax, F.log_softmax, torch.log_softmax, Tensor.log_softmax),
-        # Of which others are made by hand.
+        "attention": (F.scaled_dot_product_attention, F.multi_head_attention_forward),
+    }.items()
+    for function in functions
+}
+# Of which others are made by hand. They count where they are of maps: of vectors they norm features, too.
+_OF_MAPS: dict[Any, str] = {
+    function: name
+    for name, functions in {
         "abs": (torch.abs, Tensor.abs, Tensor.__abs__, torch.abs_, Tensor.abs_),
         "exp": (torch.exp, Tensor.exp, torch.exp_, Tensor.exp_),
         "erf": (torch.erf, Tensor.erf, torch.special.erf),
         "sin": (torch.sin, Tensor.sin, torch.cos, Tensor.cos),
         "sign": (torch.sign, Tensor.sign, torch.heaviside, Tensor.heaviside),
-        "attention": (F.scaled_dot_product_attention, F.multi_head_attention_forward),
+        "a comparison of its values": (
+            *(torch.gt, torch.ge, torch.lt, torch.le),
+            *(torch.greater, torch.greater_equal, torch.less, torch.less_equal),
+            *(Tensor.gt, Tensor.ge, Tensor.lt, Tensor.le),
+            *(Tensor.greater, Tensor.greater_equal, Tensor.less, Tensor.less_equal),
+            *(Tensor.__gt__, Tensor.__ge__, Tensor.__lt__, Tensor.__le__),
+        ),
     }.items()
     for function in functions
 }
-# With these of a map, what passes is chosen by hand.
-_COMPARISONS: frozenset[Any] = frozenset(
-    getattr(place, name)
-    for place, names in (
-        (torch, ("gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal")),
-        (Tensor, ("gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal")),
-        (Tensor, ("__gt__", "__ge__", "__lt__", "__le__")),
-    )
-    for name in names
-)
 
 
 @contextmanager
@@ -229,8 +232,8 @@ class _Listening(TorchFunctionMode):
             kind = "Hardtanh"
         if func in _CLAMP | _CLAMP_IN_PLACE and _below_zero(args, kwargs or {}):
             kind = "clamp"
-        if func in _COMPARISONS and isinstance(args[0], Tensor) and args[0].is_floating_point() and args[0].ndim > 1:
-            kind = "a comparison of its values"
+        of_maps = bool(args) and isinstance(args[0], Tensor) and args[0].is_floating_point() and args[0].ndim > 2
+        kind = _OF_MAPS.get(func, kind) if of_maps else kind
         of_scores = kind == "Softmax" and isinstance(given, Tensor) and given.ndim == 2
         if kind is not None and not of_scores:
             names = self.others.setdefault(kind, [])

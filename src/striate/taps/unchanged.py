@@ -25,7 +25,8 @@ def unchanged(network: nn.Module) -> Iterator[nn.Module]:
     devices), numpy and Python. Weights are not copied: they do not change where they need no gradients. A network
     that writes into its own weights as it answers is found by their version counts: InputError. One that writes into
     the pictures is given copies of them. Raises InputError for a network that nothing can be seen of: scripted, without
-    numbers (on the meta device), or with layers that have no shape yet.
+    numbers (on the meta device), or with layers that have no shape yet; and for one whose norms are of the batch, so
+    that what it says of a picture hangs on its company.
     """
     bare = bare_network(network)
     _require_seen(bare)
@@ -48,6 +49,11 @@ def _require_seen(network: nn.Module) -> None:
             where = f"'{name}' of the network" if name else "the network"
             raise InputError(
                 f"{where} is scripted or traced, so that what it does cannot be seen; give the network as it was before"
+            )
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is None:
+            raise InputError(
+                f"'{name}' ({type(module).__name__}) keeps no running statistics, so that what the network says of a "
+                "picture hangs on the pictures beside it; train it with track_running_stats=True"
             )
     for name, weight in (*network.named_parameters(), *network.named_buffers()):
         if is_lazy(weight):
