@@ -232,6 +232,16 @@ def test_folds_and_curves_of_numbers_are_told_by_r2(tmp_path, capsys):
     assert found["metric"] == "r2"
     assert [one["value"] for one in found["folds"]] == pytest.approx(expected, abs=1e-4)
     assert f"R2 {np.mean(expected):.4f}" in printed
+    assert "mean absolute error" not in printed  # of two units there is none
+    assert status([*asked[:2], "--targets", "large", *asked[4:], "--folds", "2", "--out", str(tmp_path / "one")]) == 0
+    one = json.loads((tmp_path / "one/folds.json").read_text())["folds"]
+    for fold in one:
+        with Path(fold["run"], "predictions.csv").open(newline="") as file:
+            table = [[float(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]]
+        assert fold["mae"] == pytest.approx(np.abs(np.subtract(*np.array(table).T)).mean(), rel=1e-4)
+    off = np.mean([fold["mae"] for fold in one])
+    assert f"mean absolute error {off:.4f}, the mean of 2 folds" in capsys.readouterr().out
+    assert "off on average (mean absolute error)" in (tmp_path / "one/report.html").read_text()
     page = (tmp_path / "folds/report.html").read_text()
     assert "R², the mean of 2 folds" in page
     assert "rows answered" in page

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.actions.several import Trainings, figure_of, open_folder, require_open
 from striate.data.parts import MOST_FOLDS
+from striate.data.samples import REGRESSION, TEST
 from striate.errors import require
 from striate.evaluation.figure import Figure
 from striate.evaluation.folds import mean_over_folds
@@ -27,7 +29,8 @@ RESULT, PAGE = "folds.json", "report.html"
 class CrossValidation:
     """What came out: the figure of each fold's run, and their mean with its interval.
 
-    metric: the figure of `HEADLINES` that stands for the task. page: an HTML file in `folder`.
+    metric: the figure of `HEADLINES` that stands for the task. errors: where one number is learned the mean absolute
+    error of each fold, in its units; else none. page: an HTML file in `folder`.
     """
 
     folder: Path
@@ -37,6 +40,7 @@ class CrossValidation:
     figures: tuple[Figure, ...]
     runs: tuple[Run, ...]
     page: Path
+    errors: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -46,7 +50,8 @@ class CrossValidation:
             "metric": self.metric,
             "mean": self.mean.to_json(),
             "folds": [
-                {"run": str(run), **figure.to_json()} for run, figure in zip(self.runs, self.figures, strict=True)
+                {"run": str(run), **figure.to_json(), **({"mae": self.errors[place]} if self.errors else {})}
+                for place, (run, figure) in enumerate(zip(self.runs, self.figures, strict=True))
             ],
         }
 
@@ -91,6 +96,7 @@ def cross_validate(
         figures=figures,
         runs=runs,
         page=folder / PAGE,
+        errors=_errors(runs),
     )
     from striate.reports.several import folds_page
 
@@ -102,7 +108,16 @@ def cross_validate(
             headline=headline,
             noun=runs[0].noun,
             mean=mean,
+            errors=result.errors,
             folds=[(run.folder.name, figure) for run, figure in zip(runs, figures, strict=True)],
         ),
     )
     return result
+
+
+def _errors(runs: Sequence[Run]) -> tuple[float, ...]:
+    """Of one number the mean absolute errors; several are of several units, whose mean says nothing."""
+    tested = [run.metrics[TEST] for run in runs]
+    if any(one.get("task") != REGRESSION or len(one["by_number"]) != 1 for one in tested):
+        return ()
+    return tuple(float(one["mae"]["value"]) for one in tested)

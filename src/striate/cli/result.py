@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from striate.cli.text import decimal_with_interval, percent_with_interval, print_json
+from striate.cli.text import decimal, decimal_with_interval, percent_with_interval, print_json
 from striate.evaluation.headlines import HEADLINES
 from striate.machine.ranks import ranks_here
 from striate.models.run import Run
@@ -53,9 +53,13 @@ def show_folds(found: CrossValidation, *, as_json: bool) -> None:
         return
     headline = HEADLINES[found.task]
     told = percent_with_interval if headline.share else decimal_with_interval
-    for run, figure in zip(found.runs, found.figures, strict=True):
-        print(on_one_line(f"{run.folder.name}  {told(figure.to_json())} on {counted(figure.n, run.noun)}"))
-    print(f"{headline.short} {told(found.mean.to_json())}, the mean of {counted(found.mean.n, 'fold')}")
+    for place, (run, figure) in enumerate(zip(found.runs, found.figures, strict=True)):
+        off = f", mean absolute error {decimal(found.errors[place])}" if found.errors else ""
+        print(on_one_line(f"{run.folder.name}  {told(figure.to_json())} on {counted(figure.n, run.noun)}{off}"))
+    folds = counted(found.mean.n, "fold")
+    print(f"{headline.short} {told(found.mean.to_json())}, the mean of {folds}")
+    if found.errors:
+        print(f"mean absolute error {decimal(sum(found.errors) / len(found.errors))}, the mean of {folds}")
     print(on_one_line(f"report   {found.page}"))
 
 

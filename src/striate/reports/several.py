@@ -16,10 +16,24 @@ if TYPE_CHECKING:
     from striate.evaluation.power_law import Forecast
 
 
-def folds_page(*, source: str, headline: Headline, noun: str, mean: Figure, folds: Sequence[tuple[str, Figure]]) -> str:
-    """headline: what the figures are; noun: "picture" or "row", as was answered; folds: each run's name, figure."""
+def folds_page(
+    *,
+    source: str,
+    headline: Headline,
+    noun: str,
+    mean: Figure,
+    folds: Sequence[tuple[str, Figure]],
+    errors: Sequence[float] = (),
+) -> str:
+    """headline: what the figures are; noun: "picture" or "row", as was answered; folds: each run's name, figure.
+    errors: mean absolute errors of one number, by fold, in its units."""
     share, name = headline.share, headline.name
-    rows = [(run, _told(one.value, share), _range(one.low, one.high, share), one.n) for run, one in folds]
+    rows: list[tuple[object, ...]] = [
+        (run, _told(one.value, share), _range(one.low, one.high, share), one.n) for run, one in folds
+    ]
+    if errors:
+        rows = [(*row, text.decimal(error)) for row, error in zip(rows, errors, strict=True)]
+    off = text.decimal(sum(errors) / len(errors)) if errors else ""
     values = [one.value for _, one in folds]
     return _page(
         kind="Cross-validation",
@@ -30,9 +44,10 @@ def folds_page(*, source: str, headline: Headline, noun: str, mean: Figure, fold
         trust=(
             f"Every {noun} was answered once, by a network that had not seen it.",
             f"The folds lie between {_told(min(values), share)} and {_told(max(values), share)}.",
+            *((f"Its answers are {off} off on average (mean absolute error).",) if errors else ()),
             f"The networks have most of their {noun}s in common; the interval allows for it (Nadeau and Bengio 2003).",
         ),
-        headings=("run", name, "95 % interval", f"{noun}s answered"),
+        headings=("run", name, "95 % interval", f"{noun}s answered", *(("off on average",) if errors else ())),
         rows=rows,
         chart=None,
     )
