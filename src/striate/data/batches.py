@@ -7,8 +7,6 @@ are divided. Legend: n pictures, B batch, C channels, h w of the network's input
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -22,12 +20,12 @@ from striate.data.augmentation import Augmentation
 from striate.data.balanced import AGAIN, balanced_order
 from striate.data.drawing import draw
 from striate.data.draws import permutation
+from striate.data.made_ahead import made_ahead
 from striate.data.pixel_store import Pixels
 from striate.data.placement import Placement
 from striate.data.resample import Frame
 from striate.data.streaming import Streamed
 from striate.errors import InputError, require
-from striate.machine.threads import work_beside
 from striate.shown import as_html
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 PURPOSE = 1  # of the draws of the order (see `draws.uniforms`)
 AHEAD = 2  # batches that may be ready
 VALUES_TOGETHER = 800_000  # of the pictures that are made at once, where they are small
-LOOK = 0.1  # seconds between looks at whether the reader of the batches has gone
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +147,7 @@ class Batches:
         end (`contextlib.closing`): the thread ends with it. What fails in the thread is raised here.
         """
         made = self._made(epoch, start)
-        coming = _ahead(made) if self.ahead else made
+        coming = made_ahead(made, AHEAD, name="striate-batches") if self.ahead else made
         return coming if self._beside is None else _arrived(coming)
 
     def _made(self, epoch: int, start: int) -> Generator[Batch, None, None]:
@@ -296,45 +293,3 @@ def _cut(batch: Batch, lengths: Sequence[int]) -> Iterator[Batch]:
             weights=None if batch.weights is None else batch.weights[part],
         )
         first += length
-
-
-@dataclass(frozen=True)
-class _Failure:
-    error: BaseException
-
-
-def _ahead(made: Iterator[Batch]) -> Generator[Batch, None, None]:
-    """The same batches, made by one thread that is up to `AHEAD` batches before the reader."""
-    ready: queue.Queue[Batch | _Failure | None] = queue.Queue(maxsize=AHEAD)
-    gone = threading.Event()
-
-    def put(item: Batch | _Failure | None) -> bool:
-        while not gone.is_set():
-            try:
-                ready.put(item, timeout=LOOK)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            work_beside()
-            for batch in made:
-                if not put(batch):
-                    return
-            put(None)
-        # Whatever it is, it is not ours to judge here: it is raised again where the batches are read.
-        except BaseException as error:  # noqa: BLE001
-            put(_Failure(error))
-
-    thread = threading.Thread(target=work, name="striate-batches", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, _Failure):
-                raise item.error
-            yield item
-    finally:
-        gone.set()
-        thread.join()
