@@ -8,6 +8,7 @@ import pickletools
 
 import numpy as np
 import pytest
+import torch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -61,6 +62,41 @@ def test_values_in_0_to_1_are_scaled_and_stay_so(digits):
     assert np.allclose(small.predict_proba(held / 16), as_levels.predict_proba(held / 16 * 255), atol=1e-4)
     with pytest.raises(ValueError, match=r"X must lie in \[0, 1\] as in fit"):
         small.predict(held)
+
+
+def test_fractions_of_1_are_no_levels(digits):
+    pictures, classes, held, _ = digits
+    levels = ImageClassifier("linear", epochs=1).fit((pictures * 15).astype(np.uint8), classes)
+    with pytest.raises(
+        ValueError, match=r"X must lie in \[0, 255\] as in fit, it lies in \[0, 1\]; multiply it by 255"
+    ):
+        levels.predict(held / 16)
+    assert len(levels.predict(np.zeros((2, 8, 8)))) == 2  # black is black
+
+
+def test_a_list_of_pictures_is_an_array_of_them(digits, fitted):
+    held = digits[2][:20]
+    assert np.array_equal(fitted.predict_proba(list(held)), fitted.predict_proba(held))
+    assert np.array_equal(fitted.predict_proba(held.tolist()), fitted.predict_proba(held))
+
+
+def test_no_more_threads_than_the_program_has(digits, monkeypatch):
+    seen = set()
+    forward = torch.nn.Linear.forward
+
+    def watched(layer, inputs):
+        seen.add(torch.get_num_threads())
+        return forward(layer, inputs)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", watched)
+    monkeypatch.setattr("striate.machine.threads.SMALL_STEP", 0.0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        ImageClassifier("linear", epochs=1).fit(digits[0][:40], digits[1][:40]).predict(digits[2])
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {1}
 
 
 def test_text_labels(digits):
@@ -186,6 +222,7 @@ def test_cross_validation_of_fields_of_numbers():
         (np.zeros((4, 60)), {"image_shape": (8, 8)}, "image_shape 8x8x1 is 64 numbers a picture, X has 60"),
         (np.zeros((4, 5000)), {}, "5000 numbers a row are more than the 4096 fields that are taken"),
         (np.zeros((4, 8, 8)), {"network": "resnet81"}, "no network 'resnet81'; did you mean 'resnet18'?"),
+        (np.zeros((4, 8, 8)), {"class_weight": {0: -1.0}}, "class_weight must hold no weight below 0, got {0: -1.0}"),
         (np.zeros((4, 8, 8)), {"augment": "much"}, "augment.name must be"),
         (np.zeros((4, 8, 8)), {"settings": {"epoch": 3}}, "no setting 'epoch'; did you mean 'epochs'?"),
     ],

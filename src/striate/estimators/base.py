@@ -47,6 +47,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no
         """The pictures of `X`; with `reset`, what `X` means is decided by it. Raises ValueError."""
         if not reset:
             check_is_fitted(self, "layout_")
+        X = _put_together(X)
         flat = getattr(X, "ndim", 2) <= 2
         array = validate_data(self, X, reset=reset) if flat else check_array(X, allow_nd=True)
         return self._laid_out(array, reset=reset)
@@ -55,6 +56,7 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no
         """The pictures of `X` and their `y`, as numbers where it is to be `numeric`. Raises ValueError."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        X = _put_together(X)
         if getattr(X, "ndim", 2) <= 2:
             array, targets = validate_data(self, X, y, reset=reset, y_numeric=numeric, multi_output=numeric)
         else:
@@ -148,6 +150,13 @@ class LearningEstimator(ImageEstimator):
         if not hasattr(self, "_stepping"):
             self._stepping, self._passes = stepping_of(self._fitted), getattr(self, "_passes", 0)
         self._passes = pass_once(self._fitted, self._stepping, self._passes, pictures, task, weights)
+
+
+def _put_together(X: Any) -> Any:
+    """A list of pictures as one array; anything else as it is, also a list of pictures of several sizes."""
+    if isinstance(X, list | tuple) and X and len({np.shape(picture) for picture in X}) == 1 and np.ndim(X[0]) > 1:
+        return np.asarray(X)
+    return X
 
 
 @contextmanager

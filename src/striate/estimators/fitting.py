@@ -21,9 +21,9 @@ from striate.data.batches import Batches
 from striate.errors import InputError, require
 from striate.estimators.asked import idle_beside_a_head
 from striate.estimators.layout import Stack
+from striate.estimators.threads import cores_here, threads_for_batches
 from striate.machine.devices import pick_device
 from striate.machine.ranks import ALONE
-from striate.machine.threads import usable_cores, with_threads
 from striate.models.input_spec import InputSpec, fit_input_spec
 from striate.models.loading import load_model
 from striate.models.mean_picture import mean_picture
@@ -55,7 +55,6 @@ class Fitted:
     plan: Resolved
 
 
-@with_threads()
 def fit_model(
     pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe, *, weights: np.ndarray | None, line: bool
 ) -> Fitted:
@@ -75,7 +74,8 @@ def fit_model(
         _answer_constants(fitted.model.network, targets)
     batches = _batches(fitted, pictures, weights)
     plan = replace(fitted.plan, steps=fitted.plan.epochs * batches.steps_per_epoch)
-    Loop(fitted.model, batches, None, plan).run()
+    with threads_for_batches(fitted.model, fitted.plan.batch_size):
+        Loop(fitted.model, batches, None, plan).run()
     return fitted
 
 
@@ -123,7 +123,7 @@ def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe,
         pretrained=pretrained,
         device=device,
         precision="float32",
-        threads=usable_cores(),
+        threads=cores_here(),
     )
     plan = replace(
         plan,
@@ -137,7 +137,6 @@ def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe,
     return Fitted(model=Model(network, spec, task, device), network=name, arguments=arguments, plan=plan)
 
 
-@with_threads()
 def pass_once(
     fitted: Fitted, stepping: Stepping, passes: int, pictures: Stack, task: TableTask, weights: np.ndarray | None
 ) -> int:
@@ -145,7 +144,7 @@ def pass_once(
     batches = _batches(replace(fitted, model=replace(fitted.model, task=task)), pictures, weights)
     fitted.model.network.train()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), threads_for_batches(fitted.model, fitted.plan.batch_size):
             for number, batch in enumerate(batches.epoch(passes), start=passes * MOST_STEPS + 1):
                 stepping.step(batch, number, checked=True, on_split=lambda _words: None)
     finally:
@@ -207,10 +206,10 @@ def _prepared(model: Model, pictures: Stack) -> torch.Tensor:
     return torch.cat([prepared, prepared.new_zeros(missing, *prepared.shape[1:])]) if missing else prepared
 
 
-@with_threads()
 def answers(model: Model, pictures: Stack) -> np.ndarray:
     """Answers of the task (n, K), `float32`."""
-    answered: np.ndarray = model.answer(_prepared(model, pictures)).numpy()[: len(pictures)]
+    with threads_for_batches(model, MOST_AT_ONCE):
+        answered: np.ndarray = model.answer(_prepared(model, pictures)).numpy()[: len(pictures)]
     return answered
 
 
@@ -226,13 +225,13 @@ def of_run(run: str | Path, device: str) -> Fitted:
     )
 
 
-@with_threads()
 def features(model: Model, pictures: Stack) -> np.ndarray:
     """What the head of the network is given, (n, D) `float32`. Raises InputError where it has no `features`."""
     part = getattr(model.network, "features", None)
     if not isinstance(part, nn.Module):
         raise InputError("the network has no part called features; take another one")
-    found: np.ndarray = model.outputs(_prepared(model, pictures), part).flatten(1).numpy()[: len(pictures)]
+    with threads_for_batches(model, MOST_AT_ONCE):
+        found: np.ndarray = model.outputs(_prepared(model, pictures), part).flatten(1).numpy()[: len(pictures)]
     return found
 
 

@@ -48,13 +48,15 @@ class Layout:
     """What arrays of one estimator mean. Made by `layout_of`.
 
     dimensions: of the arrays, 2 to 4. shape: (h, w, c) of one picture; (1, f, 1) where each row is f fields of
-    numbers. factor: what numbers other than `uint8` are multiplied by to lie in [0, 255]. means, deviations: of each
+    numbers. factor: what numbers other than `uint8` are multiplied by to lie in [0, 255]. whole: whether
+    they were whole numbers up to 255, to which fractions of 1 do not compare. means, deviations: of each
     field (f,), None for pictures.
     """
 
     dimensions: int
     shape: tuple[int, int, int]
     factor: float = 1.0
+    whole: bool = False
     means: np.ndarray | None = None
     deviations: np.ndarray | None = None
 
@@ -88,6 +90,10 @@ class Layout:
         require(
             low >= 0 and high * self.factor <= 255,
             f"X must lie in [0, {255 / self.factor:g}] as in fit, got values from {low:g} to {high:g}",
+        )
+        require(
+            not (self.whole and pictures.dtype.kind == "f" and 0 < high <= 1),
+            "X must lie in [0, 255] as in fit, it lies in [0, 1]; multiply it by 255",
         )
         return Stack(np.multiply(pictures, self.factor, dtype=np.float32))
 
@@ -125,10 +131,11 @@ def layout_of(array: np.ndarray, image_shape: tuple[int, ...] | None) -> Layout:
             f"image_shape {image_shape} is not the shape {_times(shape)} of the pictures; leave it away",
         )
     if array.dtype == np.uint8:
-        return Layout(dimensions=array.ndim, shape=shape)
+        return Layout(dimensions=array.ndim, shape=shape, whole=True)
     low, high = _range(array)
     require(low >= 0 and high <= 255, f"pictures must lie in [0, 1] or [0, 255], X goes from {low:g} to {high:g}")
-    return Layout(dimensions=array.ndim, shape=shape, factor=255.0 if high <= 1 else 1.0)
+    whole = array.dtype.kind in "iu" and high > 1
+    return Layout(dimensions=array.ndim, shape=shape, factor=255.0 if high <= 1 else 1.0, whole=whole)
 
 
 def _with_channels(array: np.ndarray) -> np.ndarray:

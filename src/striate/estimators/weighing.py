@@ -27,6 +27,8 @@ def weights_of(
     weights: np.ndarray = _check_sample_weight(sample_weight, pictures.array, ensure_non_negative=True)
     if class_weight is not None:
         weights = weights * compute_sample_weight(class_weight, labels)
+    if bool((weights < 0).any()):
+        raise ValueError(f"class_weight must hold no weight below 0, got {class_weight!r:.80}")
     if not bool((weights > 0).any()):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return np.asarray(weights, dtype=np.float64)
