@@ -19,6 +19,7 @@ from striate.machine.folders import cache_folder
 from striate.machine.ranks import Ranks, gathered, told
 from striate.models.run import Run
 from striate.training.recipe import Recipe
+from striate.training.resolved import Resolved
 from striate.training.settings import shown, to_mapping
 
 
@@ -56,6 +57,13 @@ def require_same(ranks: Ranks, fingerprint: str, source: str) -> None:
             f"{source}: the pictures that process {different[0]} has read are not those of process 0; "
             "every machine must see the same source"
         )
+
+
+def decided_by_first(ranks: Ranks, resolved: Resolved) -> Resolved:
+    """What rank 0 has resolved, on every rank: clocks and machines differ, and the ranks must not."""
+    if not ranks.several:
+        return resolved
+    return Resolved.from_mapping(told(ranks, resolved.to_mapping()), "process 0")
 
 
 def run_of(ranks: Ranks, run: Run | None) -> Run:

@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from striate.actions.agreement import decided_by_first
 from striate.actions.building import MEAN_IS_KNOWN
 from striate.actions.choose import laid_out
 from striate.actions.fine_tuning import fine_tuned, whether_to_tune
@@ -33,7 +34,6 @@ from striate.actions.job import (
 from striate.actions.steps import task_of
 from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION, TEST, TRAIN, VALIDATION, Samples
 from striate.errors import require
-from striate.machine.ranks import told
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.models.run_files import RECIPE
@@ -158,8 +158,7 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     resolved, words = whether_to_tune(job, resolved, material, machine, per_picture)
     words = resolved.reasons[0] if resolved.reasons else words
     resolved = replace(resolved, reasons=(words,))
-    if job.ranks.several:
-        resolved = Resolved.from_mapping(told(job.ranks, resolved.to_mapping()), "process 0")
+    resolved = decided_by_first(job.ranks, resolved)
     observer.say(words)
     reasons = [why]
     if resolved.fine_tune:

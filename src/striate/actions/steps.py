@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from striate.actions.agreement import decided_by_first
 from striate.actions.batch_size import choose_batch_size
 from striate.actions.building import (
     as_asked,
@@ -189,7 +190,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
     if job.resolved is None and recipe.minutes is not None:
         resolved, network, replan = _plan_minutes(job, resolved, material, batches, spec, task, network)
     if job.resolved is None:
-        resolved = _decided_by_first(job, resolved)
+        resolved = decided_by_first(job.ranks, resolved)
     if recipe.from_run is None and recipe.weights is None:
         fit_stem(network, spec, store)
     model = laid_out(job, Model(network, spec, task, machine.device), resolved)
@@ -273,10 +274,10 @@ def _plan_minutes(
         return built
 
     if not job.ranks.first:
-        planned = _decided_by_first(job, resolved)
+        planned = decided_by_first(job.ranks, resolved)
         return planned, build(planned.arguments), _followed(job)
     planned, time_plan = plan_for_time(job, resolved, material, batches, spec, task, build)
-    planned = _decided_by_first(job, planned)
+    planned = decided_by_first(job.ranks, planned)
     if planned.arguments != resolved.arguments:
         network = build(planned.arguments)
     most = MOST_EPOCHS.get(planned.network, math.inf) * batches.steps_per_epoch
@@ -294,13 +295,6 @@ def _followed(job: Job, replan: Callable[[Loop], None] | None = None) -> Callabl
         loop.progress.plans = told(job.ranks, loop.progress.plans)
 
     return follow
-
-
-def _decided_by_first(job: Job, resolved: Resolved) -> Resolved:
-    """What the first rank has resolved: clocks and machines differ, and the ranks must not."""
-    if not job.ranks.several:
-        return resolved
-    return Resolved.from_mapping(told(job.ranks, resolved.to_mapping()), "process 0")
 
 
 def write_down(job: Job, loop: Loop, material: Material) -> None:
