@@ -78,7 +78,7 @@ def test_samples_of_labels_and_of_numbers() -> None:
     labels = np.eye(3, dtype=np.float32)[np.arange(12) % 3]
     labels[:, 2] = 1
     page = closed(table(labels, ("a", "b", "c"), "multilabel")._repr_html_())
-    assert "a 0 4 b 4 0 c 8 4" in page.text
+    assert "label train test a 0 4 b 4 0 c 8 4" in page.text
     numbers = np.array([[0, 5], [10, 5], [np.nan, np.nan], [20, 5]], dtype=np.float32)
     page = closed(table(numbers, ("angle", HOSTILE[0]), "regression")._repr_html_())
     assert "angle 0 10.0 20.0" in page.text
@@ -106,6 +106,18 @@ def test_a_batch_is_a_sheet_of_its_pictures_with_their_targets() -> None:
     assert "row 104: 0, 0.750" in closed(few._repr_html_()).text
     masks = Batch(pictures=pictures, targets=torch.zeros(40, 6, 6), rows=rows, weights=None)
     assert "row 104: 6x6" in closed(masks._repr_html_()).text
+
+
+def test_figures_are_called_as_in_the_report() -> None:
+    def called(task: str, *names: str) -> list[str]:
+        figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in names}
+        return [row[0] for row in figures_of({"task": task, **figures})[1:]]
+
+    assert called("multilabel", "mean_average_precision", "macro_f1", "label_accuracy") == [
+        *("mean average precision", "F1, mean over labels", "labels right"),
+    ]
+    assert called("regression", "mae", "usual_mae", "r2") == ["mean absolute error", "always the mean", "R²"]
+    assert called("classification", "ece", "auroc", "macro_f1") == ["calibration error", "AUROC", "F1"]
 
 
 def test_a_run_shows_its_figures_with_their_intervals(tmp_path: Path) -> None:

@@ -323,3 +323,10 @@ def test_the_text_is_what_a_person_would_write():
     assert values["source"] == "photos"
     assert values["optimizer"]["name"] == "sgd"
     assert values["resolved"] == {"steps": 9}
+
+
+def test_the_name_alone_of_a_part_is_told_how_to_be_given():
+    with pytest.raises(
+        InputError, match=r"augment must be a table of settings, such as \{'name': 'none'\}, got 'none'"
+    ):
+        Recipe(augment="none")

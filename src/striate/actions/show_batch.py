@@ -38,10 +38,11 @@ class ShownBatch:
         from striate.reports.thumbnails import thumbnail
 
         height, width = self.pictures.shape[1:3]
+        varied = "as they are" if self.varied == "none" else f"varied by {self.varied}"
         return fragment(
             Fragment(
                 title=f"{self.source}: {len(self)} training pictures as the network gets them",
-                lines=(f"{width}x{height} pixels, varied by {self.varied}",),
+                lines=(f"{width}x{height} pixels, {varied}",),
                 pictures=tuple(
                     (thumbnail(pixels, side=SIDE), target or name)
                     for pixels, target, name in zip(self.pictures, self.targets, self.names, strict=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.errors import InputError
+from striate.reports.comparison import KINDS
 from striate.reports.environment import environment
 from striate.reports.text import clip, count, decimal
 from striate.reports.thumbnails import thumbnail
@@ -27,6 +28,7 @@ MOST_ROWS = 20  # of a table
 MOST_PICTURES = 32
 SIDE = 112  # pixels of a picture
 LISTED_NUMBERS = 4  # of a target that is several
+FURTHER = {"top5_accuracy": "top-5 accuracy", "macro_precision": "precision", "r2": "R²"}  # which comparisons leave out
 SPLITS = ("test", "validation", "cross_validation")  # the first that is there is shown
 
 
@@ -86,7 +88,7 @@ def _numbers(samples: Samples) -> tuple[tuple[str, ...], ...]:
 def _counted(samples: Samples) -> tuple[tuple[str, ...], ...]:
     """Pictures or rows a class, a column a split."""
     names, counts = samples.class_names, samples.counts()
-    rows = [("class", *(split or f"{samples.noun}s" for split in counts))]
+    rows = [("label" if samples.task == "multilabel" else "class", *(split or f"{samples.noun}s" for split in counts))]
     rows += [
         (clip(name, 60), *(count(column[k]) for column in counts.values())) for k, name in enumerate(names[:MOST_ROWS])
     ]
@@ -141,11 +143,13 @@ def _run(run: Run) -> Fragment:
 
 def figures_of(evaluation: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     """The figures of an evaluation {name: {"value", "low", "high"}} as a table."""
+    task = str(evaluation.get("task", "classification"))
+    called = {**FURTHER, **({key: words for key, words, _ in KINDS[task].figures} if task in KINDS else {})}
     rows = [("figure", "value", "95 % interval")]
     for name, figure in evaluation.items():
         if not (isinstance(figure, Mapping) and "value" in figure):
             continue
         low, high = figure.get("low"), figure.get("high")
         between = f"{decimal(low)} to {decimal(high)}" if low is not None and high is not None and low < high else ""
-        rows.append((name.replace("_", " "), decimal(figure["value"]), between))
+        rows.append((called.get(name, name.replace("_", " ")), decimal(figure["value"]), between))
     return tuple(rows[: 1 + MOST_ROWS])

@@ -78,7 +78,8 @@ def check(settings: Any, prefix: str = "") -> None:
         value = getattr(settings, field_.name)
         name = f"{prefix}{field_.name}"
         if dataclasses.is_dataclass(kind):
-            require(isinstance(value, kind), f"{name} must be a table of settings, got {shown(value)}")
+            such = f", such as {{'name': {shown(value)}}}" if isinstance(value, str) else ""
+            require(isinstance(value, kind), f"{name} must be a table of settings{such}, got {shown(value)}")
             continue
         if value is None and optional:
             continue
