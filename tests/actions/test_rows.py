@@ -148,6 +148,8 @@ def test_rows_are_called_rows(iris, capsys, tmp_path):
     assert "picture" not in run._repr_html_()
     assert status(["predict", str(run), str(iris / "iris.csv")]) == 0
     assert capsys.readouterr().out.split()[:3] == ["row", "answer", "probability"]
+    assert status(["describe", str(run)]) == 0
+    assert capsys.readouterr().out.endswith(" for a row of 4 numbers, 3 classes\n")
     other = striate.train(iris / "iris.csv", out=tmp_path / "other", network="linear", epochs=1, threads=1)
     pages = [run.report, striate.report([run, other], out=tmp_path / "comparison.html")]
     for page in pages:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.data.samples import CLASSIFICATION
 from striate.errors import require
 from striate.models.hub import fetched
 from striate.models.loading import load_model
@@ -15,7 +16,8 @@ from striate.models.run_files import is_run, read_config
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """A network: its layers with weights (name, kind, shape), and what it counts to."""
+    """A network: its layers with weights (name, kind, shape), and what it counts to. noun: "picture", or "row" of
+    `channels` numbers; task: as in `striate.tasks.TASKS`, whose classes, labels or numbers `classes` counts."""
 
     name: str
     channels: int
@@ -24,6 +26,8 @@ class Described:
     weights: int
     multiply_adds: int
     layers: tuple[tuple[str, str, str, int], ...]  # name, kind, shape of its weights, number of them
+    noun: str = "picture"
+    task: str = CLASSIFICATION
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -51,8 +55,10 @@ def describe(
         model = load_model(folder, device="cpu")
         name, network = config["network"]["name"], model.network
         channels, place = model.input_spec.channels, (model.input_spec.height, model.input_spec.width)
-        classes = model.task.num_outputs
+        classes, task = model.task.num_outputs, model.task.name
+        noun = "picture" if model.input_spec.fields is None else "row"
     else:
+        noun, task = "picture", CLASSIFICATION
         channels = 3 if channels is None else channels
         size = 224 if size is None else size
         classes = 1000 if classes is None else classes
@@ -73,4 +79,6 @@ def describe(
         weights=counted.weights,
         multiply_adds=counted.multiply_adds,
         layers=tuple(layers),
+        noun=noun,
+        task=task,
     )

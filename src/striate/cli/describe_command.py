@@ -7,6 +7,8 @@ import argparse
 from striate.cli.flags import Parser, positive
 from striate.cli.text import print_json, table
 from striate.names import on_one_line
+from striate.tasks import TASKS
+from striate.words import counted
 
 
 def add_arguments(parser: Parser) -> None:
@@ -32,12 +34,15 @@ def run(arguments: argparse.Namespace, started: float) -> int:
     rows += [[name, kind, shape, f"{number:,}"] for name, kind, shape, number in found.layers]
     print(table(rows, right=[3]))
     height, width = found.size
+    one = f"{width}x{height} picture with {counted(found.channels, 'channel')}"
+    if found.noun == "row":
+        one = f"row of {counted(found.channels, 'number')}"
+    kind = TASKS[found.task]
     print(
         "\n"
         + on_one_line(
             f"{found.name}: {found.weights:,} weights, {found.multiply_adds / 1e6:,.1f} million multiply-adds for a "
-            f"{width}x{height} picture with {found.channels} channel{'s' * (found.channels > 1)}, "
-            f"{found.classes} classes"
+            f"{one}, {counted(found.classes, kind.kind, kind.kinds)}"
         )
     )
     return 0
