@@ -29,7 +29,7 @@ def method(name: str, classes: tuple[str, ...], **changes: Any) -> Method:
         "title": name.capitalize(),
         "answers": "which places raise the score",
         "misleads": "where the layer is coarse",
-        "cost": "one pass and back",
+        "cost": "one pass and back; two in `striate explain`",
         "paper": "Somebody 2017",
         "layer": "features.12",
         "settings": "steps 24",

@@ -30,6 +30,7 @@ def test_a_right_answer_has_its_class_alone() -> None:
     maps = [alt for alt in pictures(page) if " for bee, " in alt]
     assert len(maps) == 2 * 3  # over the picture and alone, three methods
     assert "Not for this network" in page.text
+    assert "one pass and back; two in striate explain; here" in page.text
 
 
 def test_a_mistake_has_both_classes_side_by_side_and_the_neighbours_of_either() -> None:
