@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 from torch import nn
 
 import striate
 from striate.errors import InputError
+from striate.training.recipe_file import read_recipe
 
 COMMON = {"device": "cpu", "threads": 1, "precision": "float32", "layout": "channels-last"}
 
@@ -47,6 +49,20 @@ def test_a_run_repeats_bit_for_bit_and_its_model_answers(tmp_path: Path, setting
     model = striate.load(run)
     assert model.answer(model.prepare(source[0][0][..., None])[None]).shape == (1, 3)
     assert model.task.to_json()["loss"] == settings["loss"]
+
+
+def test_the_squared_error_of_classes_does_not_throw_the_weights_away(tmp_path: Path) -> None:
+    digits = load_digits()
+    source = (digits.images[:300] * 15).astype(np.uint8), digits.target[:300]
+    run = striate.train(source, out=tmp_path / "run", network="small-conv", width=8, loss="squared", epochs=3, **COMMON)
+    assert read_recipe(run.folder / "recipe.toml")[1]["clip"] == 1.0
+    assert run.metrics["validation"]["accuracy"]["value"] > 0.3
+
+
+def test_lbfgs_follows_the_whole_gradient_of_numbers(tmp_path: Path) -> None:
+    lbfgs = {"optimizer": {"name": "lbfgs", "iterations": 3}}
+    run = striate.train(arrays("numbers"), out=tmp_path / "run", network="linear", epochs=1, **lbfgs, **COMMON)
+    assert "clip" not in read_recipe(run.folder / "recipe.toml")[1]
 
 
 def test_what_a_part_needs_is_asked_for(tmp_path: Path) -> None:

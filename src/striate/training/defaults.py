@@ -31,7 +31,7 @@ FEW_EPOCHS = 4
 PRETRAINED = "efficientnet-lite0"
 # Smallest share of the area that a random crop keeps: one class is still seen, of several labels some may be cut off.
 CROP, CROP_OF_LABELS = 0.35, 0.7
-CLIP_OF_NUMBERS = 1.0
+CLIP_OF_SQUARES = 1.0
 TURNED = 30.0  # degrees, where angles turn along
 MOMENTUM = 0.9  # of SGD where the network was not tuned with another
 SMALL_GREY, SMALL_COLOUR = "small-conv", "small-resnet"
@@ -217,6 +217,7 @@ def resolve_steps(
     # Smoothing would make rare labels likelier than they are, and numbers have none; nor does it suit every loss.
     smooths = facts.task == CLASSIFICATION and (recipe.loss is None or LOSSES[recipe.loss].smooths)
     usual_smoothing = chosen["label_smoothing"] if smooths else 0.0
+    squares = name != "lbfgs" and (facts.task == REGRESSION or recipe.loss == "squared")
     off = Augmentation()
     return Resolved(
         network=network,
@@ -247,7 +248,7 @@ def resolve_steps(
         dropout=recipe.dropout,
         freeze=recipe.freeze,
         # The squared error of a first, wild answer has a gradient that throws the weights away.
-        clip=CLIP_OF_NUMBERS if recipe.clip is None and facts.task == REGRESSION else recipe.clip,
+        clip=CLIP_OF_SQUARES if recipe.clip is None and squares else recipe.clip,
         averaging=chosen["averaging"] if averaging is None else averaging,
         swa=recipe.swa,
         patience=recipe.patience,
