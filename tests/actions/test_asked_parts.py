@@ -74,3 +74,34 @@ def test_what_a_part_needs_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="loss focal does not fit regression; what does: squared, absolute, huber"):
         striate.train(arrays("numbers"), out=tmp_path / "run", network="linear", loss="focal", epochs=1, **COMMON)
     assert not (tmp_path / "run").exists()
+
+
+WATCHED = "schedule plateau watches validation, and nothing is held back for it that can be used; take another"
+
+
+def test_a_rate_that_validation_moves_asks_for_pictures_of_validation(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from striate.estimators import ImageClassifier
+
+    pictures, classes = arrays()
+    # Estimators learn from all pictures that they are given.
+    estimator = ImageClassifier(network="linear", epochs=2, device="cpu", settings={"schedule": {"name": "plateau"}})
+    with pytest.raises(ValueError, match="schedule plateau watches validation, and all of X is learned from"):
+        estimator.fit(pictures, classes)
+    # Those that a folder holds back may all be broken.
+    for split, count in (("train", 4), ("validation", 2), ("test", 2)):
+        for label in range(2):
+            (tmp_path / "source" / split / str(label)).mkdir(parents=True)
+            for number in range(count):
+                place = tmp_path / "source" / split / str(label) / f"{number}.png"
+                if split == "validation":
+                    place.write_bytes(b"no picture")
+                else:
+                    Image.fromarray(pictures[30 * label + number]).save(place)
+    settings = {"network": "linear", "epochs": 2, **COMMON}
+    with pytest.raises(InputError, match=WATCHED):
+        striate.train(tmp_path / "source", out=tmp_path / "run", schedule={"name": "plateau"}, **settings)
+    assert not (tmp_path / "run").exists()
+    run = striate.train(tmp_path / "source", out=tmp_path / "run", schedule={"name": "step"}, **settings)
+    assert "validation" not in run.metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,11 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics
 
 import striate
-from striate.actions.compared import Measured, compare, difference, measured, unlike
+from striate.actions.compared import Measured, compare, difference, measured, raised, unlike
 from striate.errors import InputError
+from striate.evaluation.paired import holm
+from striate.evaluation.paired_labels import swaps
 from striate.models.predictions import Answered, columns, lines, read_predictions
+from striate.reports.comparison import PairedPrecision, Pairing
 
 SETTINGS = {"network": "lenet5", "device": "cpu", "threads": 1, "batch_size": 16, "precision": "float32"}
 
@@ -96,6 +101,55 @@ def test_labels_are_compared_by_their_share_of_right_ones(labels) -> None:
     assert again == found
 
 
+def test_of_labels_the_mean_average_precision_is_tested_too(labels) -> None:
+    one, two, targets, first, second = labels
+    found = compare(one, two, seed=1)
+    expected = [metrics.average_precision_score(targets, np.round(answers, 6)) for answers in (first, second)]
+    assert found.precision is not None
+    assert (found.precision.first, found.precision.second) == pytest.approx(expected)
+    assert found.precision == swaps(np.round(first, 6), np.round(second, 6), targets > 0.5, seed=1)
+    # Both tests of the pair are told at once, and so are those of several pairs.
+    (told,) = raised([found])
+    assert told.precision is not None
+    assert sorted([told.p, told.precision.p]) == pytest.approx(sorted(holm([found.p, found.precision.p])))
+    assert told.p > found.p
+    plain = json.loads(json.dumps(told.to_json()))
+    assert plain["precision"]["p"] == told.precision.p
+    assert plain["precision"]["difference"]["value"] == pytest.approx(expected[1] - expected[0])
+    assert plain["values"] == pytest.approx(found.values)
+
+
+@pytest.mark.parametrize(
+    ("p", "precise", "values", "says"),
+    [
+        (0.2, 0.3, (0.5, 0.6), "these 40 pictures do not tell one and two apart"),
+        (0.01, 0.02, (0.5, 0.6), "the better one is two: chance alone hardly makes such a difference"),
+        (0.2, 0.01, (0.5, 0.6), "the larger mean average precision is that of two: chance alone hardly makes such a"),
+        (0.01, 0.2, (0.5, 0.6), "the larger share of labels right is that of two: chance alone hardly makes such a"),
+        (0.01, 0.01, (0.6, 0.5), "the larger share of labels right is that of two, the larger mean average precision "
+         "is that of one: chance alone hardly makes either difference"),
+    ],
+)  # fmt: skip
+def test_the_verdict_names_what_differs(p: float, precise: float, values: tuple[float, float], says: str) -> None:
+    difference = {"value": values[1] - values[0], "low": None, "high": None}
+    pairing = Pairing(
+        first="one",
+        second="two",
+        task="multilabel",
+        n=40,
+        measure="share of labels right",
+        more_is_better=True,
+        values=(0.7, 0.8),
+        difference={"value": 0.1, "low": None, "high": None},
+        p=p,
+        parts=(),
+        changed=(3, 7),
+        precision=PairedPrecision(values=values, difference=difference, p=precise, exact=False),
+    )
+    assert pairing.verdict().startswith(says)
+    assert f"would come about in {100 * precise:.1f}\u00a0% of all tests" in pairing.evidence_of_precision()
+
+
 def test_numbers_are_compared_by_their_errors(tmp_path: Path) -> None:
     names = ("angle", "share")
     generator = np.random.default_rng(2)
@@ -151,10 +205,11 @@ HEADING = "path,target,answer,p(a)\n"
         "path,target,answer\n",
         HEADING + 'x,"[""z""]",[],0.5\n',
         HEADING + "x,[],[],?\n",
+        HEADING + "x,[],[],nan\n",
         HEADING + "x,[],[],1\nx,[],[],1\n",
         HEADING + "x," + "[" * 100_000 + ",[],1\n",
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_file_that_is_none_is_one_sentence(tmp_path: Path, damage: str) -> None:
     (tmp_path / "predictions.csv").write_text(damage)

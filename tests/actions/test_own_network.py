@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 import striate
+from striate.errors import InputError
+from striate.models.predictions import LabelsPrediction, NumbersPrediction
 
 
 class Viewing(nn.Module):
@@ -51,3 +53,50 @@ def test_a_network_that_calls_view_trains_loads_and_predicts(tmp_path: Path) -> 
     model = striate.load(run, network=Viewing())
     answers = model.predict(list(pictures[:3]))
     assert [len(one.probabilities) for one in answers] == [2, 2, 2]
+
+
+def coloured(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (count, 8, 8, 3) in noise, and how red and how green each is, (count, 2) in 0-1."""
+    generator = np.random.default_rng(seed)
+    shares = generator.random((count, 2))
+    pictures = generator.random((count, 8, 8, 3)) * 50
+    pictures[..., :2] += 200 * shares[:, None, None]
+    return pictures.astype(np.uint8), shares
+
+
+def labels_of(shares: np.ndarray) -> np.ndarray:
+    return (shares > [0.5, 0.4]).astype(int)
+
+
+def numbers_of(shares: np.ndarray) -> np.ndarray:
+    return shares * [100, -4] + [3, 1]
+
+
+@pytest.mark.parametrize("told", [labels_of, numbers_of])
+def test_a_network_of_ones_own_learns_labels_and_numbers(tmp_path: Path, told) -> None:
+    pictures, shares = coloured(120, 0)
+    run = striate.train(
+        (pictures, told(shares)),
+        out=tmp_path / "run",
+        network=Viewing(),
+        epochs=30,
+        learning_rate=0.01,
+        threads=1,
+        precision="float32",
+    )
+    fresh, shares = coloured(100, 1)
+    answers = striate.load(run, network=Viewing()).predict(list(fresh))
+    if told is labels_of:
+        assert all(isinstance(one, LabelsPrediction) for one in answers)
+        named = np.array([[name in one.labels for name in run.config["task"]["class_names"]] for one in answers])
+        assert (named == labels_of(shares)).mean() > 0.9  # 0.6 by the commoner answer
+        assert run.metrics["test"]["task"] == "multilabel"
+    else:
+        assert all(isinstance(one, NumbersPrediction) for one in answers)
+        numbers = np.array([list(one.numbers.values()) for one in answers])
+        wanted = numbers_of(shares)
+        assert (np.square(numbers - wanted).mean(axis=0) < 0.1 * wanted.var(axis=0)).all()  # 1 by the mean
+        assert run.metrics["test"]["r2"]["value"] > 0.8
+    three = np.column_stack([told(shares), told(shares)[:, 0]])
+    with pytest.raises(InputError, match=r"network must give \d+x3 numbers for \d+ pictures, it gives \d+x2"):
+        striate.train((fresh, three), out=tmp_path / "three", network=Viewing(), epochs=1)

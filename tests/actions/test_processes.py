@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -97,6 +98,30 @@ def test_two_processes_do_what_one_does(alone, two):
     log = (two / "log.txt").read_text()
     assert log.count("epoch   1") == 1
     assert "processes = 2" in (two / "recipe.toml").read_text()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_two_processes_learn_labels_and_numbers_as_one_does(kind, tmp_path):
+    generator = np.random.default_rng(2)
+    bright = generator.random((60, 2))
+    pictures = generator.random((60, 12, 12)) * 60
+    for k in range(2):
+        pictures[:, 6 * k : 6 * k + 5] += 190 * bright[:, k, None, None]
+    told = (bright > 0.5).astype(int) if kind == "multilabel" else bright * [1, 400] + [2, 0]
+    source = (pictures.astype(np.uint8), told)
+    one = striate.train(source, out=tmp_path / "one", **SETTINGS)
+    two = striate.train(source, out=tmp_path / "two", processes=2, **SETTINGS)
+    assert one.config["task"]["name"] == kind
+    assert "processes = 2" in (two.folder / "recipe.toml").read_text()
+    ours, theirs = history(two.folder), history(one.folder)
+    names = ["loss", *(name for name in ours[0] if name.startswith("validation_"))]
+    assert len(names) == 3
+    for row, other in zip(ours, theirs, strict=True):
+        assert [row[name] for name in names] == pytest.approx([other[name] for name in names], abs=1e-4)
+    metrics = [run.metrics["test"] for run in (one, two)]
+    for name in ("log_loss", "mean_average_precision") if kind == "multilabel" else ("r2",):
+        assert metrics[1][name]["value"] == pytest.approx(metrics[0][name]["value"], abs=1e-4)
 
 
 def test_mistakes_are_one_sentence(pictures, tmp_path):

@@ -104,6 +104,25 @@ def test_predictions_of_numbers_are_those_of_evaluate(runs, sources) -> None:
     assert [one["mae"]["value"] for one in kept["by_number"]] == pytest.approx(expected)
 
 
+def test_two_runs_of_labels_are_compared_by_what_ranks_them(runs, sources, tmp_path, capsys) -> None:
+    short = striate.train(sources[MULTILABEL], out=tmp_path / "short", **{**SETTINGS, "epochs": 1})
+    page = tmp_path / "both.html"
+    told = json.loads(said(capsys, "report", short, runs[MULTILABEL], "--json", "--out", page))
+    assert (told["page"], told["not_compared"]) == (str(page), "")
+    (found,) = told["comparisons"]
+    both = [one.metrics["test"]["mean_average_precision"]["value"] for one in (short, runs[MULTILABEL])]
+    assert (found["precision"]["first"], found["precision"]["second"]) == pytest.approx(both, abs=1e-6)
+    assert 0 < found["precision"]["p"] <= 1
+    assert found["values"] == pytest.approx(
+        [one.metrics["test"]["label_accuracy"]["value"] for one in (short, runs[MULTILABEL])]
+    )
+    text = text_of(page.read_text())
+    assert f"Mean average precision: {both[0]:.3f} and {both[1]:.3f}, a difference of" in text
+    assert "to swap what the two answered for a picture" in text
+    alone = json.loads(said(capsys, "report", short, "--json", "--out", tmp_path / "one.html"))
+    assert alone == {"page": str(tmp_path / "one.html")}
+
+
 @pytest.mark.parametrize("task", [MULTILABEL, REGRESSION])
 def test_the_page_made_anew_is_the_page_that_training_wrote(runs, task) -> None:
     run = runs[task]

@@ -17,7 +17,8 @@ from striate.machine.ranks import ALONE, Ranks, told
 from striate.models.input_spec import InputSpec
 from striate.models.model import Model
 from striate.observer import Observer
-from striate.tasks.classification import Classification
+from striate.tasks import task_named
+from striate.tasks.task import TaskSettings
 from striate.training.loop import Loop, Validation
 from striate.training.parallel import average_gradients, seed_of_step
 from striate.training.part_settings import OptimizerSettings
@@ -75,11 +76,29 @@ def pictures(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return values.astype(np.uint8), targets
 
 
+def told_of(kind: str, classes: np.ndarray) -> np.ndarray:
+    """What a table says of pictures of these classes (N,): the class, labels (N, 3), or numbers (N, 3)."""
+    if kind == "classification":
+        return classes
+    has = np.eye(3, dtype=np.float32)[classes]
+    has[:, 2] = classes != 2
+    return has if kind == "multilabel" else has * [5, 20, 400] + np.arange(len(has))[:, None] % 4
+
+
 def made(
-    ranks, *, weighted=False, count=PICTURES, steps=STEPS, observer=None, module=None, folder=None, **plan
+    ranks,
+    *,
+    kind="classification",
+    weighted=False,
+    count=PICTURES,
+    steps=STEPS,
+    observer=None,
+    module=None,
+    folder=None,
+    **plan,
 ) -> Loop:
-    values, targets = pictures(count, 0)
-    task = Classification(("top", "left", "dark")).bound_to(targets)
+    values, classes = pictures(count, 0)
+    task = task_named(kind).load().made_for(("top", "left", "dark"), told_of(kind, classes), TaskSettings())
     batches = Batches(
         Block(values),
         task=task,
@@ -109,8 +128,8 @@ def made(
         processes=ranks.count,
         **settings,
     )
-    held, held_targets = pictures(17, 9)
-    validation = Validation(torch.stack([SPEC.prepare(one) for one in held]), held_targets)
+    held, held_classes = pictures(17, 9)
+    validation = Validation(torch.stack([SPEC.prepare(one) for one in held]), told_of(kind, held_classes))
     model = Model(network() if module is None else module, SPEC, task)
     return Loop(
         model,
@@ -163,6 +182,20 @@ def test_the_loss_curve_is_that_of_one_process(settings, count):
     for one, other in zip(several[0]["history"], alone["history"], strict=True):
         assert one["validation_accuracy"] == other["validation_accuracy"]
         assert one["validation_log_loss"] == pytest.approx(other["validation_log_loss"], abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_labels_and_numbers_are_learned_as_by_one_process(kind):
+    settings = {"kind": kind, "steps": 90, "learning_rate": 0.4 if kind == "multilabel" else 0.1, **WEIGHTED}
+    alone, several = train(ALONE, settings), in_group(2, train, settings)
+    assert np.mean(alone["losses"][-6:]) < 0.8 * np.mean(alone["losses"][:6])
+    for one in several:
+        np.testing.assert_allclose(one["losses"], alone["losses"], atol=1e-4)
+        assert one["weights"] == several[0]["weights"]
+    figures = [name for name in alone["history"][0] if name.startswith("validation_")]
+    assert len(figures) == 2
+    for one, other in zip(several[0]["history"], alone["history"], strict=True):
+        assert [one[name] for name in figures] == pytest.approx([other[name] for name in figures], abs=1e-4)
 
 
 def gradients(ranks):

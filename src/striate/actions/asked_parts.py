@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from striate.actions.job import Job
-from striate.data.samples import VALIDATION, Samples
+from striate.data.samples import Samples
 from striate.errors import require
 from striate.tasks.losses import CLASSES
-from striate.training.schedules import watches_validation
 
 
 def require_parts(job: Job, samples: Samples, *, stream: bool) -> None:
-    """Raise InputError where balance, plateau, dropout or L-BFGS lack what they need. `samples` have their splits; what
-    the task says of the loss is asked of the task."""
+    """Raise InputError where balance, dropout or L-BFGS lack what they need; what the task says of the loss is asked of
+    the task."""
     recipe, task = job.recipe, samples.task
     require(
         not recipe.balance or task == CLASSES,
@@ -21,11 +20,6 @@ def require_parts(job: Job, samples: Samples, *, stream: bool) -> None:
         not recipe.balance or not stream,
         "balance needs all pictures at hand, and these are streamed in the order of their files; take --class-weights "
         "balanced instead",
-    )
-    require(
-        not watches_validation(recipe.schedule) or len(samples.rows(VALIDATION)) > 0,
-        f"schedule {recipe.schedule.name} watches validation, and {samples.source} has no pictures held back for it; "
-        "take --schedule step",
     )
     require(
         recipe.optimizer.name != "lbfgs" or not stream,

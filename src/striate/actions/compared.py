@@ -6,13 +6,16 @@ What each answered is read from its `predictions.csv`. Legend: N pictures, K cla
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from striate.actions.page import task_of
 from striate.errors import InputError
+from striate.evaluation.figure import plain
 from striate.evaluation.paired import Paired, RightOrWrong, holm, mcnemar, sign_flips
+from striate.evaluation.paired_labels import PairedPrecision, swaps
 from striate.models.predictions import Answered, read_predictions
 from striate.models.run import Run
 from striate.models.run_files import PREDICTIONS
@@ -61,6 +64,7 @@ class Comparison:
 
     test: over all pictures; its difference is second less first of what `measure` names, of which `more_is_better` or
     not. only_first, only_second: pictures that one alone answered rightly (of numbers: better), with their numbers.
+    precision: of labels, the test of the mean average precision, where there is one.
     """
 
     first: str
@@ -70,13 +74,18 @@ class Comparison:
     measure: str
     more_is_better: bool
     test: RightOrWrong | Paired
-    p: float  # raised by Holm's method where several runs are compared
+    p: float  # of `test`, raised by Holm's method where several tests are made
     parts: tuple[Part, ...]
     only_first: tuple[Changed, ...]
     only_second: tuple[Changed, ...]
     changed: tuple[int, int]
     values: tuple[float, float] = field(default=(0.0, 0.0))
     noun: str = "picture"
+    precision: PairedPrecision | None = None  # its p raised by the same
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return dict(plain(self))
 
 
 def measured(run: Run, split: str) -> Measured:
@@ -155,6 +164,16 @@ def compare(first: Measured, second: Measured, seed: int = 0) -> Comparison:
     if differs:
         raise InputError(f"runs can be compared picture by picture only where they were tested alike: {differs}")
     return COMPARE[first.task](first, second, _places(first, second), seed)
+
+
+def raised(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Comparisons that are told together, each p raised by Holm's method for as many tests as they make."""
+    precisions = [one.precision for one in comparisons if one.precision is not None]
+    values = iter(holm([*(one.p for one in comparisons), *(one.p for one in precisions)]))
+    told = [replace(one, p=next(values)) for one in comparisons]
+    return [
+        one if one.precision is None else replace(one, precision=replace(one.precision, p=next(values))) for one in told
+    ]
 
 
 def _classes(first: Measured, second: Measured, places: np.ndarray, seed: int) -> Comparison:
@@ -239,6 +258,7 @@ def _labels(first: Measured, second: Measured, places: np.ndarray, seed: int) ->
         changed=(int((shares > others).sum()), int((others > shares).sum())),
         values=(float(shares.mean()), float(others.mean())),
         noun=first.noun,
+        precision=swaps(one.label_probabilities(), two.label_probabilities()[places][:, order], targets, seed),
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.actions.page import compose
 from striate.actions.page_pictures import Thumbnails
@@ -27,6 +27,21 @@ MOST_RUNS = 50
 TRAINING_REPORT = "<span>Training report</span>"  # in every report of a run
 
 
+@dataclass(frozen=True)
+class Reported:
+    """A page, and of several runs what it tells of them, two and two; not_compared: why it does not."""
+
+    page: Path
+    several: bool = False
+    comparisons: tuple[Comparison, ...] = ()
+    not_compared: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: of one run the place of its page alone."""
+        told = {"comparisons": [one.to_json() for one in self.comparisons], "not_compared": self.not_compared}
+        return {"page": str(self.page), **(told if self.several else {})}
+
+
 def report(
     runs: Run | str | Path | Sequence[Run | str | Path],
     *,
@@ -41,6 +56,16 @@ def report(
     were not, the page says what differs, and runs of other targets are not ranked. Raises InputError where a folder
     holds no run with results or is named twice, and for runs of different tasks.
     """
+    return reported(runs, out=out, observer=observer).page
+
+
+def reported(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    *,
+    out: str | Path | None = None,
+    observer: Observer = SILENT,
+) -> Reported:
+    """`report`, with what the page tells of several runs."""
     from striate.machine.files import write_atomically
     from striate.reports.pages import training_report
 
@@ -54,8 +79,9 @@ def report(
         seen.add(place)
     if len(folders) > 1:
         place = page_place(out, name="comparison", command="report")
-        write_atomically(place, _side_by_side(folders, observer))
-        return place
+        html, comparisons, why = _side_by_side(folders, observer)
+        write_atomically(place, html)
+        return Reported(place, several=True, comparisons=tuple(comparisons), not_compared=why)
     (run,) = folders
     page_at = None if out is None else page_place(out, name="report", command="report", mark=TRAINING_REPORT)
     _require_results(run)
@@ -66,9 +92,9 @@ def report(
         observer.warn(f"{there} not there any more, and left out; the first is {missing[0]}")
     if page_at is not None:
         write_atomically(page_at, training_report(page))
-        return page_at
+        return Reported(page_at)
     run.write(REPORT, training_report(page))
-    return run.report
+    return Reported(run.report)
 
 
 def _require_results(run: Run) -> None:
@@ -88,10 +114,10 @@ def _require_results(run: Run) -> None:
         require(resolved.method != "steps" or is_done(read_progress(last), resolved), unfinished)
 
 
-def _side_by_side(runs: Sequence[Run], observer: Observer) -> str:
-    """The page that compares runs, the best first; of two also which pictures changed sides. Raises InputError."""
-    from striate.actions.compared import Measured, compare, measured, unlike
-    from striate.evaluation.paired import holm
+def _side_by_side(runs: Sequence[Run], observer: Observer) -> tuple[str, list[Comparison], str]:
+    """The page that compares runs, the best first; of two also which pictures changed sides; with the comparisons, or
+    why there are none. Raises InputError."""
+    from striate.actions.compared import Measured, compare, measured, raised, unlike
     from striate.reports.comparison import UNRANKED, comparison_page
 
     columns = [_compared(run) for run in runs]
@@ -117,16 +143,15 @@ def _side_by_side(runs: Sequence[Run], observer: Observer) -> str:
         what, why = min(differing, key=lambda pair: pair[0] not in UNRANKED, default=("", ""))
     if what in UNRANKED:
         order = list(range(len(runs)))
-    comparisons = [] if why else [compare(found[first], found[place]) for place in others]
-    raised = holm([one.p for one in comparisons])
-    comparisons = [replace(one, p=p) for one, p in zip(comparisons, raised, strict=True)]
-    return comparison_page(
+    comparisons = [] if why else raised([compare(found[first], found[place]) for place in others])
+    page = comparison_page(
         [columns[place] for place in order],
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         unlike=what,
         not_compared=why,
         pairings=[_pairing(one, runs[first], observer, pictures=len(runs) == 2) for one in comparisons],
     )
+    return page, comparisons, why
 
 
 def _compared(run: Run) -> Compared:
@@ -152,7 +177,7 @@ def _compared(run: Run) -> Compared:
 
 def _pairing(found: Comparison, run: Run, observer: Observer, *, pictures: bool) -> Pairing:
     """A comparison as the page shows it, with the pictures that changed sides where these are wanted."""
-    from striate.reports.comparison import ChangedPicture, PairedPart, Pairing
+    from striate.reports.comparison import ChangedPicture, PairedPart, PairedPrecision, Pairing
 
     shown = (*found.only_first, *found.only_second) if pictures else ()
     drawn = Thumbnails(source_of(run, observer) if shown else None)
@@ -165,6 +190,12 @@ def _pairing(found: Comparison, run: Run, observer: Observer, *, pictures: bool)
             for one in (changed if pictures else ())
         )
 
+    precision = None
+    if found.precision is not None:
+        test = found.precision
+        precision = PairedPrecision(
+            values=(test.first, test.second), difference=test.difference.to_json(), p=test.p, exact=test.exact
+        )
     pairing = Pairing(
         first=found.first,
         second=found.second,
@@ -183,6 +214,7 @@ def _pairing(found: Comparison, run: Run, observer: Observer, *, pictures: bool)
         noun=found.noun,
         only_first=of(found.only_first),
         only_second=of(found.only_second),
+        precision=precision,
     )
     if drawn.missing:
         one, many = f"{found.noun} that changed sides is", f"{found.noun}s that changed sides are"

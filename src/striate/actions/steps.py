@@ -31,7 +31,7 @@ from striate.actions.timing import Replanner, plan_for_time
 from striate.data import kept
 from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
-from striate.data.samples import TRAIN, Samples
+from striate.data.samples import TRAIN, VALIDATION, Samples
 from striate.data.store import STORE_SHARE, StoreResult, build_store
 from striate.data.streaming import Streamed, buffer_for, first_pictures
 from striate.errors import require
@@ -51,6 +51,7 @@ from striate.training.planning import MOST_EPOCHS
 from striate.training.recipe import Recipe
 from striate.training.recipe_file import recipe_text
 from striate.training.resolved import Resolved
+from striate.training.schedules import require_watched
 from striate.words import counted
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def prepare(job: Job, samples: Samples, facts: Facts, machine: Machine, *, strea
             resolved = replace(resolved, buffer=buffer_for(used, train_rows))
         resolved = replace(resolved, processes=job.ranks.count)
         observer.say(f"network: {resolved.network}{' (pretrained)' if chosen.pretrained else ''}, {chosen.why}")
+    require_watched(resolved.schedule, held_back=VALIDATION in material.held_back)
     task, augmentation = task_of(used, recipe, resolved), Augmentation(**resolved.augment)
     if job.start is not None:
         observer.say(job.start.put_into(network, task))

@@ -17,22 +17,22 @@ def add_arguments(parser: Parser) -> None:
     """Flags of `striate report`."""
     parser.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or of several")
     parser.add_argument("--out", metavar="FILE", help="the page [RUN/report.html; of several: comparison.html]")
-    parser.add_argument("--json", action="store_true", help="where the page lies, as JSON")
+    parser.add_argument("--json", action="store_true", help="where the page lies, and how several runs differ, as JSON")
 
 
 def run(arguments: argparse.Namespace, started: float) -> int:
     """Make the page and name it."""
-    from striate.actions.report import report
+    from striate.actions.report import reported
     from striate.cli.live import display
 
     given = vars(arguments)
     show = display()
     try:
-        place = report(given["runs"], out=given.get("out"), observer=show)
+        made = reported(given["runs"], out=given.get("out"), observer=show)
     finally:
         show.close()
     if given.get("json"):
-        print_json({"page": str(place)})
+        print_json(made.to_json())
         return 0
-    print(on_one_line(f"page   {place}"))
+    print(on_one_line(f"page   {made.page}"))
     return 0

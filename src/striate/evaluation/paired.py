@@ -23,7 +23,7 @@ from striate.evaluation.figure import Figure
 DRAWS = 10_000
 PURPOSE = 0x51F1  # apart from every other draw under the same seed
 CELLS_AT_ONCE = 4_000_000
-WORD = 52  # signs that one drawn number holds: the bits of a uniform number that are all fair
+WORD = 52  # fair bits that one drawn number holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,17 +121,20 @@ def _of_all(differences: np.ndarray) -> float:
 def _of_draws(differences: np.ndarray, seed: int, draws: int) -> float:
     """The same of `draws` ways that are drawn, and of the way that it is."""
     n = len(differences)
-    words = -(-n // WORD)
-    at_once = max(1, CELLS_AT_ONCE // (words * WORD))
+    at_once = max(1, CELLS_AT_ONCE // n)
     least, as_far = _far(differences), 0
-    padded = np.zeros(words * WORD)
-    padded[:n] = differences
     for start in range(0, draws, at_once):
         lines = np.arange(start, min(start + at_once, draws))
-        drawn = (uniforms(seed, 0, lines, words, purpose=PURPOSE) * 2.0**WORD).astype(np.int64)
-        signs = 1.0 - 2.0 * ((drawn[:, :, None] >> np.arange(WORD)) & 1).reshape(len(lines), -1)
-        as_far += int((np.abs(signs @ padded) >= least).sum())
+        signs = 1.0 - 2.0 * fair_bits(seed, lines, n, purpose=PURPOSE)
+        as_far += int((np.abs(signs @ differences) >= least).sum())
     return (as_far + 1) / (draws + 1)
+
+
+def fair_bits(seed: int, lines: np.ndarray, count: int, *, purpose: int) -> np.ndarray:
+    """0 or 1, each as likely, (len(lines), count), drawn from (seed, purpose, line, number)."""
+    words = -(-count // WORD)
+    drawn = (uniforms(seed, 0, lines, words, purpose=purpose) * 2.0**WORD).astype(np.int64)
+    return ((drawn[:, :, None] >> np.arange(WORD)) & 1).reshape(len(lines), words * WORD)[:, :count]
 
 
 def _far(differences: np.ndarray) -> float:

@@ -145,6 +145,12 @@ class Answered:
     answers: np.ndarray
     sure: np.ndarray | None
 
+    def label_probabilities(self) -> np.ndarray:
+        """Of labels, (N, K): how likely a picture has each."""
+        if self.sure is None or self.answers.dtype != bool:
+            raise ValueError("these are no answers to labels")
+        return np.where(self.answers, self.sure, 1 - self.sure)
+
 
 def read_predictions(path: Path, task: str, class_names: Sequence[str]) -> Answered:
     """Read `predictions.csv` of a run of this task. Raises InputError where it is none."""
@@ -165,6 +171,7 @@ def read_predictions(path: Path, task: str, class_names: Sequence[str]) -> Answe
                 for column in (1, 2)
             )
             shares = np.array([[float(cell) for cell in row[3:]] for row in rows[1:]]).reshape(len(names), -1)
+            require(bool(((shares >= 0) & (shares <= 1)).all()), "a probability is not between 0 and 1")
             return Answered(names=names, targets=wanted, answers=said, sure=np.where(said, shares, 1 - shares))
         return Answered(
             names=names,

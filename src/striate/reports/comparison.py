@@ -18,6 +18,7 @@ from striate.words import counted
 
 COLOURS = 8  # of lines that can be told apart; further runs are in the table alone
 MOST_PARTS = 40
+MEAN_AVERAGE_PRECISION = "mean average precision"
 SURE = 0.05  # a difference that chance makes less often than this is told as one
 
 
@@ -171,10 +172,22 @@ class ChangedPicture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairedPrecision:
+    """Mean average precision of two runs of labels; difference: second less first, with its interval, as
+    `Figure.to_json`; p: how often chance alone makes so large a one; exact: whether all ways were counted."""
+
+    values: tuple[float, float]
+    difference: Mapping[str, Any]
+    p: float
+    exact: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pairing:
     """Two runs compared picture by picture. values: what `measure` names, of each; difference: second less first, with
     its interval, as `Figure.to_json`; p: how often chance alone makes so large a one. changed: pictures that the first
-    alone, and the second alone, answered rightly or better, of which some are shown."""
+    alone, and the second alone, answered rightly or better, of which some are shown. precision: of labels, the test of
+    what ranks runs."""
 
     first: str
     second: str
@@ -190,11 +203,7 @@ class Pairing:
     only_first: tuple[ChangedPicture, ...] = ()
     only_second: tuple[ChangedPicture, ...] = ()
     noun: str = "picture"  # what was answered
-
-    @property
-    def differ(self) -> bool:
-        """Whether chance alone would make so large a difference in less than one case of twenty."""
-        return self.p < SURE
+    precision: PairedPrecision | None = None
 
     @property
     def better(self) -> str:
@@ -202,15 +211,50 @@ class Pairing:
         more = self.values[1] > self.values[0]
         return self.second if more == self.more_is_better and self.values[0] != self.values[1] else self.first
 
+    @property
+    def more_precise(self) -> str:
+        """The name of the run of the larger mean average precision; of equal ones the first."""
+        return self.second if self.precision and self.precision.values[1] > self.precision.values[0] else self.first
+
     def chance(self) -> str:
         """ "0.3 %", "less than 0.1 %"."""
         return _chance(self.p)
 
     def verdict(self) -> str:
-        """Whether they differ, in a sentence."""
-        if not self.differ:
+        """Whether they differ, in a sentence: where chance alone would make so large a difference in less than one case
+        of twenty."""
+        tests = [(self.p < SURE, self.measure, self.better)]
+        if self.precision is not None:
+            tests.append((self.precision.p < SURE, MEAN_AVERAGE_PRECISION, self.more_precise))
+        sure = [(measure, better) for differs, measure, better in tests if differs]
+        if not sure:
             return f"these {counted(self.n, self.noun)} do not tell {self.first} and {self.second} apart"
-        return f"the better one is {self.better}: chance alone hardly makes such a difference"
+        if len({better for _, better in sure}) > 1:
+            told = ", ".join(f"the larger {measure} is that of {better}" for measure, better in sure)
+            return f"{told}: chance alone hardly makes either difference"
+        if len(sure) == len(tests):
+            return f"the better one is {self.better}: chance alone hardly makes such a difference"
+        ((measure, better),) = sure
+        (other,) = (measure for differs, measure, _ in tests if not differs)
+        return (
+            f"the larger {measure} is that of {better}: chance alone hardly makes such a difference. In the {other} "
+            f"these {self.noun}s do not tell them apart"
+        )
+
+    def evidence_of_precision(self) -> str:
+        """What the mean average precisions are, and what the test says, in sentences; "" where there is no test."""
+        if self.precision is None:
+            return ""
+        one, two = (text.decimal(value) for value in self.precision.values)
+        figure = Figure.of(self.precision.difference)
+        interval = figure.decimal_interval().replace("–", " to ")
+        ways = "all ways" if self.precision.exact else "10,000 draws of ways"
+        return (
+            f"mean average precision: {one} and {two}, a difference of {figure.decimal()}"
+            f"{f' (95 % interval {interval})' if interval else ''}. Were they equally good, so large a difference "
+            f"would come about in {_chance(self.precision.p)} of all tests ({ways} to swap what the two answered for a "
+            f"{self.noun}). For two tests that are made at once, what is told of both is raised (Holm)"
+        )
 
     def evidence(self) -> str:
         """What was counted or measured, and by which test, in sentences."""

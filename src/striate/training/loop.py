@@ -33,7 +33,7 @@ from striate.training.pace import Pace
 from striate.training.parallel import answered, share_weights
 from striate.training.ratios import update_ratios, weights_of
 from striate.training.resolved import Resolved
-from striate.training.schedules import fallen_further, schedule_of, watches_validation
+from striate.training.schedules import fallen_further, require_watched, schedule_of, watches_validation
 from striate.training.stepping import Stepping
 
 CHECKPOINT_SECONDS = 30.0  # between checkpoints
@@ -109,8 +109,10 @@ class Loop:
     def run(self) -> Progress:
         """Train to the end (or until validation stops improving) and leave the best weights in the network.
 
-        Raises Diverged where the numbers break, and InputError where a checkpoint cannot be written.
+        Raises Diverged where the numbers break, and InputError where a checkpoint cannot be written, or where the
+        schedule watches a validation that there is not.
         """
+        require_watched(self.plan.schedule, held_back=self.validation is not None)
         progress = self.progress
         now = time.monotonic()
         self._started = now - progress.seconds

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from striate.errors import unknown
+from striate.errors import require, unknown
 from striate.training.part_settings import ScheduleSettings
 from striate.training.resolved import Resolved
 
@@ -156,3 +156,12 @@ def schedule_of(plan: Resolved) -> Callable[[float], float]:
 def watches_validation(settings: ScheduleSettings) -> bool:
     """Whether validation moves the rate too."""
     return settings.name in SCHEDULES and SCHEDULES[settings.name].watches
+
+
+def require_watched(settings: ScheduleSettings, *, held_back: bool) -> None:
+    """Refuse to let validation move the rate where nothing is held back for it. Raises InputError."""
+    require(
+        held_back or not watches_validation(settings),
+        f"schedule {settings.name} watches validation, and nothing is held back for it that can be used; take another "
+        "schedule, such as step",
+    )
