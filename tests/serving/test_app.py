@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+import socket
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,14 +19,15 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from PIL import Image
-from served import Reply, ask, model_of, send, serving
+from served import SECONDS, Reply, ask, model_of, send, serving
 
 import striate
 from striate.actions.serve import app_of
 from striate.cli.main import status
-from striate.serving.app import METHODS
+from striate.serving.app import METHODS, MOST_AT_ONCE
 from striate.serving.body import Uploads, read_body
 from striate.serving.refusal import Gone
+from striate.serving.server import ADDRESS
 from striate.tasks.multilabel import MultiLabel
 from striate.tasks.regression import Regression
 
@@ -114,6 +116,25 @@ def test_many_at_once_share_one_network(place: Path, port: int) -> None:
     assert len({answer["probability"] for answer in alone}) > 20
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(one, pictures)) == alone
+
+
+def test_more_than_are_taken_at_once_are_refused_in_a_sentence(port: int) -> None:
+    picture = encoded(photo(0), "PNG")
+    head = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+    waiting = [socket.create_connection((ADDRESS, port), timeout=SECONDS) for _ in range(MOST_AT_ONCE)]
+    try:
+        for one in waiting:
+            one.sendall(head)
+            assert one.recv(100).startswith(b"HTTP/1.1 100")  # its picture is waited for
+        refused = ask(port, "POST", "/predict", picture)
+        assert "32 pictures are being answered" in refused.sentence
+        described(port, refused, "/predict", "post")
+        assert ask(port, "GET", "/health").status == 200
+    finally:
+        for one in waiting:
+            one.close()
+    # Those who have gone make room; when is up to the system.
+    assert any(ask(port, "POST", "/predict", picture).status == 200 for _ in range(500))
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -286,7 +307,7 @@ def test_the_description_is_true(place: Path, port: int) -> None:
         if method == "POST":
             described(port, ask(port, method, path, body, **headers), "/predict", "post")
             seen.add(str(code))
-    assert set(whole["paths"]["/predict"]["post"]["responses"]) == seen | {"200", "408"}
+    assert set(whole["paths"]["/predict"]["post"]["responses"]) == seen | {"200", "408", "503"}
     wrong = {"path": "a", "prediction": "cat", "probability": 2, "top": []}
     assert not conforms(wrong, {"$ref": "#/components/schemas/Answer"}, whole)
 

@@ -32,6 +32,8 @@ LONGEST_NAME = 1000  # characters
 MOST_DIGITS = 9  # of `top`
 # Decoded pictures can be large: so many at once, however many are sent.
 THREADS = 2
+# Of so many the pictures are taken in at once, each of which may be as large as an upload.
+MOST_AT_ONCE = 32
 HTML, JSON = b"text/html; charset=utf-8", b"application/json"
 # Nothing is kept, guessed, framed, or read by other pages.
 ALWAYS = (
@@ -71,6 +73,7 @@ class App:
     def __init__(self, service: Service) -> None:
         self.service = service
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="striate-serve")
+        self._taken = 0  # pictures that are taken in and answered now
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -117,6 +120,15 @@ class App:
     async def _predict(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], receive: Receive) -> _Response:
         name, top = _parameters(scope.get("query_string", b""), self.service.not_top)
         require_picture_type(headers)
+        if self._taken >= MOST_AT_ONCE:
+            raise Refusal(503, f"{MOST_AT_ONCE} pictures are being answered, as many as are taken at once; ask again")
+        self._taken += 1
+        try:
+            return await self._answered(headers, receive, name, top)
+        finally:
+            self._taken -= 1
+
+    async def _answered(self, headers: Mapping[bytes, bytes], receive: Receive, name: str, top: int) -> _Response:
         data = await read_body(headers, receive, self.service.uploads)
         work = asyncio.get_running_loop().run_in_executor(self._threads, self.service.answer, data, name, top)
         try:

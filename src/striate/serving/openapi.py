@@ -14,6 +14,7 @@ REFUSED = {
     "408": "the body did not come in time",
     "413": "the body is larger than is taken",
     "415": "the body is said to be something else than a picture",
+    "503": "as many pictures as are answered at once are being answered",
 }
 TOP = {
     "name": "top",

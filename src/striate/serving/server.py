@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 ADDRESS = "127.0.0.1"
 MOST_PORT = 65_535
-# Connections, each of which may hold an upload in memory.
-MOST_CONNECTIONS = 32
+# Connections; of how many a picture is taken in at once, the application says.
+MOST_CONNECTIONS = 256
 SECONDS_TO_END = 3  # for answers that are under way when it is stopped
 
 
