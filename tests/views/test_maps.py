@@ -91,3 +91,12 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
         with pytest.raises(InputError, match="gives NaN where scores are needed"):
             as_classes(given, torch.tensor([[0.0, 1.0], [torch.nan, 2.0]]))
     assert as_classes(None, torch.tensor([[-torch.inf, 1.0]])).tolist() == [[1]]
+
+
+def test_classes_that_were_made_in_inference_mode_can_be_differentiated_by() -> None:
+    with torch.inference_mode():
+        given = torch.tensor([[1], [0]])
+    scores = SCORES.clone().requires_grad_()
+    scores.gather(1, as_classes(given, scores)).sum().backward()
+    assert scores.grad is not None
+    assert scores.grad.tolist() == [[0, 1, 0], [1, 0, 0]]

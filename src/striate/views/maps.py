@@ -77,7 +77,8 @@ def as_classes(classes: Classes, scores: Tensor) -> Tensor:
     wrong = meant[(meant < 0) | (meant >= known)]
     if len(wrong):
         raise InputError(f"no class {int(wrong[0])}: the network gives {known} scores, for classes 0 to {known - 1}")
-    return meant.to(device=scores.device, dtype=torch.int64)
+    # A copy: what was made in inference mode, as by another view there, could not be differentiated by.
+    return meant.to(device=scores.device, dtype=torch.int64, copy=True)
 
 
 def _numbers(classes: int | Sequence[int]) -> Tensor:
