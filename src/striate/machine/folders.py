@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,11 +53,24 @@ def redirect_caches(variables: Iterable[str] = tuple(REDIRECTED)) -> None:
     """Let the libraries of this process keep their caches in ours, but for those that the user has placed.
 
     All of them: for the owner of the process, before torch is imported; in a user's own program only those
-    `OF_THE_COMPILER`. Where the cache folder cannot be made they keep theirs.
+    `OF_THE_COMPILER`. Where the cache folder cannot be made, those of the compiler, which makes a folder however little
+    it is asked for, lie in one that goes with this process; the others stay where they are.
     """
     try:
         root = cache_folder()
     except InputError:
-        return
+        root, variables = _fleeting(), OF_THE_COMPILER
     for variable in variables:
         os.environ.setdefault(variable, str(root / REDIRECTED[variable]))
+
+
+@functools.cache
+def _fleeting() -> Path:
+    """A folder that is removed when the process ends, made when it is first needed."""
+    import atexit
+    import shutil
+    import tempfile
+
+    root = Path(tempfile.mkdtemp(prefix="striate-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
