@@ -51,6 +51,18 @@ DROP = """
 })(%s)
 """
 
+# How the newest picture is drawn, once it is known to be small.
+DRAWN = """
+(async () => {
+  const picture = document.querySelector(".asked img");
+  for (let frames = 0; frames < 600 && !picture.classList.contains("pixel"); frames += 1) {
+    await new Promise(requestAnimationFrame);
+  }
+  const { objectFit, width } = getComputedStyle(picture);
+  return [objectFit, parseFloat(width)];
+})()
+"""
+
 
 def photo(number: int) -> bytes:
     pixels = np.random.default_rng(number).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
@@ -85,6 +97,9 @@ def test_a_picture_that_is_dropped_is_answered(tmp_path: Path) -> None:
         assert card["names"] == [one["label"] for one in answer["top"]]
         assert widths(card) == pytest.approx([100 * one["probability"] for one in answer["top"]], abs=0.06)
         assert card["tags"] == 0  # names are text
+        fit, width = browser.run(DRAWN)
+        assert fit == "contain"  # a small picture is drawn larger, and keeps its shape
+        assert width > SIDE
         cards = dropped(browser, ("no.png", b"no picture"), ("large.png", bytes(10_001)))
         assert [one["state"] for one in cards] == ["refused", "refused", "answered"]
         assert "larger than" in str(cards[0]["text"])
