@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ def compiled(network: nn.Module) -> Callable[..., Any]:
     import torch
 
     redirect_caches(OF_THE_COMPILER)
+    _import_extensions()
     from torch._dynamo.exc import TorchDynamoException
 
     run = torch.compile(network)
@@ -32,3 +34,15 @@ def compiled(network: nn.Module) -> Callable[..., Any]:
             raise InputError(f"the network cannot be compiled here ({reason}); leave --compile away") from error
 
     return call
+
+
+def _import_extensions() -> None:
+    """The compiler imports them. Where CUDA is installed and no card is there this warns of it, whatever is compiled;
+    Striate has said by then which device it takes."""
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        import torch.utils.cpp_extension  # noqa: F401
+    finally:
+        logger.setLevel(level)
