@@ -301,8 +301,40 @@ def defaults_page() -> str:
         "Any of them is set by its own flag ([recipe](recipe.md)); what a run settled on stands in its `recipe.toml` "
         "under `[resolved]`. How well the defaults do is measured by `benchmarks/results.py` ([results](results.md)).",
         "",
+        *_rates(),
     ]
     return "\n".join(lines)
+
+
+def _rates() -> list[str]:
+    """Highest rates beside each other, as `benchmarks/rates.py` has recorded them."""
+    record = json.loads((DOCS.parent / "benchmarks" / "results" / "rates.json").read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {record['versions'][name]}" for name in ("striate", "torch"))
+    lines = [
+        "## Highest rates, measured",
+        "",
+        "What the default is worth beside other rates, and what `striate train --find-rate` suggests with each seed. "
+        "Judged by the log loss on the test split, the mean over the seeds; nearly as good is what comes within a "
+        "tenth of the least. MNIST and Fashion-MNIST: 10,000 training pictures unless the name says fewer. Measured by "
+        f"`{record['command']}` ({record['date']}, {versions}).",
+        "",
+        "| network on | batch, pictures, epochs | best of the grid | log loss there | nearly as good | default | log "
+        "loss by the default | suggested |",
+        "|---|---|---:|---:|---|---:|---:|---|",
+    ]
+    for name, one in record["cases"].items():
+        cells = [
+            _cell(name),
+            f"{one['optimizer']}, {one['batch_size']} of {one['pictures']:,}, {one['epochs']}",
+            f"{one['best']:g}",
+            f"{min(one['mean_log_loss'].values()):.4f}",
+            f"{one['nearly_as_good'][0]:g} to {one['nearly_as_good'][1]:g}",
+            f"{one['default']:.2g}",
+            f"{one['log_loss_by_default']:.4f}",
+            ", ".join(f"{rate:.2g}" for rate in one["suggested"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
 
 
 def _examples(facts: Any) -> list[tuple[str, Any]]:
@@ -490,8 +522,9 @@ def parts_page() -> str:
             ("costs", lambda row: row.cost),
             table=OPTIMIZERS,
         ),
-        "`striate train photos/ --find-rate` lets the rate rise through a hundred steps until the loss does (Smith "
-        "2017), suggests one, and draws what happened; no run is made.",
+        "`striate train photos/ --find-rate` lets the rate rise through a hundred steps and waits where the loss has "
+        "risen (Smith 2017; Lewkowycz et al. 2020), suggests a fifteenth of the highest rate from which the loss comes "
+        "down again, and draws what happened; no run is made. [How good that is](defaults.md#highest-rates-measured).",
         "",
         "## Schedules",
         "",

@@ -1,8 +1,9 @@
-"""The learning-rate range test: its ramp, its average, where it ends and what it says."""
+"""The learning-rate range test: its ramp, its average, where it waits and ends, and what it says."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from striate.actions.find_rate import risen
 from striate.errors import InputError
 from striate.reports.rate import rate_page
-from striate.training.range_test import STEPS, has_diverged, rate_at, smooth, told_by
+from striate.training.range_test import PATIENCE, STEPS, Ramp, RateTest, rate_at, smooth, told_by
 
 
 def test_the_rate_rises_by_the_same_factor_in_every_step():
@@ -27,39 +28,98 @@ def test_the_average_weighs_each_loss_by_its_age():
         assert found == pytest.approx(np.average(losses[: step + 1], weights=weights))
 
 
-def bowl(lowest: int, count: int) -> list[float]:
-    """Losses that stay at 2, fall to 1 at `lowest`, and rise steeply after it."""
-    return [2 - max(0, k - lowest + 20) / 20 if k <= lowest else 1 + (k - lowest) for k in range(count)]
+def ramped(loss_of: Callable[[float], float]) -> RateTest:
+    """A test of something that loses `loss_of(rate)` in each of its steps."""
+    ramp = Ramp()
+    while not ramp.over:
+        ramp.took(loss_of(ramp.rate))
+    return told_by(ramp)
 
 
-@pytest.mark.parametrize("lowest", [40, 70])
-def test_what_is_said_of_a_loss_that_falls_and_rises(lowest):
-    losses = bowl(lowest, lowest + 4)
-    ends = next(step for step in range(1, len(losses) + 1) if has_diverged(losses[:step]))
-    assert ends > lowest
-    found = told_by(losses[:ends], diverged=True)
-    # The average comes a step or two later.
-    assert rate_at(lowest - 1) <= found.lowest_at <= rate_at(lowest + 2)
-    assert found.suggested == pytest.approx(found.lowest_at / 3, rel=0.05)
-    assert rate_at(lowest - 20) <= found.steepest_at < found.lowest_at
-    assert found.diverged_at == pytest.approx(rate_at(ends - 1))
+def valley(begins: float, ends: float) -> Callable[[float], float]:
+    """A loss of 2 that falls to 1 within a decade up to `begins`, stays there until `ends`, and is 3 above."""
+    return lambda rate: 3.0 if rate > ends else 2.0 - min(1.0, max(0.0, 1 + math.log10(rate / begins)))
+
+
+@pytest.mark.parametrize("ends", [0.003, 0.2, 4.0])
+def test_what_counts_is_the_highest_rate_that_is_borne_and_not_where_the_loss_is_lowest(ends: float) -> None:
+    found = ramped(valley(1e-3, ends))
+    assert ends / 1.5 <= found.stable_until <= ends * 1.9  # the average comes some steps later
+    assert found.suggested == pytest.approx(found.stable_until / 15, rel=0.05)
+    assert found.lowest_at <= found.stable_until
+    assert 1e-4 / 1.2 <= found.steepest_at <= 2e-3
+    assert found.diverged_at == pytest.approx(found.stable_until * 10 ** (7 / 99))
     page = rate_page(found, "digits")
     assert f"{found.suggested:g}" in page
     assert "never" not in page
 
 
-def test_a_loss_that_never_rises_says_so():
-    found = told_by([2 - 0.01 * step for step in range(STEPS)], diverged=False)
+@pytest.mark.parametrize(("lasts", "borne"), [(12, 0.5), (PATIENCE + 30, 0.01)])
+def test_the_rate_waits_where_the_loss_has_risen_and_goes_on_where_it_comes_down(lasts: int, borne: float) -> None:
+    """A catapult: at 0.01 the loss jumps to a thousand times what it was, and comes down after so many steps."""
+    steps, plain = 0, valley(1e-3, 0.5)
+
+    def loss_of(rate: float) -> float:
+        nonlocal steps
+        steps += rate >= 0.01
+        return 1000.0 if 0 < steps <= lasts else plain(rate)
+
+    found = ramped(loss_of)
+    assert borne / 1.9 <= found.stable_until <= borne * 1.9
+    waits = max(found.rates.count(rate) for rate in set(found.rates))
+    assert waits == PATIENCE + 1
+    assert list(found.rates) == sorted(found.rates)
+
+
+def descent(steepness: float, momentum: float, seed: int = 0) -> RateTest:
+    """Noisy gradient descent with momentum (Polyak 1964) on steepness * w^2 / 2, whose losses do not depend on it."""
+    noise = np.random.default_rng(seed).normal(size=1000)
+    weight, speed, step = 3 / math.sqrt(steepness), 0.0, 0
+
+    def loss_of(rate: float) -> float:
+        nonlocal weight, speed, step
+        loss = steepness * weight**2 / 2
+        gradient = steepness * weight + 0.3 * math.sqrt(steepness) * noise[step]
+        speed, step = momentum * speed - rate * gradient, step + 1
+        weight += speed
+        return loss
+
+    return ramped(loss_of)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("steepness", [10.0, 3000.0])
+def test_a_valley_of_known_steepness_bears_what_theory_says(momentum: float, steepness: float) -> None:
+    """Gradient descent with momentum is stable below 2 (1 + momentum) / steepness."""
+    known = 2 * (1 + momentum) / steepness
+    assert known / 2.5 <= descent(steepness, momentum).stable_until <= known * 2.5
+
+
+def test_what_is_said_moves_with_the_steepness_and_not_with_the_unit_of_the_loss() -> None:
+    fourteen = 10 ** (7 * 14 / 99)  # places of the ramp
+    first, steeper = descent(20.0, 0.9), descent(20.0 * fourteen, 0.9)
+    assert first.stable_until / steeper.stable_until == pytest.approx(fourteen, rel=0.4)
+    plain = valley(1e-3, 0.2)
+    for unit in (1e-4, 1e4):
+        found = ramped(lambda rate, unit=unit: unit * plain(rate))  # type: ignore[misc]
+        assert found.suggested == ramped(plain).suggested
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_noise_is_no_end(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    found = ramped(lambda _: 1 + 0.3 * float(generator.normal()))
     assert found.diverged_at is None
-    assert found.lowest_at == pytest.approx(10)
+    assert found.stable_until == pytest.approx(10)
     assert "never" in rate_page(found, "digits")
 
 
-def test_no_number_is_the_end_and_noise_at_the_beginning_is_not():
-    assert has_diverged([1.0, math.nan])
-    assert has_diverged([1.0, math.inf])
-    assert not has_diverged([1.0, 9.0, 1.0, 9.0])
-    assert not has_diverged([])
+def test_no_number_is_the_end() -> None:
+    for value in (math.nan, math.inf):
+        found = ramped(lambda rate, value=value: value if rate > 0.1 else 1.0)  # type: ignore[misc]
+        assert found.stable_until == pytest.approx(0.1, rel=0.2)
+        assert found.diverged_at == pytest.approx(found.stable_until * 10 ** (7 / 99))
+        assert all(math.isfinite(loss) for loss in found.losses)
 
 
 def test_on_a_network_it_ends_where_the_loss_does_and_is_the_same_again(make_loop):
@@ -67,7 +127,7 @@ def test_on_a_network_it_ends_where_the_loss_does_and_is_the_same_again(make_loo
     assert found == again
     assert 1e-3 < found.suggested < 1
     assert found.diverged_at is not None
-    assert len(found.rates) == len(found.losses) < STEPS
+    assert STEPS / 2 < len(found.rates) == len(found.losses)
     assert found.losses[0] == pytest.approx(math.log(3), abs=0.3)
 
 

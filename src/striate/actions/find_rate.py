@@ -1,10 +1,11 @@
-"""`striate train SOURCE --find-rate`: which learning rate suits, by a hundred steps in which it rises.
+"""`striate train SOURCE --find-rate`: which learning rate suits, by some hundred steps in which it rises.
 
 Everything is prepared as for a training by steps, and nothing of it is kept but a page.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -35,7 +36,8 @@ def find_rate(
     observer: Observer = SILENT,
     **settings: Any,
 ) -> RateTest:
-    """Let the learning rate rise through at most a hundred steps of a training, and say which rate suits.
+    """Let the learning rate rise through a hundred steps of a training, and more where it has to wait for the loss to
+    come down again, and say which rate suits.
 
     source, recipe, network, settings: as for `striate.train`, of which this is the beginning; a module of your own is
     trained a little by it. The page goes to `out` (a file; a page of ours that lies there is replaced, anything else
@@ -113,29 +115,24 @@ def risen(loop: Loop, observer: Observer = SILENT) -> RateTest:
 
     from striate.training.diverged import Diverged
     from striate.training.optimizers import set_rate
-    from striate.training.range_test import STEPS, has_diverged, rate_at, told_by
+    from striate.training.range_test import STEPS, Ramp, told_by
 
-    losses: list[float] = []
-    diverged = False
+    ramp = Ramp()
     loop.network.train()
     with torch.random.fork_rng(devices=[]), closing(_endless(loop.batches)) as batches:
-        for step, batch in zip(range(STEPS), batches, strict=False):
-            set_rate(loop.optimizer, rate_at(step))
+        for step, batch in enumerate(batches):
+            set_rate(loop.optimizer, ramp.rate)
             loop.progress.step = step
             try:
-                loss = float(loop.step(batch))
+                ramp.took(float(loop.step(batch)))
             except Diverged:
-                loss = float("nan")
-            losses.append(loss)
-            observer.progress("finding the rate", step + 1, STEPS)
-            diverged = has_diverged(losses)
-            if diverged:
+                ramp.took(math.nan)
+            observer.progress("finding the rate", ramp.place, STEPS)
+            if ramp.over:
                 break
-    if losses[-1] != losses[-1] or abs(losses[-1]) == float("inf"):
-        losses.pop()
-    if not losses:
+    if not ramp.losses:
         raise InputError("the loss of the first step is no number, so no rate can be found; try --precision float32")
-    return told_by(losses, diverged=diverged)
+    return told_by(ramp)
 
 
 def _endless(batches: Batches) -> Generator[Batch, None, None]:

@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--find-rate",
         action="store_true",
-        help="train nothing: say which learning rate suits, by a hundred steps, with a page [rate-<source>.html]",
+        help="train nothing: say which learning rate suits, by some hundred steps, with a page [rate-<source>.html]",
     )
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     add_watching(parser)
@@ -95,6 +95,7 @@ def _find_rate(source: str, common: Mapping[str, Any], watch: Observer, *, as_js
         print_json(found.to_json())
         return
     print(f"learning rate {found.suggested:g} suits {found.network} by {found.optimizer}")
+    print(f"bears         up to {found.stable_until:.2g}, from where the loss comes down again")
     print(f"lowest loss   at {found.lowest_at:.2g}; it fell fastest at {found.steepest_at:.2g}")
     end = "never" if found.diverged_at is None else f"at {found.diverged_at:.2g}"
     print(f"diverged      {end}")

@@ -18,14 +18,15 @@ def rate_page(test: RateTest, source: str) -> str:
         "Loss by learning rate",
         [math.log10(rate) for rate in test.rates],
         [
-            Series(name="smoothed", values=test.smoothed),
+            Series(name="smoothed", values=[loss if loss <= top else None for loss in test.smoothed]),
             Series(name="each step", values=[loss if loss <= top else None for loss in test.losses], style="two"),
         ],
         x_name="learning rate, as a power of ten",
         mark=math.log10(test.suggested),
     )
     facts = [
-        ("suggested", f"{test.suggested:g}", "a third of the rate of the lowest loss"),
+        ("suggested", f"{test.suggested:g}", "a fifteenth of the highest rate that it bears"),
+        ("bears", f"{test.stable_until:.2g}", "from there the loss comes down again"),
         ("lowest loss at", f"{test.lowest_at:.2g}", "smoothed"),
         ("fell fastest at", f"{test.steepest_at:.2g}", ""),
         ("diverged at", "never" if test.diverged_at is None else f"{test.diverged_at:.2g}", ""),
