@@ -101,3 +101,15 @@ def test_afterwards_norms_are_torch_s_again() -> None:
     with pytest.raises(ArithmeticError), constant_norms():
         raise ArithmeticError
     assert "BatchNorm" in type(norm(leaf).grad_fn).__name__
+
+
+def test_the_gradient_of_a_single_picture_whose_maps_become_tokens_is_that_of_the_formula() -> None:
+    """Its strides are those of tokens, and say too little of a batch of one: torch 2.15 has it wrong."""
+    norm = nn.BatchNorm2d(16).eval().requires_grad_(False)
+    norm.running_var.uniform_(0.2, 2, generator=torch.Generator().manual_seed(0))
+    picture = torch.randn(1, 16, 14, 14, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    above = torch.randn(1, 196, 16, generator=torch.Generator().manual_seed(2)).transpose(1, 2).unflatten(2, (14, 14))
+    with constant_norms():
+        given = norm(picture)
+    (found,) = torch.autograd.grad(given, picture, above)
+    assert torch.allclose(found, above / (norm.running_var + norm.eps).sqrt()[:, None, None], atol=1e-6)

@@ -1,7 +1,8 @@
 """Batch normalisation in evaluation mode with the backward pass that it then needs: a product for each channel.
 
 torch's own also goes through maps and gradients for the sums that the gradients of its weights are made of, whether or
-not anybody asks for these. For gradients by the input alone that is a good part of all the work.
+not anybody asks for these. For gradients by the input alone that is a good part of all the work. And of a single
+picture whose maps become tokens above the norm, torch 2.15 has the gradient wrong: its strides mislead it.
 """
 
 from __future__ import annotations
