@@ -24,7 +24,7 @@ from striate.evaluation.labels import average_precisions
 from striate.evaluation.paired import DRAWS, fair_bits
 
 PURPOSE = 0x5A9B  # apart from every other draw under the same seed
-CELLS_AT_ONCE = 500_000  # of (R, N): what is made of them stays in the cache
+CELLS_AT_ONCE = 100_000  # of (R, N): what is made of them stays in the cache
 ROUNDING = 1e-9
 
 
