@@ -55,8 +55,7 @@ class Goal:
     """A table: the options beside the seed, how its folder is prepared, and what is there to beat.
 
     figures: of the metrics of the test split, each name with its value. best: what must be surpassed, by name;
-    larger: whether more is better; to_beat: what reached that; tta: the views in which `striate evaluate` answers the
-    test split afterwards, whose figures count.
+    larger: whether more is better; to_beat: what reached that.
     """
 
     options: tuple[str, ...]
@@ -66,7 +65,6 @@ class Goal:
     larger: bool
     measure: str = ""  # what the figures are, where their names do not say it
     to_beat: str = ""
-    tta: str = "none"
 
 
 def link_camvid(name: str) -> Callable[[Path, Path], None]:
@@ -137,7 +135,6 @@ GOALS: dict[str, Goal] = {
         {"angle": 6.0},
         larger=False,
         measure=f"{ERROR} in degrees",
-        tta="turn",
     ),
 }
 
@@ -180,23 +177,27 @@ def run_set(shared: Path, name: str, seeds: Sequence[int], *, again: bool) -> No
 
 def train(source: Path, options: Sequence[str], place: Path) -> dict[str, Any]:
     """One whole process of `striate train`: its figures on the test split, its wall time and origin."""
-    goal = GOALS[source.name]
-    command, run = ["striate", "train", source.name, *options], place / "run"
+    command = ["striate", "train", source.name, *options]
+    print(f"$ {shlex.join(command)}", flush=True)
+    start = [sys.executable, "-m", "striate", "train"]
     began = time.monotonic()
-    metrics = told(command, ["train", str(source), *options, "--overwrite", "--out", str(run)])
+    done = subprocess.run(
+        [*start, str(source), *options, "--json", "--overwrite", "--out", str(place / "run")],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     seconds = time.monotonic() - began
-    test, commands = metrics["test"], [shlex.join(command)]
-    if goal.tta != "none":
-        views = ["--split", "test", "--tta", goal.tta]
-        test = told(["striate", "evaluate", "RUN", source.name, *views], ["evaluate", str(run), str(source), *views])
-        commands.append(shlex.join(["striate", "evaluate", "RUN", source.name, *views]))
+    if done.returncode:
+        raise SystemExit(f"{shlex.join(command)} ended with status {done.returncode}")
+    metrics = json.loads(done.stdout)
     machine = dict(metrics.get("machine") or {})
     return {
-        "figures": goal.figures(test),
-        "pictures": test["n"],
+        "figures": GOALS[source.name].figures(metrics["test"]),
+        "pictures": metrics["test"]["n"],
         "seconds": round(seconds, 1),
         "seconds_training": metrics["seconds"].get("training"),
-        "command": "; ".join(commands),
+        "command": shlex.join(command),
         "machine": ", ".join(f"{machine[key]}" for key in ("processor", "device", "system") if key in machine)
         + (f", threads {machine['threads']}" if "threads" in machine else ""),
         "versions": versions(),
@@ -204,17 +205,6 @@ def train(source: Path, options: Sequence[str], place: Path) -> dict[str, Any]:
         "commit": commit(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-
-
-def told(shown: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
-    """What a whole process of `striate` says as JSON. `shown`: the command as it is printed."""
-    print(f"$ {shlex.join(shown)}", flush=True)
-    start = [sys.executable, "-m", "striate"]
-    done = subprocess.run([*start, *words, "--json"], check=False, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise SystemExit(f"{shlex.join(shown)} ended with status {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def add(name: str, seed: int, one: Mapping[str, Any]) -> None:

@@ -429,9 +429,8 @@ def variation_page() -> str:
         "Mirrored views help where training mirrored its pictures. Ten crops show things a seventh larger than the "
         "whole picture does: to a network that learned from crops of all sizes, as those for photographs did, that is "
         "more of the same; one that learned from small pictures as they are never saw such a thing, and answers worse "
-        "([measured](benchmarks.md#do-several-views-of-a-picture-help)). Turned views help where training turned its "
-        "pictures. Numbers that training was told are angles (`--angles`) are turned or mirrored back before the mean "
-        "is taken. Whether views help on your pictures, "
+        "([measured](benchmarks.md#do-several-views-of-a-picture-help)). Numbers that training was told are angles "
+        "(`--angles`) are mirrored back before the mean is taken. Whether they help on your pictures, "
         "`striate evaluate RUN SOURCE --split validation --tta ...` tells.",
         "",
     ]

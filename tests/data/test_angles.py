@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
@@ -92,3 +93,69 @@ def test_a_picture_that_is_turned_left_says_so() -> None:
         assert float(told[1]) == pytest.approx(1.0)  # a size does not turn
         seen.append(shown)
     assert min(seen) < -15 < 15 < max(seen)
+
+
+def angles_known(low: float, high: float) -> Regression:
+    """A task of one angle, bound to 600 pictures whose angles lie between these, both ends among them."""
+    table = np.linspace(low, high, 600, dtype=np.float32)[:, None]
+    return Regression.made_for(("angle",), table, TaskSettings(angles=("angle",)))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-45.0, 45.0), (10.0, 35.0)])
+def test_pictures_are_turned_to_any_angle_that_is_known_and_to_no_other(low: float, high: float) -> None:
+    task, rows = angles_known(low, high), np.arange(600)
+    augmentation = Augmentation(rotation=180.0, scale=1.2, translation=0.1)
+    known = np.linspace(low, high, 600)[:, None]
+    for epoch in range(3):
+        drawn = draw(augmentation, 0, epoch, rows, np.array([[28, 28, 1]] * 600), spec(28, 28), turns=task.turns)
+        moved = drawn.placement.move_angles(known)[:, 0]
+        assert moved.min() >= low - 1e-4
+        assert moved.max() <= high + 1e-4
+        # Wherever it came from, a picture goes everywhere: what it was does not tell what it is.
+        assert abs(np.corrcoef(moved, known[:, 0])[0, 1]) < 0.15
+        assert kstest(moved, "uniform", args=(low, high - low)).pvalue > 0.001
+
+
+def test_a_smaller_rotation_stays_the_limit() -> None:
+    task, known = angles_known(-45.0, 45.0), np.linspace(-45.0, 45.0, 600)[:, None]
+    frame, shapes = spec(28, 28), np.array([[28, 28, 1]] * 600)
+    placement = draw(Augmentation(rotation=10.0), 0, 0, np.arange(600), shapes, frame, turns=task.turns).placement
+    moved = placement.move_angles(known)
+    assert 9 < np.abs(moved - known).max() <= 10 + 1e-4
+    assert np.abs(moved).max() <= 45 + 1e-4
+
+
+def test_of_several_angles_all_stay_known() -> None:
+    table = np.array([[0.0, 100.0], [50.0, 80.0], [20.0, 90.0]], dtype=np.float32)
+    task = Regression.made_for(("one", "two"), table, TaskSettings(angles=("one", "two")))
+    assert task.turns is not None
+    # From 0 to 50 and from 80 to 100: the narrower of the two ways, on either side.
+    assert task.turns.tolist() == [[0.0, 0.0], [0.0, 0.0], [-10.0, 10.0]]
+    assert Regression.made_for(("one", "two"), table, TaskSettings()).turns is None
+
+
+def test_batches_turn_no_further_than_they_are_told() -> None:
+    task = angles_known(-45.0, 45.0)
+    pictures = np.zeros((600, 9, 9, 1), dtype=np.uint8)
+
+    class Blank:
+        uniform = True
+        shapes = np.array([[9, 9, 1]] * 600)
+
+        def __len__(self) -> int:
+            return 600
+
+        def pixels(self, index: int) -> np.ndarray:
+            return pictures[index]
+
+        def block(self, indices: np.ndarray) -> np.ndarray:
+            return pictures[indices]
+
+    given = {"task": task, "frame": spec(9, 9), "batch_size": 100, "seed": 0, "ahead": False}
+    varied = Augmentation(rotation=90.0)
+    farthest = []
+    for turns in (task.turns, None):
+        batches = Batches(Blank(), augmentation=varied, turns=turns, **given)
+        farthest.append(max(float(task.decode(batch.targets).abs().max()) for batch in batches.epoch(0)))
+    assert 40 < farthest[0] <= 45 + 1e-3
+    assert farthest[1] > 90

@@ -63,6 +63,8 @@ def resolve(recipe: Recipe, facts: Facts, side: int = 32) -> Resolved:
         (replace(PHOTOS, longer_side=SMALL_SIDE + 1, pictures=50_000), Recipe(), ("efficientnet-lite0", True)),
         (PHOTOS, Recipe(pretrained=False), ("small-resnet", False)),
         (GREY_PHOTOS, Recipe(pretrained=False), ("small-conv", False)),
+        (replace(DIGITS, task="regression", turning=True), Recipe(), ("small-resnet", False)),
+        (replace(PHOTOS, task="regression", turning=True), Recipe(), ("efficientnet-lite0", True)),
         (DIGITS, Recipe(pretrained=True), ("efficientnet-lite0", True)),
         (PHOTOS, Recipe(network="lenet5"), ("lenet5", False)),
         (DIGITS, Recipe(network="efficientnet-lite0", pretrained=True), ("efficientnet-lite0", True)),

@@ -233,6 +233,8 @@ def ask_mirrors(
         return facts, ""
     if facts.task == REGRESSION:
         # Not asked of the pictures: an angle that is mirrored is wrong, however little that is seen in a few of them.
+        if facts.turning:
+            return facts, " (no further than to the angles of the training pictures)"
         return facts, " (a number may change with its picture; --augment says how it may vary)"
     # Grey pictures are not mirrored in any case (see `choose_augmentation`).
     if facts.grey:

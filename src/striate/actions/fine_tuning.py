@@ -22,6 +22,7 @@ from striate.machine.ranks import gathered, told
 from striate.models.model import Model
 from striate.models.run_files import CHECKPOINTS, RECIPE
 from striate.networks.efficientnet_lite import EfficientNetLite0
+from striate.tasks.regression import Regression
 from striate.tasks.task import TableTask
 from striate.training.checkpoint import latest
 from striate.training.folds import paired_difference
@@ -142,6 +143,7 @@ def fine_tuned(
         seed=resolved.seed,
         augmentation=Augmentation(**resolved.augment),
         weights=None if used.weights is None else used.weights[used.rows(TRAIN)],
+        turns=task.turns if isinstance(task, Regression) else None,
         ahead=frozen.device != "cpu",
         device=made_on(frozen.device),
         rank=job.ranks.rank,

@@ -70,7 +70,8 @@ class Batches:
     """The training pictures as batches, in a new order each epoch.
 
     `pictures` are those of `rows` (n,), their numbers in the table that the task was bound to (0..n-1
-    where None), in that order; `weights` (n,) goes with `rows`. With `classes` (n,) those are drawn equally often
+    where None), in that order; `weights` (n,) goes with `rows`, and so does `turns` (n, 2), how far each may be turned
+    (see `draw`). With `classes` (n,) those are drawn equally often
     (`balanced.py`), instead of each picture once. The last batch of an epoch is left out
     where it is not whole and there is a whole one (`drop_last`). Of each batch of `batch_size`, rank
     `rank` of `ranks` gets its own slice; slices differ in length by one at most. With `ahead`, one thread makes up to
@@ -103,6 +104,7 @@ class Batches:
         augmentation: Augmentation | None = None,
         weights: np.ndarray | None = None,
         classes: np.ndarray | None = None,
+        turns: np.ndarray | None = None,
         drop_last: bool = True,
         ahead: bool = True,
         device: str | None = None,
@@ -130,7 +132,11 @@ class Batches:
         self.classes = None if classes is None else np.asarray(classes, dtype=np.int64)
         if self.classes is not None and isinstance(pictures, Streamed):
             raise ValueError("pictures that are streamed come in the order of their source")
-        for name, values in (("rows", self.rows), ("weights", self.weights), ("classes", self.classes)):
+        # Mirrored, an angle is another: how far it may be turned then would be another question.
+        mirrored = self.augmentation.flip_horizontal or self.augmentation.flip_vertical
+        self.turns = None if turns is None or mirrored else np.asarray(turns, dtype=np.float64)
+        along = {"rows": self.rows, "weights": self.weights, "classes": self.classes, "turns": self.turns}
+        for name, values in along.items():
             if values is not None and len(values) != count:
                 raise ValueError(f"{count} pictures, but {len(values)} {name}")
         whole, rest = divmod(count, batch_size)
@@ -239,7 +245,8 @@ class Batches:
         mixes, beside = self.augmentation.mixes, self._beside
         rows = self.rows[chosen]
         told_apart = rows if before is None else rows + before * AGAIN
-        drawn = draw(self.augmentation, self.seed, epoch, told_apart, shapes, self.frame, uniform=uniform)
+        turns = None if self.turns is None else self.turns[chosen]
+        drawn = draw(self.augmentation, self.seed, epoch, told_apart, shapes, self.frame, uniform=uniform, turns=turns)
         with nullcontext() if beside is None else beside.working():
             if beside is not None and self.augmentation.by_processor:
                 pictures = beside.sent(apply(pixels, drawn, self.frame))

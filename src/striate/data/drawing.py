@@ -80,11 +80,14 @@ def draw(
     frame: Frame,
     *,
     uniform: bool = False,
+    turns: np.ndarray | None = None,
 ) -> Drawn:
     """What happens to pictures `rows` (B,) of sizes `shapes` (B, 2 or 3) in this epoch, on their way into `frame`.
 
     `uniform`: all pictures of the source have one size (then small ones are warped without rounding
-    their boxes to whole pixels). Each line depends on (seed, epoch, row) and the picture's size alone.
+    their boxes to whole pixels). `turns` (B, 2): the least and the most degrees, counter-clockwise, by which each may
+    be turned, within `rotation`; not for pictures that are mirrored. Each line depends on (seed, epoch, row), the
+    picture's size and its turns alone.
     """
     rows = np.asarray(rows, dtype=np.int64)
     numbers = _numbers(augmentation, seed, epoch, rows)
@@ -105,7 +108,7 @@ def draw(
     if way == "whole":
         shifts = np.rint(shifts)
     bases, boxes = _bases(augmentation, numbers, sizes, frame)
-    motions = _motions(augmentation, numbers, flips, shifts, frame)
+    motions = _motions(augmentation, numbers, flips, shifts, frame, turns)
     policy = policies.drawn(augmentation, seed, epoch, rows, frame)
     if policy is not None:
         motions = motions @ policy[0]
@@ -226,7 +229,12 @@ def _bases(
 
 
 def _motions(
-    augmentation: Augmentation, numbers: np.ndarray, flips: np.ndarray, shifts: np.ndarray, frame: Frame
+    augmentation: Augmentation,
+    numbers: np.ndarray,
+    flips: np.ndarray,
+    shifts: np.ndarray,
+    frame: Frame,
+    turns: np.ndarray | None,
 ) -> np.ndarray:
     """Output -> output before the motion, (B, 3, 3): the content is flipped, sheared, scaled, turned about
     the centre, then shifted, and this is the inverse of that."""
@@ -236,7 +244,11 @@ def _motions(
     inverse[:, 0, 0], inverse[:, 1, 1] = across, down
     if augmentation.turns or augmentation.scales:
         # Written out, entry by entry: of thousands of 2x2 matrices a product or an inverse is mostly calls.
-        angles = np.radians(augmentation.rotation) * signed[:, ROTATE]
+        if turns is None:
+            angles = np.radians(augmentation.rotation) * signed[:, ROTATE]
+        else:
+            least, most = np.clip(turns, -augmentation.rotation, augmentation.rotation).T
+            angles = -np.radians(least + numbers[:, ROTATE] * (most - least))
         factors = np.exp(math.log(max(augmentation.scale, 1.0)) * signed[:, SCALE])
         slant_x, slant_y = np.tan(np.radians(augmentation.shear) * signed[:, [SHEAR_X, SHEAR_Y]]).T
         # Both slants at once could fold the picture flat: at 45 degrees each they make one line of it.

@@ -154,6 +154,15 @@ class Regression:
             numbers[:, turning] = placement.move_angles(numbers[:, turning])
         return torch.from_numpy(self.standardised(numbers))
 
+    @property
+    def turns(self) -> np.ndarray | None:
+        """How far each picture of the table may be turned, the least and the most degrees counter-clockwise (N, 2), so
+        that its angles stay among those of the table: nothing is asked about others. None where there are no angles."""
+        if self.table is None or not self.angles:
+            return None
+        known = self.table[:, [self.target_names.index(name) for name in self.angles]].astype(np.float64)
+        return np.stack([(known.min(0) - known).max(1), (known.max(0) - known).min(1)], axis=1)
+
     def standardised(self, numbers: np.ndarray) -> np.ndarray:
         """(N, K) in the units of the table -> (N, K) float32 of mean 0 and deviation 1 over the training pictures."""
         return np.asarray(self._standardised(numbers).astype(np.float32))
