@@ -277,9 +277,21 @@ class Overflowing(nn.Module):
         return (0 * pictures).flatten(1).sum(1, keepdim=True).abs().sqrt().expand(-1, 2)
 
 
+class Overwriting(nn.Module):
+    """Scores whose activation is written over before its gradient is asked for."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        grown = (0.01 * pictures).flatten(1).sum(1, keepdim=True).exp()
+        return grown.mul_(2).expand(-1, 2)
+
+
 @pytest.mark.parametrize(
     ("network", "said"),
-    [(Rounded(), "the network has no gradient: what a dream would raise"), (Overflowing(), "gradient is not finite")],
+    [
+        (Overwriting(), "writes over a tensor"),
+        (Rounded(), "the network has no gradient: what a dream would raise"),
+        (Overflowing(), "gradient is not finite"),
+    ],
 )
 def test_a_network_that_cannot_be_climbed_is_refused(network: nn.Module, said: str) -> None:
     with pytest.raises(InputError, match=said):

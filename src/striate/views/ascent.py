@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from striate.data.draws import uniforms
 from striate.errors import InputError, require
+from striate.taps.norms import constant_norms
 from striate.taps.rectifiers import rectifying
+from striate.views.backward import gradient_at
 
 RATIO = 1.4  # each octave is so much larger than the one before (Mordvintsev, Olah, Tyka 2015)
 SMALLEST_OCTAVE = 64  # pixels of the shorter side, where their number is not said
@@ -83,15 +85,15 @@ def gradient_of(raised: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
     A line of zeros, as where the rectifiers on the way are all shut, is asked for again by the rule of the deconvnet
     (Zeiler and Fergus 2014), which asks what would raise it whether or not anything does yet.
 
-    Raises InputError where the network has no gradient there, or one that is not finite.
+    Raises InputError where the network has no gradient there, or one that is not finite, as `gradient_at` does.
     """
 
     def gradient() -> Tensor:
         here = point.detach().requires_grad_()
-        with torch.enable_grad():
+        with torch.enable_grad(), constant_norms():
             value = raised(here).sum()
         require(value.requires_grad, f"the network has no gradient: {NO_WAY}")
-        (found,) = torch.autograd.grad(value, here, allow_unused=True)
+        found = gradient_at(value, here)
         if found is None:
             raise InputError(f"the network has no gradient: {NO_WAY}")
         require(

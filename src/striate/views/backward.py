@@ -66,18 +66,25 @@ def score_gradients(scores: Tensor, classes: Tensor, at: Tensor) -> Iterator[Ten
     meant = scores.gather(1, classes)
     for column in range(classes.shape[1]):
         last = column + 1 == classes.shape[1]
-        try:
-            (found,) = torch.autograd.grad(meant[:, column].sum(), at, retain_graph=not last, allow_unused=True)
-        except RuntimeError as error:
-            if "modified by an inplace operation" not in str(error):
-                raise
-            raise InputError(
-                "the network writes over a tensor that its own gradient needs (an operation in place behind an "
-                "activation), so that it cannot be differentiated"
-            ) from error
+        found = gradient_at(meant[:, column].sum(), at, again=not last)
         if found is None:
             raise InputError(f"there is no gradient at this place: {known}")
         yield found
+
+
+def gradient_at(value: Tensor, at: Tensor, *, again: bool = False) -> Tensor | None:
+    """The gradient of a single number by `at`, shaped so; None where it does not depend on it. `again`: the graph is
+    asked once more. Raises InputError for a network that writes over what its gradient needs."""
+    try:
+        (found,) = torch.autograd.grad(value, at, retain_graph=again, allow_unused=True)
+    except RuntimeError as error:
+        if "modified by an inplace operation" not in str(error):
+            raise
+        raise InputError(
+            "the network writes over a tensor that its own gradient needs (an operation in place behind an "
+            "activation), so that it cannot be differentiated"
+        ) from error
+    return found
 
 
 def input_gradients(network: nn.Module, inputs: Tensor, classes: Classes, output: str | int | None) -> InputGradients:
