@@ -224,7 +224,7 @@ def test_tables_of_labels_and_numbers_have_a_part_of_their_own() -> None:
     assert cells[3][4] == "0.0250 ± 0.0050"
     assert "- **camvid-fractions**: missed: building by 0.0020, car by 0.0040." in page
     # again: the last counts; degrees with two digits
-    assert row(page, "mnist-rotation")[3:6] == ["< 6", "5.00", "5.00"]
+    assert row(page, "mnist-rotation, `--angles angle`")[3:6] == ["< 6", "5.00", "5.00"]
     assert "- **mnist-rotation**: the goal is met. Recorded: 1 of 3 seeds." in page
     assert "| `striate train mnist-rotation --seed 0` | angle 5.00 | 30 | 2026-01-01 00:00 UTC | abc1234 |" in page
     assert "python benchmarks/tables.py\n" in page
