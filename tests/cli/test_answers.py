@@ -339,5 +339,7 @@ def test_report_names_the_page_that_it_made(run: Path, place: Path, capsys: Capt
     assert len((run / "report.html").read_bytes()) > 0.9 * len(before)
     assert here(capsys, "train", "pictures", "--out", "more", "--from", "run", "--epochs", "1").code == 0
     said = here(capsys, "report", "run", "more", "--out", "page.html", "--json")
-    assert json.loads(said.out) == {"page": "page.html"}
+    told = json.loads(said.out)
+    assert told["page"] == "page.html"
+    assert [(one["first"], one["second"]) for one in told["comparisons"]] == [("run", "more")]
     assert "2 runs" in (place / "page.html").read_text()

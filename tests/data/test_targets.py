@@ -61,7 +61,7 @@ class TestOneColumn:
         assert samples.task == "regression"
         np.testing.assert_allclose(samples.targets, [[1.5], [-2], [0.001]])
         assert "'label' is learned as a number (as classes: --task classification)" in samples.how
-        assert open_dataset(path, task="classification").class_names == ("1.5", "1e-3", "-2")
+        assert open_dataset(path, task="classification").class_names == ("-2", "1e-3", "1.5")
 
     def test_a_column_of_numbers_needs_no_known_name(self, photos):
         samples = open_dataset(table(photos, "angle_deg", "9.7", "0.6", "-12"))
