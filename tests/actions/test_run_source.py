@@ -61,3 +61,15 @@ def test_a_page_made_anew_from_another_folder_has_its_pictures(pictures, tmp_pat
     striate.report(run, observer=heard)
     assert heard.warned == []
     assert run.report.read_bytes() == before
+
+
+def test_a_picture_of_the_run_is_known_from_another_folder(pictures, tmp_path, monkeypatch):
+    shutil.copytree(pictures, tmp_path / "patterns")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run = striate.train("patterns", out=Path(tmp_path / "run"), **SETTINGS)
+    monkeypatch.chdir("elsewhere")
+    found = striate.explain(run, Path("../patterns/striped/1.png"), method="gradient")
+    assert found.label == "striped"
+    with pytest.raises(striate.InputError, match="it would lie"):
+        striate.explain(run, Path("../patterns/striped/1.png"), method="gradient", out="../patterns/why")

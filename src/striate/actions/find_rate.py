@@ -48,8 +48,8 @@ def find_rate(
     import torch
 
     from striate.actions.job import Job
+    from striate.actions.run_source import open_asked
     from striate.actions.work import prepare_by_steps
-    from striate.data.sources import open_dataset
     from striate.machine.files import write_atomically
     from striate.machine.ranks import processes_for, ranks_here
     from striate.models.claim import check_outside
@@ -69,14 +69,7 @@ def find_rate(
     start = start_of(asked, own, None)
     # By steps, whatever a whole training would do, and as long as it takes.
     asked = replace(asked, minutes=None, epochs=asked.epochs or 1)
-    samples = open_dataset(
-        source,
-        labels=asked.labels,
-        root=asked.root,
-        stream=bool(asked.stream),
-        task=asked.task_asked,
-        targets=asked.targets,
-    )
+    samples = open_asked(source, asked, stream=bool(asked.stream))
     threads = torch.get_num_threads()
     try:
         job = Job(

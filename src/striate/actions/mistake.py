@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.actions.run_source import found_again, source_of
 from striate.data.preparing import prepare_all
 from striate.data.reading import load_pixels
 from striate.data.samples import CLASSIFICATION, MULTILABEL, TRAIN, Samples
@@ -68,9 +69,8 @@ class RunPictures:
 
     def refuse_inside(self, place: Path) -> None:
         """Raise InputError where `place` lies inside the source, which is never written to."""
-        named = self._named
-        if named is not None:
-            check_outside(place, named, "it would lie")
+        if self._found is not None:
+            check_outside(place, self._found[0], "it would lie")
 
     def label_of(self, path: Path) -> str | None:
         """What the source says of the picture at `path`; None where it is none of it, or has no label."""
@@ -175,8 +175,6 @@ class RunPictures:
     @cached_property
     def samples(self) -> Samples | None:
         """The table of the source; None, and said, where it cannot be had any more."""
-        from striate.actions.run_source import source_of
-
         if self._named is None:
             self.notes.append("the pictures that the run learned from are not known, so none are shown")
             return None
@@ -190,13 +188,26 @@ class RunPictures:
         seen = read_seen(self.run.folder)
         return None if seen is None else seen[0]
 
-    @cached_property
+    @property
     def _folders(self) -> tuple[Path, ...]:
         """Where pictures of the source lie: the folder that it is, that a table lies in, or that the recipe names."""
-        if self._named is None:
+        if self._found is None:
             return ()
-        root, named = read_recipe(self.run.folder / RECIPE)[0].root, Path(self._named)
-        return (named, named.parent) if root is None else (Path(root), named, named.parent)
+        source, root = self._found
+        folders = (Path(source), Path(source).parent)
+        return folders if root is None else (Path(root), *folders)
+
+    @cached_property
+    def _found(self) -> tuple[str, str | None] | None:
+        """The source and the folder of its paths, as they are found from here; None for one that lies nowhere."""
+        if self._named is None:
+            return None
+        recipe = read_recipe(self.run.folder / RECIPE)[0]
+        try:
+            source, recipe = found_again(self.run, recipe)
+        except InputError:  # arrays
+            return None
+        return str(source), recipe.root
 
     @cached_property
     def _named(self) -> str | None:

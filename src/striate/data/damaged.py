@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from striate.errors import InputError
+from striate.words import in_short
 
 # What Pillow and its codecs are known to raise on files that are damaged or hostile (found by fuzzing).
 DAMAGED = (
@@ -43,8 +44,8 @@ def readable() -> Iterator[None]:
     except MemoryError as error:
         raise InputError("there is not enough memory to decode it") from error
     except DAMAGED as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the picture is damaged or cut short ({reason or type(error).__name__})") from error
+        reason = in_short(error) or type(error).__name__
+        raise InputError(f"the picture is damaged or cut short ({reason})") from error
 
 
 # Pillow warns of damaged metadata, which is no concern of a person who trains a network, and of sizes below our own

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from striate.errors import InputError
 from striate.machine.folders import OF_THE_COMPILER, redirect_caches
+from striate.words import in_short
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,8 +31,9 @@ def compiled(network: nn.Module) -> Callable[..., Any]:
         try:
             return run(*arguments)
         except TorchDynamoException as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"the network cannot be compiled here ({reason}); leave --compile away") from error
+            raise InputError(
+                f"the network cannot be compiled here ({in_short(error)}); leave --compile away"
+            ) from error
 
     return call
 

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from striate.machine.files import write_atomically
 from striate.models.run_files import LAST, PREVIOUS
 from striate.training.fused import Optimizer
 from striate.training.history import Row
+from striate.words import in_short
 
 SCHEMA = 1
 
@@ -107,7 +107,7 @@ def load_checkpoint(path: Path, network: nn.Module, average: nn.Module | None, o
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         return Progress(**described["progress"])
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise InputError(f"{path}: not a checkpoint of this training ({_short(error)})") from error
+        raise InputError(f"{path}: not a checkpoint of this training ({in_short(error)})") from error
 
 
 def read_progress(path: Path) -> Progress:
@@ -115,7 +115,7 @@ def read_progress(path: Path) -> Progress:
     try:
         return Progress(**_described(path)["progress"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a checkpoint of a training ({_short(error)})") from error
+        raise InputError(f"{path}: not a checkpoint of a training ({in_short(error)})") from error
 
 
 def write_tensors(
@@ -177,7 +177,3 @@ def _laid_out_as(weight: torch.Tensor, value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.shape == weight.shape:
         return torch.empty_like(weight, dtype=value.dtype).copy_(value)
     return value
-
-
-def _short(error: Exception) -> str:
-    return shorten(str(error), 200, placeholder=" ...")

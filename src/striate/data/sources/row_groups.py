@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from striate.errors import InputError
+from striate.words import in_short
 
 BYTES = "bytes"  # the part of a column of {bytes, path} that is the picture
 MOST_ROWS = 200_000_000
@@ -31,8 +32,8 @@ def readable() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise InputError(f"no Parquet file, damaged or cut short ({reason or type(error).__name__})") from None
+        reason = in_short(error, 150) or type(error).__name__
+        raise InputError(f"no Parquet file, damaged or cut short ({reason})") from None
 
 
 def opened(file: Path) -> Any:
