@@ -81,6 +81,25 @@ def test_a_line_lies_where_its_values_are() -> None:
     assert places[0, 1] < places[-1, 1]  # up is more
 
 
+def test_whiskers_reach_from_the_low_to_the_high_end() -> None:
+    line = Series(name="accuracy", values=[0.0, 0.5, 1.0], ranges=[None, (0.25, 0.5), (1.0, 2.0)])
+    chart = line_chart("Accuracy", [1, 2, 3], [line])
+    assert chart is not None
+    places = points(chart, "one")
+    drawn = [
+        one.attrib["d"] for one in ElementTree.fromstring(chart.svg).iter("path") if "whisker" in one.attrib["class"]
+    ]
+    found = np.array([[float(number) for number in re.findall(r"[\d.]+", one.split("M")[1])] for one in drawn])
+    a_half = places[0, 1] - places[1, 1]
+    bottom = places[0, 1]
+    expected = [
+        [places[1, 0], bottom - a_half / 2, bottom - a_half],
+        [places[2, 0], bottom - 2 * a_half, bottom - 4 * a_half],  # the axis has room for it
+    ]
+    np.testing.assert_allclose(found, expected, atol=0.4)
+    assert found[1, 2] > 0
+
+
 def test_a_logarithmic_line_falls_evenly() -> None:
     chart = line_chart("x", range(5), [Series(name="a", values=[10.0**-k for k in range(5)])], logarithmic=True)
     assert chart is not None

@@ -38,11 +38,15 @@ def decades(low: float, high: float) -> list[float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line of a chart. `values` has one entry for each x, None or NaN where there is none."""
+    """One line of a chart. `values` has one entry for each x, None or NaN where there is none.
+
+    ranges: empty, or for each x None or (low, high), finite: a whisker there.
+    """
 
     name: str
     values: Sequence[float | None]
     style: str = "one"  # "one": the accent colour; "two": grey and dashed
+    ranges: Sequence[tuple[float, float] | None] = ()
 
 
 def line_chart(
@@ -72,7 +76,11 @@ def line_chart(
     lines = [(one, points) for one, points in lines if points]
     if not lines:
         return None
+    whiskers = [
+        (one.style, float(at), *ends) for one, _ in lines for at, ends in zip(x, one.ranges, strict=False) if ends
+    ]
     every = [value for _, points in lines for _, value in points]
+    every += [end for _, _, *ends in whiskers for end in ends]
     if reference is not None:
         every.append(reference)
     vertical = _Axis.over(every, logarithmic=logarithmic, top_limit=1.0 if as_percent else None)
@@ -117,6 +125,9 @@ def line_chart(
         parts.append(Markup('<path class="rule" d="M{} {:.1f}H{}"/>').format(LEFT, down(reference), WIDTH - RIGHT))
     if mark is not None and start <= mark <= end:
         parts.append(Markup('<path class="mark" d="M{:.1f} {}V{}"/>').format(across(mark), TOP, HEIGHT - BOTTOM))
+    for style, at, low, high in whiskers:
+        shape = Markup('<path class="whisker {0}" d="M{1:.1f} {2:.1f}V{3:.1f}M{4:.1f} {2:.1f}h6M{4:.1f} {3:.1f}h6"/>')
+        parts.append(shape.format(style, across(at), down(low), down(high), across(at) - 3))
     for one, points in sorted(lines, key=lambda line: line[0].style != "two"):
         drawn = _thin(points)
         if len(drawn) == 1:

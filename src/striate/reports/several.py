@@ -67,12 +67,23 @@ def curve_page(
     share, name, learned = headline.share, headline.name, f"training {noun}s"
     at = sorted({*(count for count, _ in points), *(count for count, _ in line)})
     measured, law = {count: figure.value for count, figure in points}, dict(line)
+    ranges = {count: (one.low, one.high) for count, one in points if one.low is not None and one.high is not None}
+    ahead = {forecast.pictures: (forecast.low, forecast.high)}
     chart = line_chart(
-        f"{name[0].upper()}{name[1:]} by {learned}",
+        f"{name[0].upper()}{name[1:]} by {learned}, with 95 % intervals",
         at,
         [
-            Series(name="measured", values=[measured.get(count) for count in at]),
-            Series(name="power law", values=[law.get(count) for count in at], style="two"),
+            Series(
+                name="measured",
+                values=[measured.get(count) for count in at],
+                ranges=[ranges.get(count) for count in at],
+            ),
+            Series(
+                name="power law",
+                values=[law.get(count) for count in at],
+                style="two",
+                ranges=[ahead.get(count) for count in at],
+            ),
         ],
         x_name=learned,
         as_percent=share,
