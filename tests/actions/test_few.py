@@ -128,7 +128,7 @@ def test_validation_is_out_of_fold_and_says_so(frozen):
 def test_the_configuration_rebuilds_the_network_and_loads_what_was_written(frozen):
     described = json.loads((frozen.folder / "config.json").read_text())["network"]
     assert described["name"] == "efficientnet-lite0"
-    assert described["arguments"] == {"centre": True, "normalized": True}
+    assert described["arguments"] == {"centre": True, "normalized": True, "dropout": 0.2}
     network = build_network(
         described["name"], num_outputs=3, channels=3, size=64, arguments=described["arguments"], seed=5
     ).network

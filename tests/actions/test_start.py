@@ -58,6 +58,8 @@ def test_weights_network_and_preprocessing_are_taken_over(earlier, tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in learned)
     assert run.config["input"] == earlier.config["input"]
     assert run.config["network"] == earlier.config["network"]
+    # Said in whole: another default of a later version changes nothing.
+    assert run.config["network"]["arguments"] == {"width": 8, "dropout": 0.0, "residual": True}
     assert f"starts from the weights of {earlier}" in log_of(run)
     recipe, resolved = read_recipe(run.folder / "recipe.toml")
     assert recipe.from_run == str(earlier)

@@ -87,7 +87,8 @@ FOR_STEPS = (
 
 def can_fit_head_on(start: Start) -> bool:
     """Whether an earlier run has the network that a head is fitted on here."""
-    return start.network == PRETRAINED and dict(start.arguments) in (ARGUMENTS, ARGUMENTS_OF_WHOLE)
+    chosen = {name: start.arguments.get(name) for name in ARGUMENTS}
+    return start.network == PRETRAINED and chosen in (ARGUMENTS, ARGUMENTS_OF_WHOLE)
 
 
 def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> Trained:
@@ -171,7 +172,6 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
         if tuned is not None:
             return Trained(
                 model=tuned,
-                described={"name": PRETRAINED, "arguments": resolved.arguments},
                 resolved=resolved,
                 material=material,
                 history=history,
@@ -193,7 +193,6 @@ def train_frozen(job: Job, samples: Samples, facts: Facts, machine: Machine) -> 
     seconds = time.monotonic() - began
     return Trained(
         model=model,
-        described={"name": PRETRAINED, "arguments": resolved.arguments},
         resolved=resolved,
         material=replace(material, held_back=held_back),
         history=[{"epoch": 1, **{f"validation_{name}": value for name, value in figures.items()}, "seconds": seconds}],

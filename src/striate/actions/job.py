@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -72,7 +72,6 @@ class Trained:
     """A trained model and how it came to be."""
 
     model: Model
-    described: Mapping[str, Any]  # {name, arguments}: how to build the network again
     resolved: Resolved
     material: Material
     history: Sequence[Row]

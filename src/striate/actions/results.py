@@ -23,6 +23,7 @@ from striate.models import predictions
 from striate.models.hub import fetched
 from striate.models.run import json_text, write_model, write_seen
 from striate.models.run_files import CARD, HISTORY, METRICS, PREDICTIONS, REPORT, read_seen
+from striate.networks.build import every_argument
 from striate.training.history import history_text
 from striate.training.parallel import shared_rows
 
@@ -42,10 +43,11 @@ def write_results(job: Job, trained: Trained) -> None:
     duplicates = find_equal(material.checksums, samples)
     for sentence in duplicates.sentences():
         observer.warn(sentence)
+    name, arguments = trained.resolved.network, trained.resolved.arguments
     write_model(
         run,
         model,
-        trained.described,
+        {"name": name, "arguments": every_argument(name, arguments)},
         {
             "weights": trained.weights_words,
             "versions": versions(),

@@ -145,7 +145,6 @@ def train_by_steps(job: Job, samples: Samples, facts: Facts, machine: Machine, *
     return Trained(
         model=model,
         scores=scores,
-        described={"name": resolved.network, "arguments": resolved.arguments},
         resolved=resolved,
         material=material,
         history=progress.history,

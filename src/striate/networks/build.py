@@ -154,6 +154,16 @@ def find(name: str) -> Found:
     raise unknown("network", name, network_names())
 
 
+def every_argument(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """`arguments`, with the defaults of a network of ours for the others: what a file has to say of it, so that it is
+    built alike when a default has changed."""
+    if name not in NETWORKS:
+        return dict(arguments)
+    parameters = inspect.signature(NETWORKS[name].load()).parameters
+    defaults = {one: parameters[one].default for one in OwnNetwork(name).argument_names()}
+    return defaults | dict(arguments)
+
+
 def build(
     name: str,
     *,
