@@ -60,3 +60,11 @@ def test_numbers_of_arrays(tmp_path):
     arrays = draws.integers(0, 256, (30, 6, 6), dtype=np.uint8), draws.uniform(0, 5, 30)
     found = evaluate(train(arrays, out=tmp_path / "a", **SETTINGS), arrays)
     np.testing.assert_allclose(found.targets[:, 0], arrays[1], rtol=1e-6)
+
+
+def test_a_table_without_the_number_of_the_run_is_told_which_that_is(pictures, table, tmp_path):
+    run = train(table, root=str(pictures), targets="number", out=tmp_path / "a", **SETTINGS)
+    other = tmp_path / "other.csv"
+    other.write_text(table.read_text().replace("number", "age"))
+    with pytest.raises(InputError, match=r"no column 'number'; .* - the run answers numbers: number"):
+        evaluate(run, other, root=str(pictures))

@@ -94,3 +94,11 @@ def test_a_class_that_would_be_held_back_whole_is_named():
         in_fold(table({"a": 5, "b": 1}), 1, 2, seed=0)
     with pytest.raises(InputError, match="4 pictures cannot be dealt into 5 folds"):
         in_fold(table({"a": 2, "b": 2}), 1, 5, seed=0)
+
+
+def test_a_single_number_that_would_be_held_back_alone_is_refused():
+    samples = read((np.zeros((5, 2, 2), dtype=np.uint8), np.array([0.5, 1.5, 2.5, 3.5, 4.5])))
+    assert samples.task == "regression"
+    in_fold(samples, 1, 2, seed=0)
+    with pytest.raises(InputError, match="5 pictures in 3 folds: one of them would hold back a single picture"):
+        in_fold(samples, 1, 3, seed=0)

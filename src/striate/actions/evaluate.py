@@ -194,8 +194,15 @@ def _opened(
     """The source with the targets that are given, else with those that the run answers."""
     told = {name: value for name, value in given.items() if value is not None}
     learned, asked = _asked(run)
-    if told or learned != CLASSIFICATION or not asked:
+    if told or not asked:
         return open_dataset(source, labels=labels, root=root, **(asked | told))
+    if learned != CLASSIFICATION:
+        try:
+            return open_dataset(source, labels=labels, root=root, **asked)
+        except InputError as error:
+            kinds, names = TASKS[learned].kinds, asked["targets"] or ()
+            of_them = f": {names if isinstance(names, str) else ', '.join(names)}" if names else ""
+            raise InputError(f"{error} - the run answers {kinds}{of_them}") from error
     try:
         return open_dataset(source, labels=labels, root=root, **asked)
     except InputError as error:

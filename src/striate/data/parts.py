@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from striate.data.draws import uniforms
-from striate.data.samples import CLASSIFICATION, MULTILABEL, TEST, TRAIN, Samples
+from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION, TEST, TRAIN, Samples
 from striate.data.splits import identities, strata
 from striate.data.stratified import stratified
 from striate.errors import InputError, require
@@ -54,6 +54,12 @@ def in_fold(samples: Samples, fold: int, folds: int, *, seed: int) -> tuple[Samp
         len(np.unique(parts)) == folds,
         f"{samples.source}: {counted(len(rows), samples.noun)} cannot be dealt into {folds} folds; take fewer",
     )
+    if samples.task == REGRESSION:
+        require(
+            int(np.bincount(parts).min()) >= 2,
+            f"{samples.source}: {counted(len(rows), samples.noun)} in {folds} folds: one of them would hold back a "
+            f"single {samples.noun}, which has no R²; take fewer folds",
+        )
     chosen = samples.select(rows)
     splits = np.where(parts == fold - 1, TEST, TRAIN).astype("<U10")
     aside = f"; its {counted(left, f'test {samples.noun}')} set aside" if left else ""
