@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from striate.errors import InputError
 from striate.models.input_spec import InputSpec
 from striate.training.defaults import (
     FEW_SMALL_COLOUR,
@@ -157,11 +158,20 @@ SAID = {
         rotation=st.none() | st.floats(0, 90),
         scale=st.none() | st.floats(1, 2),
         translation=st.none() | st.floats(0, 0.5),
-        hue=st.none() | st.floats(0, 0.5),
+        contrast=st.none() | st.floats(0, 0.5),
         erasing=st.none() | st.floats(0, 1),
         mixup=st.none() | st.floats(0, 2),
     ),
 }
+
+
+@pytest.mark.parametrize("colour", ["saturation", "hue"])
+def test_colours_of_grey_pictures_cannot_vary(colour):
+    recipe = Recipe(augment=AugmentSettings(**{colour: 0.2}))
+    assert resolve(recipe, CIFAR).augment[colour] == 0.2
+    with pytest.raises(InputError, match=f"augment.{colour} changes colours, and the pictures are grey"):
+        resolve(recipe, DIGITS)
+    resolve(Recipe(augment=AugmentSettings(**{colour: 0.0})), DIGITS)
 
 
 @settings(max_examples=40, deadline=None)

@@ -12,6 +12,7 @@ from typing import Any
 
 from striate.data.augmentation import Augmentation
 from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION
+from striate.errors import require
 from striate.models.input_spec import InputSpec
 from striate.tasks.losses import LOSSES
 from striate.training.part_settings import OptimizerSettings, ScheduleSettings
@@ -177,6 +178,11 @@ def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputS
             chosen = {"random_resized_crop": CROP_OF_LABELS if facts.task == MULTILABEL else CROP}
         # Grey pictures are not mirrored even where it is harmless: it cost clothes 0.7 points at these lengths.
         chosen["flip_horizontal"] = bool(facts.mirrors) and not facts.grey
+    for colour in ("saturation", "hue"):
+        require(
+            spec.channels != 1 or not getattr(asked, colour),
+            f"augment.{colour} changes colours, and the pictures are grey; leave it out",
+        )
     for field in fields(asked):
         value = getattr(asked, field.name)
         if field.name != "name" and value is not None:
