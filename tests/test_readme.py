@@ -10,9 +10,10 @@ import shlex
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
 import pytest
@@ -126,10 +127,12 @@ def serve_until_ctrl_c(arguments: list[str]) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     answered = threading.Event()
+    direct = build_opener(ProxyHandler({}))  # whatever proxy the machine has
+    end = time.monotonic() + 120
 
     def stop() -> None:
-        while not answered.is_set():
-            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
+        while not answered.is_set() and time.monotonic() < end:
+            with suppress(OSError), direct.open(f"http://127.0.0.1:{port}/health", timeout=30) as answer:
                 assert answer.status == 200
                 answered.set()
             answered.wait(0.05)

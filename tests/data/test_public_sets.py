@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 import struct
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def cache(tmp_path_factory, monkeypatch) -> Path:
     monkeypatch.setenv("STRIATE_CACHE", str(folder))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers
+    # urllib keeps the first opener that it made, with the proxies of then.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     return folder / "datasets"

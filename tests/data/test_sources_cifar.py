@@ -231,7 +231,13 @@ class TestPickles:
             assert changed != data
             with pytest.raises(InputError, match="a pickled array of"):
                 read_pickled(changed)
-        for hostile in (b"r\xff\xff\xff\xff.", b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", b"\x8b\xff\xff\xff\x7f.", b""):
+        for hostile in (
+            b"S'a\\cb'\n.",
+            b"r\xff\xff\xff\xff.",
+            b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.",
+            b"\x8b\xff\xff\xff\x7f.",
+            b"",
+        ):
             with pytest.raises(InputError, match="damaged or cut short"):
                 read_pickled(hostile)
         assert read_pickled(b"}r\xff\xff\xff\xff.") == {}  # a place in the memo is no memory

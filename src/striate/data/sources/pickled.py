@@ -13,6 +13,7 @@ import io
 import math
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from striate.errors import InputError
+from striate.words import in_short
 
 # (module, name) as different versions of NumPy and Python write them -> what is meant
 KNOWN = {
@@ -82,9 +84,11 @@ def read_pickled(data: bytes) -> dict[str, Any]:
     Raises InputError (the reason alone) where it is no such pickle, or asks for anything else.
     """
     try:
-        found = _Machine().run(data)
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, StopIteration) as error:
-        raise InputError(f"no pickled arrays: damaged or cut short ({str(error)[:100]})") from None
+        # Python deprecates escapes that are none, and no pickler writes them.
+        with warnings.catch_warnings(action="error", category=DeprecationWarning):
+            found = _Machine().run(data)
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, StopIteration, DeprecationWarning) as error:
+        raise InputError(f"no pickled arrays: damaged or cut short ({in_short(error, 100)})") from None
     if not isinstance(found, dict):
         raise InputError(f"a pickle of a {type(found).__name__}, where a dictionary of arrays is needed")
     return {_text(key): plain(value) for key, value in found.items()}
