@@ -243,6 +243,15 @@ def test_bad_input_is_one_sentence(run: striate.Run, place: Path, settings: dict
     assert not list(place.glob("*.html"))
 
 
+def test_weights_that_are_not_finite_are_named(run: striate.Run, pictures: Path, place: Path) -> None:
+    model = striate.load(run)
+    with torch.no_grad():
+        next(model.network.features[7].parameters())[0] = torch.nan
+    with pytest.raises(InputError, match=r"the weights features\.7\.\S+ are not finite"):
+        striate.look(model, data=pictures)
+    assert list(place.glob("*.html")) == []
+
+
 def test_a_deconvnet_without_max_pooling_is_said_to_show_little(pictures: Path) -> None:
     net = nn.Sequential(nn.Conv2d(1, 3, 5, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 16, 2))
     spec = InputSpec(channels=1, height=12, width=12, mean=(0.5,), deviation=(0.5,))

@@ -72,8 +72,8 @@ def look(
     what the network finds alike. output: which of several outputs holds the scores. write: False makes no files. The
     strongest pictures are kept in the cache folder; the next look at the same finds them there.
 
-    Raises InputError: for what cannot be opened, an unknown layer, units that no layer has, places that are taken, and
-    for `invariance` and `feature_space` without pictures, and `through_training` without kept epochs.
+    Raises InputError: for what cannot be opened, weights that are not finite, an unknown layer, units that no layer
+    has, places that are taken, and for `invariance` and `feature_space` without pictures, and `through_training` without kept epochs.
     """
     import torch
 
@@ -99,6 +99,11 @@ def look(
         device=device,
     )
     require_pictures(model.input_spec, "striate look")
+    for name, weight in model.network.named_parameters():
+        require(
+            not weight.is_floating_point() or bool(weight.isfinite().all()),
+            f"the weights {name} are not finite (NaN or infinity): there is nothing to be seen in them",
+        )
     torch.set_num_threads(threads_for(AT_ONCE * multiply_adds(model.network, blank_picture(model)), usable_cores()))
     places = find_places(model.network, blank_picture(model), output=output)
     chosen = _chosen(model, places, layers)
