@@ -73,7 +73,8 @@ def look(
     strongest pictures are kept in the cache folder; the next look at the same finds them there.
 
     Raises InputError: for what cannot be opened, weights that are not finite, an unknown layer, units that no layer
-    has, places that are taken, and for `invariance` and `feature_space` without pictures, and `through_training` without kept epochs.
+    has, places that are taken, and for `invariance` and `feature_space` without pictures, and `through_training`
+    without kept epochs.
     """
     import torch
 
