@@ -161,6 +161,13 @@ def test_many_digits_that_are_not_kept_are_a_doubt(tmp_path):
     )
 
 
+@pytest.mark.parametrize("text", ["a,b,c,d\n1,2,3,ant\n1,2,x,bee\n", "a,b,c\n1,2,3\n2,3,4\n"], ids=["slip", "no label"])
+def test_a_table_of_numbers_that_is_not_recognised_is_told_how_to_be(tmp_path, text):
+    told = "if its rows are what is to be learned from, name the answer: --targets COLUMN"
+    assert told in refused(write(tmp_path, text))
+    assert told not in refused(write(tmp_path, "id,name,kind,age\n1.png,a,x,3\n2.png,b,y,4\n", "pictures.csv"))
+
+
 WRONG = [
     (
         FLOWERS.replace("species", "class") + "red,1,setosa\n",

@@ -50,6 +50,21 @@ class TestOneColumn:
     def test_so_are_whole_numbers_with_a_point(self, photos):
         assert "whole numbers are taken for classes" in open_dataset(table(photos, "age", "31.0", "32.0", "31.0")).how
 
+    def test_floats_too_large_to_have_a_fraction_are_no_classes(self, photos):
+        samples = open_dataset(table(photos, "label", "1.5e30", "-2.25e+29", "3e30"))
+        assert samples.task == "regression"
+        np.testing.assert_array_equal(samples.targets, np.array([[1.5e30], [-2.25e29], [3e30]], dtype=np.float32))
+        written_out = open_dataset(table(photos, "label", "12345678901234567890", "7", "7"))
+        assert written_out.class_names == ("7", "12345678901234567890")
+
+    def test_digits_that_are_not_kept_are_a_doubt(self, photos):
+        seconds = [f"{1_700_000_000.5 + 3 * n}" for n in range(6)]
+        doubt = "'time' has more digits than the 7 that are kept, and differs by little: subtract its least value"
+        assert open_dataset(table(photos, "time", *seconds)).doubts == (doubt,)
+        two = table(photos, "time,age", *(f"{value},{n}.5" for n, value in enumerate(seconds)))
+        assert open_dataset(two).doubts == (doubt,)
+        assert open_dataset(two, targets="age").doubts == ()
+
     def test_an_empty_list_among_texts_says_that_they_are_labels(self, photos):
         samples = open_dataset(table(photos, "label", "ant|bee", "ant", "[]"))
         assert (samples.task, samples.class_names) == ("multilabel", ("ant", "bee"))

@@ -88,6 +88,17 @@ def find_roles(table: Table, wanted: Asked, pictures: int | None = None) -> Role
     return " and ".join(lacking) if lacking else Roles(path, split, group, targets, told)
 
 
+def number_columns(table: Table) -> list[int]:
+    """The columns whose first rows hold numbers, one at least; those that number the rows are none."""
+    found = []
+    for place, name in enumerate(table.names):
+        if name.strip().casefold() not in COUNTING_COLUMNS:
+            values = [number(value) for value in table.columns[place][:HEAD_ROWS]]
+            if None not in values and not all(math.isnan(value) for value in values if value is not None):
+                found.append(place)
+    return found
+
+
 def _numbers_in(table: Table, taken: set[int]) -> tuple[int, ...]:
     """All columns that are left, where all of them hold numbers; else none."""
     left = [
@@ -95,9 +106,5 @@ def _numbers_in(table: Table, taken: set[int]) -> tuple[int, ...]:
         for place, name in enumerate(table.names)
         if place not in taken and name.strip().casefold() not in COUNTING_COLUMNS
     ]
-    for place in left:
-        values = [number(value) for value in table.columns[place][:HEAD_ROWS]]
-        if None in values or all(math.isnan(value) for value in values if value is not None):
-            return ()
     names = [table.names[place].strip() for place in left]
-    return tuple(left) if len(set(names)) == len(names) else ()
+    return tuple(left) if set(left) <= set(number_columns(table)) and len(set(names)) == len(names) else ()

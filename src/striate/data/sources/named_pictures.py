@@ -15,7 +15,7 @@ import numpy as np
 
 from striate.data.samples import TRAIN, LeftOut, Pictures, Samples
 from striate.data.sources.asked import Asked
-from striate.data.sources.column_roles import Roles, Table, find_roles
+from striate.data.sources.column_roles import Roles, Table, find_roles, number_columns
 from striate.data.sources.columns import Column, Rows, is_empty, no_label
 from striate.data.sources.files import Files
 from striate.data.sources.listing import SPLIT_NAMES, listing, shown, some, split_of
@@ -23,6 +23,8 @@ from striate.data.sources.tabular import NO_ROW, Format, Part, missing, tables
 from striate.data.sources.target_columns import read_targets
 from striate.errors import InputError
 from striate.words import counted
+
+NAME_THE_ANSWER = "; if its rows are what is to be learned from, name the answer: --targets COLUMN"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,7 +89,14 @@ def read(kind: Format, path: Path, root: Path | None = None, wanted: Asked | Non
                 if not table.lines:  # which columns hold numbers is not to be seen, either
                     raise InputError(NO_ROW)
                 there = some([name.strip() for name in table.names], 12)
-                hint = "" if found.startswith("no column for the path") else " (--targets names those to learn)"
+                hint = " (--targets names those to learn)"
+                if found.startswith("no column for the path"):
+                    fields = not wanted.columns and len(number_columns(table)) > 1
+                    hint = (
+                        "; if its rows are what is to be learned from, name the answer: --targets COLUMN"
+                        if fields
+                        else ""
+                    )
                 raise InputError(f"{found}; columns there: {there}{hint}")
             if said is not None and roles is not None:
                 _check_alike(said, roles, table, found)

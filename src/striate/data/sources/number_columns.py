@@ -13,6 +13,7 @@ import numpy as np
 
 from striate.data.samples import CLASSIFICATION, MULTILABEL, REGRESSION, SHARES_ROUNDED, UNLABELLED, natural_key
 from striate.data.sources.columns import Column, Rows, number
+from striate.data.sources.digits import lost_digits
 from striate.data.sources.listing import class_name, shown, some
 from striate.data.sources.targets import Targets, check_size
 from striate.errors import InputError
@@ -64,7 +65,7 @@ def recognise(columns: Sequence[Column], task: str | None, rows: Rows) -> Target
         return replace(shares, notes=(note,), doubts=odd)
     if not odd and len(names) > 1:
         odd = but_one(whole & between, "are shares that sum to 1, as those of classes do", rows, known)
-    return replace(found, doubts=odd)
+    return replace(found, doubts=(*odd, *found.doubts))
 
 
 def but_one(alike: np.ndarray, what: str, rows: Rows, known: np.ndarray | None = None) -> tuple[str, ...]:
@@ -103,10 +104,10 @@ def _shares(found: Targets, names: tuple[str, ...], known: np.ndarray, matrix: n
         classes[known] = number_of[classes[known]]
         ordered = tuple(ordered[place] for place in there)
         what = counted(len(ordered), "class", "classes")
-        return replace(found, values=classes, names=ordered, task=CLASSIFICATION, what=what)
+        return replace(found, values=classes, names=ordered, task=CLASSIFICATION, what=what, doubts=())
     values = np.full(found.values.shape, np.nan, dtype=np.float32)
     values[known] = (matrix / sums[:, None])[:, order]
-    return replace(found, values=values, names=ordered, task=CLASSIFICATION, what=f"{what} as shares")
+    return replace(found, values=values, names=ordered, task=CLASSIFICATION, what=f"{what} as shares", doubts=())
 
 
 def numbers_of(columns: Sequence[Column], rows: Rows) -> Targets:
@@ -114,6 +115,7 @@ def numbers_of(columns: Sequence[Column], rows: Rows) -> Targets:
     count = len(columns[0].values)
     check_size(count, len(columns))
     values = np.empty((count, len(columns)), dtype=np.float32)
+    doubts: list[str] = []
     for place, column in enumerate(columns):
         found = [number(value) for value in column.values]
         if None in found:
@@ -123,13 +125,15 @@ def numbers_of(columns: Sequence[Column], rows: Rows) -> Targets:
                 "leave it empty, or name other columns with --targets"
             )
         with np.errstate(over="ignore"):
-            values[:, place] = np.array(found, dtype=np.float64)
+            wide = np.array(found, dtype=np.float64)
+            values[:, place] = wide
         endless = np.flatnonzero(np.isinf(values[:, place]))
         if len(endless):
             row = int(endless[0])
             raise InputError(
                 f"{rows.where(row)}: {_short(column.values[row])} in '{shown(column.name)}' is too large a number"
             )
+        doubts.extend(lost_digits(wide[:, None], [column.name]))
     empty = np.isnan(values)
     left_out = tuple(
         (int(row), f"no number in '{shown(columns[int(empty[row].argmax())].name)}'")
@@ -140,7 +144,7 @@ def numbers_of(columns: Sequence[Column], rows: Rows) -> Targets:
     values[empty.any(axis=1)] = np.nan
     names = tuple(shown(column.name) for column in columns)
     what = "a number" if len(names) == 1 else counted(len(names), "number")
-    return Targets(values, names, REGRESSION, what, left_out=left_out)
+    return Targets(values, names, REGRESSION, what, doubts=tuple(doubts), left_out=left_out)
 
 
 def _short(value: Any) -> str:

@@ -24,7 +24,6 @@ from striate.words import counted
 
 FORMATS = (TEXT, JSON_LINES, PARQUET)
 MISSING = "?"  # as many old tables have it
-KEPT_DIGITS = 1e-3  # of its deviation: by so much a field may change where it is kept in 32 bits
 
 
 class NumberRows:
@@ -152,19 +151,3 @@ def in_32_bits(values: np.ndarray, fields: Sequence[str]) -> tuple[np.ndarray, d
         what = "no number" if np.isnan(value) else f"{value:g}, which is too large,"
         reasons[row] = f"{what} in '{shown(fields[place])}'"
     return kept, reasons
-
-
-def doubts_of(values: np.ndarray, fields: Sequence[str]) -> list[str]:
-    """Fields whose differences 32 bits do not keep, such as seconds since 1970."""
-    found = []
-    for name, column in zip(fields, values.T, strict=True):
-        known = column[np.isfinite(column)]
-        if not len(known) or float(np.abs(known).max()) > float(np.finfo(np.float32).max):
-            continue
-        lost = float(np.abs(known - known.astype(np.float32).astype(np.float64)).max())
-        if lost > KEPT_DIGITS * float(known.std()) > 0:
-            found.append(
-                f"'{shown(name)}' has more digits than the 7 that are kept, and differs by little: subtract its least "
-                "value"
-            )
-    return found

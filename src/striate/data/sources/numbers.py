@@ -28,10 +28,10 @@ from striate.data.sources.column_roles import (
     Table,
 )
 from striate.data.sources.columns import Column, Rows, is_empty, number
+from striate.data.sources.digits import lost_digits
 from striate.data.sources.listing import SPLIT_NAMES, class_name, listing, shown, some
 from striate.data.sources.number_rows import (
     NumberRows,
-    doubts_of,
     fields_in,
     format_of,
     in_32_bits,
@@ -116,7 +116,7 @@ def read(path: Path, wanted: Asked | None = None) -> Samples:
         class_names=targets.names,
         splits=np.array(splits, dtype=np.str_),
         groups=np.array(groups, dtype=np.str_) if first.roles.group >= 0 else None,
-        doubts=(*targets.doubts, *doubts_of(wide, names)),
+        doubts=(*targets.doubts, *lost_digits(wide, names)),
         task=targets.task,
         fields=tuple(map(shown, names)),
     )

@@ -31,6 +31,7 @@ from striate.errors import InputError
 from striate.words import counted
 
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
+EXACT = 2**53  # below it a float64 knows each whole number
 
 
 def read_targets(columns: Sequence[Column], task: str | None, rows: Rows) -> Targets:
@@ -61,18 +62,28 @@ def _of_one(column: Column, task: str | None, rows: Rows) -> Targets:
         labels = _labels(lists, rows)
         return labels if task else replace(labels, notes=(f"{how} (each text one class: --task classification)",))
     found = [number(value) for value in column.values]
-    known = [value for value in found if value is not None and not math.isnan(value)]
-    if column.class_names is None and known and None not in found and any(value % 1 for value in known):
+    whole = np.array([_is_whole(value, told) for value, told in zip(found, column.values, strict=True)])
+    if column.class_names is None and None not in found and not whole.all():
         note = f"'{shown(column.name)}' is learned as a number (as classes: --task classification)"
-        whole = np.array([value is None or math.isnan(value) or value % 1 == 0 for value in found])
         odd = but_one(whole, "hold a whole number, as classes do", rows)
-        return replace(numbers_of([column], rows), notes=(note,), doubts=odd)
+        numbers = numbers_of([column], rows)
+        return replace(numbers, notes=(note,), doubts=(*odd, *numbers.doubts))
     if any(isinstance(value, str) and DECIMAL_COMMA.fullmatch(value.strip()) for value in column.values):
         _refuse_decimal_commas(column, rows)
     classes = _classes(column, rows)
     if column.class_names is None and all(WHOLE.fullmatch(name) for name in classes.names):
         return replace(classes, notes=("whole numbers are taken for classes (as numbers: --task regression)",))
     return replace(classes, doubts=doubts_of(column))
+
+
+def _is_whole(value: float | None, told: object) -> bool:
+    """Whether a number may be that of a class; what is empty, or no number, does not speak against it. Floats beyond
+    2^53 have no digits for a fraction: 1.7e30 is no class."""
+    if value is None or math.isnan(value):
+        return True
+    if abs(value) < EXACT or isinstance(told, (int, np.integer)):
+        return value % 1 == 0
+    return isinstance(told, str) and WHOLE.fullmatch(told.strip()) is not None
 
 
 def _classes(column: Column, rows: Rows) -> Targets:
