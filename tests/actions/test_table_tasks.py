@@ -177,6 +177,9 @@ def test_a_label_that_no_training_picture_has_is_refused(tables, tmp_path) -> No
     source = write_table(tmp_path / "rare", lambda bright: np.where(np.arange(3) == 1, 0, labels_of(bright)), count=20)
     with pytest.raises(InputError, match=r"has the label 'middle'.*--targets"):
         striate.train(source, out=tmp_path / "run", **QUICK)
+    none = write_table(tmp_path / "rarer", lambda bright: labels_of(bright) * [1, 0, 0], count=20)
+    with pytest.raises(InputError, match=r"has the labels 'middle', 'lower'; add some, or leave the labels away"):
+        striate.train(none, out=tmp_path / "run", **QUICK)
     run = striate.train(source, out=tmp_path / "run", targets="upper,lower", **{**QUICK, "epochs": 1})
     assert run.config["task"]["class_names"] == ["upper", "lower"]
     assert read_recipe(run.folder / "recipe.toml")[0].targets == "upper,lower"

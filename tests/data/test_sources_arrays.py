@@ -91,6 +91,7 @@ WRONG = [
     ((np.full((6, 2, 2), np.inf), LABELS), "values in [0, 255] or [0, 1]"),
     ((np.full((6, 2, 2), 256), LABELS), "got 256 to 256"),
     ((PICTURES, [0.0] * 5 + [np.nan]), "numbers with a fraction, or NaN"),
+    ((PICTURES, [0.5] * 5 + [np.inf]), "label 5: a float in 'number' is too large a number"),
     ((PICTURES, np.array(["a"] * 5 + [None], dtype=object)), "label 5 is None"),
     ((PICTURES, ["a"] * 5 + [""]), "label 5 is"),
     ((PICTURES, np.zeros((6, 2, 2))), "one label a picture"),

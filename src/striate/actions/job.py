@@ -12,6 +12,7 @@ import numpy as np
 from striate.actions.agreement import require_same, target_bytes
 from striate.data.pixel_store import PixelStore
 from striate.data.samples import MULTILABEL, REGRESSION, TRAIN, Samples
+from striate.data.sources.listing import some
 from striate.errors import InputError, require
 from striate.machine.ranks import ALONE, Ranks
 from striate.models.model import Model, PreparedLike
@@ -138,9 +139,10 @@ def require_classes(samples: Samples) -> None:
     counts = np.bincount(targets, minlength=len(samples.class_names)) if targets.ndim == 1 else targets.sum(axis=0)
     missing = [name for name, count in zip(samples.class_names, counts, strict=True) if count == 0]
     if missing and samples.task == MULTILABEL:
+        those = "the label" if len(missing) == 1 else "the labels"
         raise InputError(
-            f"{samples.source}: no training {samples.noun} that can be read has the label '{missing[0]}'; "
-            "add some, or leave the label away (--targets names those to learn)"
+            f"{samples.source}: no training {samples.noun} that can be read has {those} {some(missing)}; "
+            f"add some, or leave {those} away (--targets names those to learn)"
         )
     require(
         not missing,

@@ -1,7 +1,8 @@
 """Everything that is said of a classifier on one split, each figure with its 95 % interval.
 
 Shares of pictures (accuracy, top 5, precision and recall of one class) have Wilson's interval, which is
-right for few pictures, too; all else the percentile interval of 1,000 bootstrap resamples of the rows.
+right for few pictures, too; all else the percentile interval of 1,000 bootstrap resamples of the rows, moved for
+figures that few rows bias.
 For AUROC a resample weighs each picture's part in it anew (DeLong's components), which differs from ranking
 anew by terms of order 1/n and is a hundred times faster.
 Legend: N pictures, K classes.
@@ -128,6 +129,7 @@ class Evaluation:
             raise InputError(f"the evaluation cannot be read: {error!r}") from error
 
 
+BIASED = ("macro_f1", "f1_by_class")  # by few rows
 _WHOLE = ("accuracy", "balanced_accuracy", "macro_precision", "macro_f1", "log_loss", "brier", "ece")
 _BY_CLASS = ("precision", "recall", "f1", "auroc")
 
@@ -154,7 +156,8 @@ def evaluate_classification(
     right = scores.correct(probabilities, targets)
     confusion = scores.confusion_matrix(predictions, targets, num_classes)
     counts, predicted, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-    found = resampled_figures(_Statistics(probabilities, targets, predictions, shares).of, n, seed, resample_count)
+    statistics = _Statistics(probabilities, targets, predictions, shares)
+    found = resampled_figures(statistics.of, n, seed, resample_count, BIASED)
 
     def figure(name: str) -> Figure:
         (value,) = found[name]

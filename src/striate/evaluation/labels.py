@@ -3,7 +3,7 @@
 Average precision is the area under precision over recall, in steps (Salton and McGill 1983; scikit-learn's
 `average_precision_score`): AP = sum over thresholds n of (R_n - R_(n-1)) P_n, equal probabilities being one threshold.
 Shares of pictures have Wilson's interval, all else the percentile interval of 1,000 bootstrap resamples of pictures
-(whose labels stay together). Legend: N pictures, K labels, R resamples.
+(whose labels stay together), moved for figures that few pictures bias. Legend: N pictures, K labels, R resamples.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class LabelsEvaluation:
             raise InputError(f"the evaluation cannot be read: {error!r}") from error
 
 
+BIASED = ("mean_average_precision", "macro_f1", "average_precision", "f1")  # by few pictures
 _WHOLE = ("label_accuracy", "all_right", "log_loss")
 _PERHAPS = ("mean_average_precision", "micro_f1", "macro_f1")
 _BY_LABEL = ("average_precision", "precision", "recall", "f1", "accuracy")
@@ -118,7 +119,7 @@ def evaluate_labels(
     said = probabilities > THRESHOLD
     right = said == has
     counts, predicted, hits = has.sum(axis=0), said.sum(axis=0), (said & has).sum(axis=0)
-    found = resampled_figures(_Statistics(probabilities, has, said).of, n, seed, resample_count)
+    found = resampled_figures(_Statistics(probabilities, has, said).of, n, seed, resample_count, BIASED)
 
     def figure(name: str) -> Figure:
         (value,) = found[name]

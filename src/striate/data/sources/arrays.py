@@ -151,7 +151,7 @@ def _targets(
     values = np.concatenate([one.labels for one in sets]) if len(sets) > 1 else sets[0].labels
     fractions = values.dtype.kind == "f" and not bool((values == np.floor(values)).all() and np.isfinite(values).all())
     if values.ndim == 1 and wanted.task in (None, CLASSIFICATION) and not wanted.columns:
-        if fractions and (wanted.task == CLASSIFICATION or not bool((values % 1 > 0).any())):
+        if fractions and (wanted.task == CLASSIFICATION or not bool((values > np.floor(values)).any())):
             raise InputError(f"{where}: integers or text are needed, got numbers with a fraction, or NaN")
         if not fractions:
             return _classes(values, names_of_numbers, where)
