@@ -576,6 +576,13 @@ def a_pipe(place: Path) -> None:
     os.mkfifo(place / "run/config.json")
 
 
+def one_deeper(place: Path) -> None:
+    """As the folder of several trainings has them."""
+    (place / "run").rename(place / "inner")
+    (place / "run").mkdir()
+    (place / "inner").rename(place / "run/fold-1")
+
+
 ASKED = ("predict run pictures", "evaluate run pictures", "describe run", "explain run pictures/a/0.png")
 
 RUNS: list[tuple[str, Make, tuple[str, ...]]] = [
@@ -583,6 +590,7 @@ RUNS: list[tuple[str, Make, tuple[str, ...]]] = [
     ("empty", emptied, ("run: not a run",)),
     ("without settings", also(removed("config.json"), removed("recipe.toml")), ("not a run",)),
     ("not finished", removed("config.json"), ("no model yet", "striate resume run")),
+    ("a folder of runs", one_deeper, ("run: not a run itself: it holds 1 run", "such as run/fold-1")),
     ("settings cut off", cut("config.json", 0.5), ("config.json: cannot be read",)),
     ("settings empty", cut("config.json", 0), ("config.json: cannot be read",)),
     ("settings no table", lambda place: file("run/config.json", "[1]")(place), ("config.json: not what striate",)),
@@ -668,6 +676,8 @@ ON_A_RUN = [
     Row("resume to fewer epochs", nothing, "resume run --epochs 1", ("has 1 epoch;", "more than that")),
     Row("resume to no epochs", nothing, "resume run --epochs 0", ("whole number of at least 1",)),
     Row("resume of a folder of pictures", nothing, "resume pictures", ("no run to go on with",)),
+    Row("resume of a folder of runs", one_deeper, "resume run", ("holds 1 run; name one", "run/fold-1")),
+    Row("report of a folder of runs", one_deeper, "report run", ("holds 1 run; name one", "run/fold-1")),
     Row("resume of nothing", nothing, "resume rnu", ("no run to go on with",)),
     Row("resume of an unwritable name", nothing, "resume " + "x" * 300, ("no run to go on with",)),
     Row(

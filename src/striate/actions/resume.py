@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from striate.errors import InputError, require
 from striate.models.run import LogFile, Run
-from striate.models.run_files import CHECKPOINTS, PREVIOUS, RECIPE
+from striate.models.run_files import CHECKPOINTS, PREVIOUS, RECIPE, no_run
 from striate.observer import SILENT, Observer, Observers
 from striate.training.own_parts import NOTHING_OWN, Loss, Metric, OwnParts
 from striate.training.recipe import Recipe
@@ -167,7 +167,7 @@ def taken_up(
 def require_run(run: Run) -> None:
     """Raise InputError where the folder holds none."""
     if not os.path.isfile(run.folder / RECIPE):  # noqa: PTH113 - False for any name that cannot be one
-        raise InputError(f"{run.folder}: no run to go on with (it has no {RECIPE}); striate runs lists those here")
+        raise no_run(run.folder, f"no run to go on with (it has no {RECIPE}); striate runs lists those here")
 
 
 def _gone_on(job: Job, samples: Samples) -> Run:

@@ -12,8 +12,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.data.samples import natural_key
 from striate.errors import InputError, require
 from striate.machine.files import UNFINISHED, refused
+from striate.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +49,17 @@ OWN_NETWORK = "own"
 def is_run(folder: Path) -> bool:
     """Whether the folder holds a run, finished or not."""
     return is_file(folder / RECIPE) or is_file(folder / CONFIG)
+
+
+def no_run(folder: Path, what: str) -> InputError:
+    """The sentence on a folder that is no run: that it holds some, as that of `--folds` does, or `what`."""
+    inside = []
+    with contextlib.suppress(OSError):
+        inside = sorted((entry for entry in folder.iterdir() if is_run(entry)), key=lambda run: natural_key(run.name))
+    if inside:
+        holds = f"it holds {counted(len(inside), 'run')}; name one of them, such as {inside[0]}"
+        return InputError(f"{folder}: not a run itself: {holds}")
+    return InputError(f"{folder}: {what}")
 
 
 def is_ours(folder: Path) -> bool:
@@ -113,7 +126,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if not is_file(folder / CONFIG):
         if is_run(folder):
             raise InputError(f"{folder}: the run has no model yet; go on with it by 'striate resume {folder}'")
-        raise InputError(f"{folder}: not a run (it has no {CONFIG}); name a folder that striate train wrote")
+        raise no_run(folder, f"not a run (it has no {CONFIG}); name a folder that striate train wrote")
     config = read_json(folder / CONFIG, LARGEST_CONFIG)
     schema = config.get("schema")
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
