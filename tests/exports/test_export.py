@@ -182,6 +182,8 @@ def test_an_onnx_file_answers_with_onnx_runtime_alone(run, tmp_path):
     assert f"{found.proof.pictures} pictures" in done.stdout
     opened = KINDS["onnx"].open_file(found.path)
     assert opened.facts["class_names"] == ["bright", "dark"]
+    assert opened.session.get_inputs()[0].shape == ["N", "height", "width", 3]
+    assert opened.session.get_outputs()[0].shape == ["N", 2]
     assert opened.facts["proof"]["largest_difference"] == found.proof.largest_difference
     wrong = refusal(with_wrong_resize(), "onnx", tmp_path)
     assert "the preprocessing differs: the resize" in wrong

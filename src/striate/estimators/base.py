@@ -48,6 +48,9 @@ class ImageEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no
         if not reset:
             check_is_fitted(self, "layout_")
         X = _put_together(X)
+        shape = tuple(getattr(X, "shape", ()))
+        if not reset and 2 <= len(shape) < self.layout_.dimensions and shape == self.layout_.shape[: len(shape)]:
+            raise ValueError(f"X must hold pictures, got one of shape {shape}; X[None] is an array of one")
         flat = getattr(X, "ndim", 2) <= 2
         array = validate_data(self, X, reset=reset) if flat else check_array(X, allow_nd=True)
         return self._laid_out(array, reset=reset)
@@ -128,6 +131,14 @@ class LearningEstimator(ImageEstimator):
 
     def _asked(self, *, once: bool = False) -> Recipe:
         """The recipe; with `once`, that of single passes at a constant rate. Raises ValueError."""
+        if self.augment is None:  # which elsewhere means chosen from the data
+            raise ValueError("augment must be one of auto, none, got None")
+        further = self.settings if self.settings is not None else {}
+        if not isinstance(further, Mapping):
+            raise ValueError(f"settings must be fields of striate.Recipe by their names, got {further!r:.80}")
+        if isinstance(further.get("augment"), Mapping):
+            # What else is said of it does not take the argument's word back.
+            further = {**further, "augment": {"name": self.augment, **further["augment"]}}
         given = {
             "network": self.network,
             "epochs": 1 if once else self.epochs,
@@ -136,7 +147,7 @@ class LearningEstimator(ImageEstimator):
             "augment": {"name": self.augment},
             "schedule": {"name": "constant"} if once else None,
         }
-        asked = self._recipe(given, self.settings)
+        asked = self._recipe(given, further)
         with as_value_errors():
             check_settings(asked, numbers=self._numbers, line=self.layout_.line)
         return asked
@@ -153,10 +164,19 @@ class LearningEstimator(ImageEstimator):
 
 
 def _put_together(X: Any) -> Any:
-    """A list of pictures as one array; anything else as it is, also a list of pictures of several sizes."""
-    if isinstance(X, list | tuple) and X and len({np.shape(picture) for picture in X}) == 1 and np.ndim(X[0]) > 1:
-        return np.asarray(X)
-    return X
+    """A list of pictures, or a column of them, as one array; anything else as it is. Raises ValueError for pictures of
+    several sizes."""
+    column = getattr(getattr(X, "dtype", None), "kind", "") == "O" and getattr(X, "ndim", 0) == 1
+    if not (isinstance(X, list | tuple) or column) or not len(X):
+        return X
+    pictures = list(X)
+    shapes = {np.shape(picture) for picture in pictures}
+    if min(len(shape) for shape in shapes) < 2:
+        return X
+    if len(shapes) > 1:
+        told = " and ".join(map(str, sorted(shapes)[:2]))
+        raise ValueError(f"X must hold pictures of one shape, got {told}; bring them to one size first")
+    return np.asarray(pictures)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
         Raises ValueError for what cannot be used, and where there are fewer than two classes.
         """
         pictures, labels = self._pairs(X, y, reset=True, numeric=False)
-        check_classification_targets(labels)
+        _require_labels(labels)
         pictures, labels, weights = counting(
             pictures, labels, weights_of(pictures, sample_weight, self.class_weight, labels)
         )
@@ -91,7 +91,7 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
         """
         first = not hasattr(self, "_fitted")
         pictures, labels = self._pairs(X, y, reset=first, numeric=False)
-        check_classification_targets(labels)
+        _require_labels(labels)
         if first:
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -138,3 +138,11 @@ class ImageClassifier(ClassifierMixin, LearningEstimator):  # type: ignore[misc]
         return Classification(
             tuple(names), label_smoothing=asked.label_smoothing or 0.0, loss_name=asked.loss or OWN_LOSS
         )
+
+
+def _require_labels(labels: np.ndarray) -> None:
+    """Raise ValueError for what are no classes, or none that can be put in an order."""
+    kinds = sorted({type(one).__name__ for one in labels.ravel().tolist()}) if labels.dtype == object else []
+    if len(kinds) > 1:
+        raise ValueError(f"y must hold classes of one kind, text or numbers, got {' and '.join(kinds)}")
+    check_classification_targets(labels)

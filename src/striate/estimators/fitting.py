@@ -21,6 +21,7 @@ from striate.data.batches import Batches
 from striate.errors import InputError, require
 from striate.estimators.asked import idle_beside_a_head
 from striate.estimators.layout import Stack
+from striate.estimators.restraint import restrained
 from striate.estimators.threads import cores_here, threads_for_batches
 from striate.machine.devices import pick_device
 from striate.machine.ranks import ALONE
@@ -29,18 +30,25 @@ from striate.models.loading import load_model
 from striate.models.mean_picture import mean_picture
 from striate.models.model import MOST_AT_ONCE, Model
 from striate.models.run_files import RECIPE, read_config
-from striate.networks import build_network, own_input
+from striate.networks import NETWORKS, build_network, own_input
 from striate.networks.built import InputDefaults
 from striate.networks.heads import find_head
 from striate.tasks.task import TableTask
-from striate.training.defaults import PRETRAINED, Facts, choose_augmentation, choose_network, resolve_steps
+from striate.training.defaults import (
+    PRETRAINED,
+    Facts,
+    choose_augmentation,
+    choose_network,
+    resolve_steps,
+    row_arguments,
+)
 from striate.training.loop import Loop
 from striate.training.recipe import Recipe
 from striate.training.recipe_file import read_recipe
 from striate.training.resolved import Resolved
 from striate.training.stepping import Stepping
+from striate.words import counted
 
-LINE_NETWORK = "mlp"  # for fields of numbers
 MOST_STEPS = 1 << 20  # of a pass: what is drawn in a step is drawn by its number
 LARGEST_SIDE = 224  # of pictures that a network starts from nothing with
 
@@ -73,7 +81,8 @@ def fit_model(
     if targets.ndim == 2:
         _answer_constants(fitted.model.network, targets)
     batches = _batches(fitted, pictures, weights)
-    plan = replace(fitted.plan, steps=fitted.plan.epochs * batches.steps_per_epoch)
+    plan = restrained(fitted.plan, recipe, len(pictures)) if line else fitted.plan
+    plan = replace(plan, steps=plan.epochs * batches.steps_per_epoch)
     with threads_for_batches(fitted.model, fitted.plan.batch_size):
         Loop(fitted.model, batches, None, plan).run()
     return fitted
@@ -90,14 +99,20 @@ def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe,
         longer_side=float(max(height, width)),
         grey=channels == 1,
         task=task.name,
+        fields=width if line else 0,
     )
-    name, pretrained = (LINE_NETWORK, False)
-    if not line or recipe.network is not None:
-        name, pretrained, _ = choose_network(recipe, facts)
+    name, pretrained, _ = choose_network(recipe, facts)
+    if line:
+        taking = [one for one, part in NETWORKS.items() if part.takes_rows]
+        require(
+            name in taking,
+            f"network {name} takes pictures, and X has rows of {counted(width, 'number')}; if they are the pixels of "
+            f"pictures, say so by image_shape=(height, width), else take {' or '.join(taking)}",
+        )
     frozen = name == PRETRAINED and pretrained and recipe.epochs is None
     own = own_input(name) if pretrained or recipe.weights is not None else None
     spec = _spec(pictures, recipe, own, line=line)
-    arguments: dict[str, Any] = dict(ARGUMENTS) if frozen else {}
+    arguments: dict[str, Any] = dict(ARGUMENTS) if frozen else row_arguments(name, facts) if line else {}
     if recipe.width is not None:
         arguments["width"] = recipe.width
     built = build_network(

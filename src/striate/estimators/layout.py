@@ -7,7 +7,10 @@ Legend: n pictures, h w pixels, c channels (1 or 3), f fields.
 from __future__ import annotations
 
 import math
+import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -142,12 +145,18 @@ def _with_channels(array: np.ndarray) -> np.ndarray:
     return array[..., None] if array.ndim == 3 else array
 
 
-def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def _picture_shape(shape: Any) -> tuple[int, int, int]:
     """(h, w, c). Raises InputError."""
+    require(
+        isinstance(shape, Sequence) and all(isinstance(one, numbers.Real) and one == int(one) for one in shape),
+        f"image_shape must be (height, width) or (height, width, 1 or 3), got {shape!r:.80}",
+    )
     sizes = (*shape, 1) if len(shape) == 2 else tuple(shape)
+    first = len(sizes) == 3 and sizes[0] in CHANNELS and sizes[-1] not in CHANNELS
     require(
         len(sizes) == 3 and min(sizes) >= 1 and sizes[-1] in CHANNELS,
-        f"pictures must be (height, width) or (height, width, 1 or 3), got {tuple(shape)}",
+        f"pictures must be (height, width) or (height, width, 1 or 3), got {tuple(shape)}"
+        + ("; channels come last: X.transpose(0, 2, 3, 1)" if first else ""),
     )
     height, width, channels = (int(size) for size in sizes)
     return height, width, channels

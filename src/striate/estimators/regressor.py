@@ -14,6 +14,10 @@ from striate.estimators.fitting import answers, begin, fit_model
 from striate.estimators.weighing import counting, weights_of
 from striate.tasks.regression import OWN_LOSS, Regression
 
+LARGEST = 1e37  # of a number in single precision, with room for an error
+FINEST = 1e5  # deviations from zero, up to which single precision tells a hundredth of a deviation apart
+ROUNDING = 1e-13
+
 
 class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] # scikit-learn has no types
     """A network that answers with one number for each picture, or with several.
@@ -61,7 +65,8 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
         pictures, numbers = self._pairs(X, y, reset=True, numeric=True)
         self._several = numbers.ndim == 2
         pictures, numbers, weights = counting(pictures, numbers, weights_of(pictures, sample_weight))
-        targets = numbers.reshape(len(numbers), -1).astype(np.float32)
+        targets = single(numbers)
+        require_told_apart(numbers)
         asked = self._asked()
         with as_value_errors():
             task = numbers_task(targets, asked.loss)
@@ -80,7 +85,7 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
         if first:
             self._several = numbers.ndim == 2
         pictures, numbers, weights = counting(pictures, numbers, weights_of(pictures, sample_weight))
-        targets = numbers.reshape(len(numbers), -1).astype(np.float32)
+        targets = single(numbers)
         asked = self._asked(once=True)
         with as_value_errors():
             if first:
@@ -106,6 +111,28 @@ class ImageRegressor(RegressorMixin, LearningEstimator):  # type: ignore[misc] #
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def single(numbers: np.ndarray) -> np.ndarray:
+    """(n,) or (n, K) -> (n, K) `float32`, in which a network computes. Raises ValueError where it cannot hold them."""
+    largest = float(np.abs(numbers).max())
+    if largest > LARGEST:
+        raise ValueError(f"y must lie within {LARGEST:.0e} of 0, got {largest:.3g}; divide it first")
+    return numbers.reshape(len(numbers), -1).astype(np.float32)
+
+
+def require_told_apart(numbers: np.ndarray) -> None:
+    """Raise ValueError where numbers (n,) or (n, K) vary, but by less than single precision can tell."""
+    wide = numbers.reshape(len(numbers), -1).astype(np.float64)
+    largest, spread = np.abs(wide).max(axis=0), wide.std(axis=0)
+    # What is the same but for the last digits of float64 does not vary.
+    lost = (spread * FINEST < largest) & (spread > ROUNDING * largest)
+    if bool(lost.any()):
+        mean = wide.mean(axis=0)[lost][0]
+        raise ValueError(
+            f"y varies by {spread[lost][0]:.3g} around {mean:.10g}, too little for single precision, in which networks "
+            "compute; subtract its mean first, as TransformedTargetRegressor with a StandardScaler does"
+        )
 
 
 def numbers_task(targets: np.ndarray, loss: str | None = None) -> Regression:

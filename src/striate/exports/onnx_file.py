@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LARGEST = 2**31 - 2**20  # bytes: what one protocol buffer may hold, less its own words
 SCOPES = "pkg.torch.onnx.name_scopes"  # in a node's metadata: the modules that it is in, then its own name
+SIDES = ("N", "height", "width")  # of the pictures
 ONLY_ERRORS = 3  # of ONNX Runtime's levels of saying
 # Where it is not set, ONNX Runtime (from 1.29 on, Linux and macOS too) keeps an identifier of the machine in the home,
 # and tells its makers of each use.
@@ -61,7 +62,19 @@ def converted(program: ExportedProgram, output: str) -> onnx.ModelProto:
         raise refusal(module or "network", kind or "its class", error) from error
     assert made is not None
     proto: onnx.ModelProto = made.model_proto
+    _name_sides(proto)
     return proto
+
+
+def _name_sides(model: onnx.ModelProto) -> None:
+    """The sides that may be of any size are called as in the file's own words, not as the converter counts them."""
+    graph = model.graph
+    sides = graph.input[0].type.tensor_type.shape.dim
+    called = {side.dim_param: name for side, name in zip(sides, SIDES, strict=False) if side.dim_param}
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for side in value.type.tensor_type.shape.dim:
+            if side.dim_param in called:
+                side.dim_param = called[side.dim_param]
 
 
 def _put(model: onnx.ModelProto, path: Path) -> None:
