@@ -148,7 +148,7 @@ def _with_channels(array: np.ndarray) -> np.ndarray:
 def _picture_shape(shape: Any) -> tuple[int, int, int]:
     """(h, w, c). Raises InputError."""
     require(
-        isinstance(shape, Sequence) and all(isinstance(one, numbers.Real) and one == int(one) for one in shape),
+        isinstance(shape, Sequence) and all(isinstance(one, numbers.Real) and float(one).is_integer() for one in shape),
         f"image_shape must be (height, width) or (height, width, 1 or 3), got {shape!r:.80}",
     )
     sizes = (*shape, 1) if len(shape) == 2 else tuple(shape)
