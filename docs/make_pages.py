@@ -383,8 +383,8 @@ def variation_page() -> str:
     for name, part in VARIATIONS.items():
         cells = [
             f"`{name}`: {part.says}",
-            f"`{as_flags(settings_for(name))}`",
-            part.needs,
+            _flags(as_flags(settings_for(name))),
+            part.needs or "nothing",
             *(costs.get((name, kind), "") for kind in KINDS if costs),
             part.good_for,
             part.by,
@@ -502,7 +502,7 @@ def parts_page() -> str:
         "loss: the gradient gets their subgradient, once, also where a batch is done in parts or by several processes.",
         "",
         *_rows(
-            ("asked for by", lambda row: f"`{row.flags}`"),
+            ("asked for by", lambda row: _flags(row.flags)),
             ("needs", lambda row: row.needs),
             ("costs", lambda row: row.cost),
             table=REGULARIZERS,
@@ -534,7 +534,7 @@ def parts_page() -> str:
         "## Averages of weights",
         "",
         *_rows(
-            ("asked for by", lambda row: f"`{row.flags}`"),
+            ("asked for by", lambda row: _flags(row.flags)),
             ("needs", lambda row: row.needs),
             ("costs", lambda row: row.cost),
             table=AVERAGES,
@@ -548,6 +548,11 @@ def parts_page() -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _flags(flags: str) -> str:
+    """Each flag in a box of its own, between which a line may break: "--a 1 --b 2" -> "`--a 1` `--b 2`"."""
+    return " ".join(f"`--{flag.strip()}`" for flag in flags.split("--") if flag)
 
 
 def _rows(*columns: tuple[str, Any], table: Any) -> list[str]:

@@ -389,6 +389,12 @@ OPTIONS = [
         "train pictures --optimizer lbfgs --precision bfloat16",
         ("to the last digit", "leave precision away"),
     ),
+    Row(
+        "lbfgs by other draws in each step",
+        pictures,
+        "train pictures --optimizer lbfgs --balance --dropout 0.2",
+        ("curvature of one function", "balance and dropout", "leave it away"),
+    ),
     Row("a rate for lbfgs", pictures, "train pictures --find-rate --optimizer lbfgs", ("no rate is to be found",)),
     Row(
         "a page of rates in the source",

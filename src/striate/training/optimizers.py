@@ -190,7 +190,7 @@ OPTIMIZERS: dict[str, Part] = {
         rate=1.0,
         start=OptimizerSettings(name="lbfgs", weight_decay=0.0),
         sentence="the curvature is learned from the last steps, and the length of a step is searched",
-        needs="all pictures in one batch, float32, no variation of pictures",
+        needs="all pictures in one batch, float32, no variation of pictures, no dropout",
         cost="two numbers kept for each weight and remembered step; many passes a step",
         good_for="small sets and small networks, to the bottom",
         paper="Liu and Nocedal 1989; Nocedal and Wright 2006, algorithms 3.5 and 7.5",

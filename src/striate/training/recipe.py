@@ -184,6 +184,12 @@ class Recipe:
                 same,
                 f"optimizer lbfgs takes all pictures at once, as they are, so {name} cannot be given; leave it away",
             )
+        drawn = [name for name in ("balance", "dropout") if getattr(self, name)]
+        require(
+            not drawn,
+            f"optimizer lbfgs learns the curvature of one function, and {' and '.join(drawn)} would draw another one "
+            "for each step; leave it away",
+        )
         require(
             self.precision in ("auto", "float32"),
             f"optimizer lbfgs compares losses to the last digit, so not in {self.precision}; leave precision away",

@@ -43,7 +43,7 @@ def constant(progress: float, settings: ScheduleSettings) -> float:
 
 def step(progress: float, settings: ScheduleSettings) -> float:
     """Up during the warm-up, then `drops` times divided by `divide_by`, after equal parts of what is left; never below
-    `final` (Krizhevsky et al. 2012, section 5; He et al. 2016, section 4.2)."""
+    `final` (LeCun et al. 1998, section III; He et al. 2016, section 4.2)."""
     if progress < settings.warmup:
         return _rise(progress, settings.warmup)
     dropped = min(settings.drops, math.floor((settings.drops + 1) * _fallen(progress, settings.warmup)))
@@ -59,7 +59,8 @@ def polynomial(progress: float, settings: ScheduleSettings) -> float:
 
 
 def plateau(progress: float, settings: ScheduleSettings) -> float:
-    """Up during the warm-up, then constant; the loop divides it (see `fallen_further`)."""
+    """Up during the warm-up, then constant; the loop divides it (see `fallen_further`; Krizhevsky et al. 2012,
+    section 5)."""
     return constant(progress, settings)
 
 
@@ -118,8 +119,8 @@ SCHEDULES: dict[str, Part] = {
         function=step,
         sentence="up, then divided by `divide_by` after equal parts of the run, `drops` times",
         needs="the length of the run",
-        good_for="repeating AlexNet and ResNet, which were trained with it",
-        paper="Krizhevsky et al. 2012; He et al. 2016 (arXiv:1512.03385)",
+        good_for="repeating LeNet-5 and the ResNets for CIFAR-10, which were trained with it",
+        paper="LeCun et al. 1998, section III; He et al. 2016 (arXiv:1512.03385), section 4.2",
     ),
     "polynomial": Part(
         function=polynomial,
@@ -132,8 +133,8 @@ SCHEDULES: dict[str, Part] = {
         function=plateau,
         sentence="up, then divided by `divide_by` whenever validation has not improved for `wait` validations",
         needs="pictures held back for validation",
-        good_for="runs of a length that nobody knows, with --patience to end them",
-        paper="LeCun et al. 1998; He et al. 2016 (arXiv:1512.03385)",
+        good_for="runs of a length that nobody knows, with --patience to end them; repeating AlexNet",
+        paper="Krizhevsky et al. 2012, section 5; He et al. 2016 (arXiv:1512.03385), section 3.4",
         watches=True,
     ),
 }
