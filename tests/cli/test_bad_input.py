@@ -390,6 +390,24 @@ OPTIONS = [
         ("to the last digit", "leave precision away"),
     ),
     Row(
+        "momentum of adam",
+        pictures,
+        "train pictures --optimizer adam --optimizer.momentum 0.5",
+        ("optimizer.momentum means nothing to the optimizer adam", "take sgd or rmsprop or muon"),
+    ),
+    Row(
+        "how smooth no distortion is",
+        pictures,
+        "train pictures --epochs 1 --network lenet5 --augment.elastic-sigma 3",
+        ("augment.elastic_sigma shapes elastic, which is off", "--augment.elastic"),
+    ),
+    Row(
+        "more batches than pictures",
+        pictures,
+        "train pictures --epochs 1 --network lenet5 --accumulate 1000",
+        ("accumulate: 1,000 batches of", "at most"),
+    ),
+    Row(
         "lbfgs by other draws in each step",
         pictures,
         "train pictures --optimizer lbfgs --balance --dropout 0.2",

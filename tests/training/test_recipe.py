@@ -202,7 +202,7 @@ def without_contradiction(given: dict[str, Any]) -> dict[str, Any]:
     optimizer = given.get("optimizer")
     if optimizer is not None and optimizer.name == "lbfgs":
         given = {**given, "optimizer": dataclasses.replace(optimizer, layer_decay=1.0)}
-        brought += ["batch_size", "accumulate", "clip", "augment", "stream", "precision"]
+        brought += ["batch_size", "accumulate", "clip", "augment", "stream", "precision", "balance", "dropout"]
     return {name: value for name, value in given.items() if name not in brought}
 
 

@@ -109,11 +109,14 @@ def train_asked(
     from striate.actions.run_source import open_asked
     from striate.machine.joining import joined, together
     from striate.machine.ranks import ranks_here
+    from striate.training.unused import require_used
 
     here = ranks_here()
     with joined(here, asked.device):
         with together(here):
             check_early(asked)
+            if resolved is None:  # what was decided by an earlier version stays as it was
+                require_used(asked, asked.optimizer.name, asked.schedule.name)
             start = start_of(asked, network, out)
             stream = bool(asked.stream) or (resolved is not None and resolved.buffer is not None)
             samples = open_asked(source, asked, stream=stream)

@@ -18,6 +18,7 @@ from striate.tasks.losses import LOSSES
 from striate.training.part_settings import OptimizerSettings, ScheduleSettings
 from striate.training.recipe import Recipe
 from striate.training.resolved import Resolved
+from striate.training.unused import require_shaped, require_used
 from striate.words import counted
 
 # Pictures whose longer side is at most this are small: digits, clothes, icons, CIFAR.
@@ -187,7 +188,9 @@ def choose_augmentation(recipe: Recipe, facts: Facts, network: str, spec: InputS
         value = getattr(asked, field.name)
         if field.name != "name" and value is not None:
             chosen[field.name] = value
-    return Augmentation(**chosen)
+    augmentation = Augmentation(**chosen)
+    require_shaped(asked, augmentation)
+    return augmentation
 
 
 def resolve_steps(
@@ -210,6 +213,12 @@ def resolve_steps(
     chosen = steps_recipe(network, has_weights, facts, recipe.epochs)
     asked = None if recipe.batch_size == "auto" else recipe.batch_size  # auto: measured later, from the default on
     batch = asked or min(chosen["batch_size"], facts.pictures)
+    most = max(1, facts.pictures // batch)
+    require(
+        recipe.accumulate <= most,
+        f"accumulate: {recipe.accumulate:,} batches of {batch:,} are more than {facts.pictures:,} training pictures; "
+        f"take {most:,} at most",
+    )
     changed = asked is not None or recipe.accumulate > 1
     if changed and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
         # The linear rule of Goyal et al. 2017 (arXiv:1706.02677), upwards no further than 8 times.
@@ -236,6 +245,7 @@ def resolve_steps(
         if untouched
         else replace(recipe.schedule, name=recipe.schedule.name or chosen["schedule"].name)
     )
+    require_used(recipe, optimizer.name, schedule.name)
     per_epoch = max(1, facts.pictures // (batch * recipe.accumulate))
     averaging = 0.0 if recipe.averaging is None and recipe.swa is not None else recipe.averaging
     # Smoothing would make rare labels likelier than they are, and numbers have none; nor does it suit every loss.
