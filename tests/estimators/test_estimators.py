@@ -257,6 +257,15 @@ def test_noise_in_a_small_table_is_not_learned_by_heart():
     assert cross_val_score(ImageRegressor(), fields, numbers, cv=folds, scoring="r2").mean() > 0.46
 
 
+def test_what_is_learned_in_parts_is_as_wide_whatever_the_first_part_holds():
+    fields, classes = np.random.default_rng(0).normal(size=(40, 6)), np.arange(40) % 2
+    for first in (2, 40):
+        begun = ImageClassifier().partial_fit(fields[:first], classes[:first], classes=[0, 1])
+        assert (
+            begun.model_.network.head.in_features == ImageFeatures("mlp").fit_transform(fields[:first]).shape[1] == 256
+        )
+
+
 def test_weight_decay_that_is_asked_for_stands_above_that_of_rows():
     fields, classes = load_diabetes(return_X_y=True)
     decayed = ImageRegressor(epochs=2, settings={"optimizer": {"weight_decay": 0.25}}).fit(fields, classes)

@@ -71,7 +71,7 @@ def fit_model(
     targets: (n,) or (n, K), as the task encodes them; it is bound to them already. weights (n,): how much each counts;
     None: all alike. line: they are fields of numbers. Raises InputError.
     """
-    fitted = begin(pictures, targets, task, recipe, line=line)
+    fitted = begin(pictures, targets, task, recipe, line=line, all_there=True)
     if fitted.plan.method == "frozen":
         idle = ", ".join(idle_beside_a_head(recipe))
         if idle:
@@ -88,8 +88,11 @@ def fit_model(
     return fitted
 
 
-def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe, *, line: bool) -> Fitted:
-    """A network for these pictures that has learned nothing of them, and how it is to be trained."""
+def begin(
+    pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe, *, line: bool, all_there: bool = False
+) -> Fitted:
+    """A network for these pictures that has learned nothing of them, and how it is to be trained. all_there: no others
+    follow, so that a network for rows may be as wide as so many rows are worth."""
     device = pick_device(recipe.device)
     height, width, channels = (int(size) for size in pictures.shapes[0])
     facts = Facts(
@@ -112,7 +115,9 @@ def begin(pictures: Stack, targets: np.ndarray, task: TableTask, recipe: Recipe,
     frozen = name == PRETRAINED and pretrained and recipe.epochs is None
     own = own_input(name) if pretrained or recipe.weights is not None else None
     spec = _spec(pictures, recipe, own, line=line)
-    arguments: dict[str, Any] = dict(ARGUMENTS) if frozen else row_arguments(name, facts) if line else {}
+    arguments: dict[str, Any] = dict(ARGUMENTS) if frozen else {}
+    if line and all_there:
+        arguments |= row_arguments(name, facts)
     if recipe.width is not None:
         arguments["width"] = recipe.width
     built = build_network(
