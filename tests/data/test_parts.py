@@ -94,6 +94,8 @@ def test_a_class_that_would_be_held_back_whole_is_named():
         in_fold(table({"a": 5, "b": 1}), 1, 2, seed=0)
     with pytest.raises(InputError, match="4 pictures cannot be dealt into 5 folds"):
         in_fold(table({"a": 2, "b": 2}), 1, 5, seed=0)
+    with pytest.raises(InputError, match="12 pictures in 4 groups cannot be dealt into 5 folds"):
+        in_fold(table({"a": 6, "b": 6}, groups=3), 1, 5, seed=0)
 
 
 def test_a_single_number_that_would_be_held_back_alone_is_refused():

@@ -33,8 +33,9 @@ def test_the_interval_of_a_share_is_one_of_shares():
     assert mean_over_folds([0.01, 0.09], held_back=1 / 2).low == 0
 
 
-def test_one_fold_has_no_interval():
-    found = mean_over_folds([0.5], held_back=0.5)
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5, 0.5]])
+def test_one_fold_has_no_interval_nor_have_equal_ones(values):
+    found = mean_over_folds(values, held_back=0.5)
     assert (found.value, found.low, found.high) == (0.5, None, None)
 
 

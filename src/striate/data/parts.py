@@ -50,9 +50,10 @@ def in_fold(samples: Samples, fold: int, folds: int, *, seed: int) -> tuple[Samp
                     f"{samples.source}: all of '{name}' would be held back at once; each class needs two "
                     f"{samples.noun}s, or two groups of them"
                 )
+    groups = "" if samples.groups is None else f" in {counted(len(np.unique(samples.groups[rows])), 'group')}"
     require(
         len(np.unique(parts)) == folds,
-        f"{samples.source}: {counted(len(rows), samples.noun)} cannot be dealt into {folds} folds; take fewer",
+        f"{samples.source}: {counted(len(rows), samples.noun)}{groups} cannot be dealt into {folds} folds; take fewer",
     )
     if samples.task == REGRESSION:
         require(

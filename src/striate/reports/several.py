@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from striate.evaluation.headlines import Headline
     from striate.evaluation.power_law import Forecast
 
+ALLOWED_FOR = "the interval allows for it (Nadeau and Bengio 2003)."
+
 
 def folds_page(
     *,
@@ -43,9 +45,13 @@ def folds_page(
         interval=f"95 % interval {_range(mean.low, mean.high, share)}" if mean.low is not None else "",
         trust=(
             f"Every {noun} was answered once, by a network that had not seen it.",
-            f"The folds lie between {_told(min(values), share)} and {_told(max(values), share)}.",
+            (
+                "All folds are equal, so that their spread tells no interval."
+                if mean.low is None
+                else f"The folds lie between {_told(min(values), share)} and {_told(max(values), share)}."
+            ),
             *((f"Its answers are {off} off on average (mean absolute error).",) if errors else ()),
-            f"The networks have most of their {noun}s in common; the interval allows for it (Nadeau and Bengio 2003).",
+            *((f"The networks have most of their {noun}s in common; {ALLOWED_FOR}",) if mean.low is not None else ()),
         ),
         headings=("run", name, "95 % interval", f"{noun}s answered", *(("off on average",) if errors else ())),
         rows=rows,
