@@ -261,9 +261,8 @@ def test_what_is_learned_in_parts_is_as_wide_whatever_the_first_part_holds():
     fields, classes = np.random.default_rng(0).normal(size=(40, 6)), np.arange(40) % 2
     for first in (2, 40):
         begun = ImageClassifier().partial_fit(fields[:first], classes[:first], classes=[0, 1])
-        assert (
-            begun.model_.network.head.in_features == ImageFeatures("mlp").fit_transform(fields[:first]).shape[1] == 256
-        )
+        assert begun.model_.network.head.in_features == 256
+        assert ImageFeatures("mlp").fit_transform(fields[:first]).shape == (first, 256)
 
 
 def test_weight_decay_that_is_asked_for_stands_above_that_of_rows():

@@ -165,6 +165,7 @@ REFUSED: dict[str, tuple[str, str, bytes | None, dict[str, str], int, str]] = {
     ),
     "too large": ("POST", "/predict", bytes(MOST + 1), {}, 413, "larger than .* MiB"),
     "a form": ("POST", "/predict", GOOD, {"content_type": "multipart/form-data; boundary=x"}, 415, "multipart/form"),
+    "packed": ("POST", "/predict", GOOD, {"content_encoding": "gzip"}, 415, "packed by gzip; send it unpacked"),
     "a text": ("POST", "/predict", GOOD, {"content_type": "text/plain"}, 415, "bytes of one picture"),
     "no number": ("POST", "/predict?top=all", GOOD, {}, 400, "top must be a whole number"),
     "none at all": ("POST", "/predict?top=0", GOOD, {}, 400, "at least 1"),

@@ -35,6 +35,9 @@ class Uploads:
 
 def require_picture_type(headers: Mapping[bytes, bytes]) -> None:
     """Raise Refusal (415) where the body is said to be something else than the bytes of a picture."""
+    packed = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+    if packed not in ("", "identity"):
+        raise Refusal(415, f"the body must be the picture as it is, got it packed by {packed[:40]}; send it unpacked")
     given = headers.get(b"content-type", b"").decode("latin-1")
     kind = given.partition(";")[0].strip().lower()
     if not kind or kind.startswith("image/") or kind in PLAIN:

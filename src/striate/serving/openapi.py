@@ -13,7 +13,7 @@ REFUSED = {
     "403": "asked for by another name than localhost or 127.0.0.1, or by a page of another origin",
     "408": "the body did not come in time",
     "413": "the body is larger than is taken",
-    "415": "the body is said to be something else than a picture",
+    "415": "the body is said to be something else than a picture, or to be packed",
     "503": "as many pictures as are answered at once are being answered",
 }
 TOP = {
