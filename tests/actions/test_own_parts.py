@@ -120,6 +120,7 @@ def test_a_run_goes_on_and_repeats_with_the_same_loss_alone(tmp_path: Path, caps
     [
         ({"loss": 3}, "loss must be a function, got int"),
         ({"loss": torch.nn.CrossEntropyLoss}, r"loss is the class CrossEntropyLoss; make one of it"),
+        ({"loss": torch.nn.Bilinear(4, 4, 1)}, "loss Bilinear has weights of its own, which would not be trained"),
         ({"loss": lambda o, t: torch.zeros(len(o))}, "your loss has no gradient; compute it from the outputs"),
         ({"metrics": [len]}, r"metrics must be \{name: function\}, got list"),
         ({"metrics": {"worst": 3}}, r"metrics must be \{name: function\}, got 'worst': int"),

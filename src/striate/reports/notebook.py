@@ -132,12 +132,11 @@ def _run(run: Run) -> Fragment:
     except InputError as error:
         return Fragment(title=str(run), lines=(str(error),))
     split = next((name for name in SPLITS if isinstance(metrics.get(name), Mapping)), None)
-    lines = [f"network: {config['network']['name']}"]
+    lines = [f"network: {config['network']['name']}", f"report: {run.report}"]
     if split is None:
         lines.append("nothing was held back, so there is no telling how well it answers")
     else:
         lines.append(f"on {count(metrics[split].get('n'))} {split.replace('_', '-')} {run.noun}s:")
-    lines.append(f"report: {run.report}")
     return Fragment(title=str(run), lines=tuple(lines), table=() if split is None else figures_of(metrics[split]))
 
 

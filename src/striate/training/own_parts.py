@@ -31,7 +31,7 @@ class OwnParts:
     loss(outputs (B, K) `float32`, targets) -> (B,), which is weighed and averaged, or one number for all of them.
     metrics: name -> function of answers (N, K) and targets as arrays, which
     gives a number; they watch, and choose nothing.
-    Raises InputError for what is no function.
+    Raises InputError for what is no function, and for a loss with weights to train: only the network's are.
     """
 
     loss: Loss | None = None
@@ -41,6 +41,12 @@ class OwnParts:
         require(self.loss is None or callable(self.loss), f"loss must be a function, got {type(self.loss).__name__}")
         if isinstance(self.loss, type):
             raise InputError(f"loss is the class {self.loss.__name__}; make one of it: loss={self.loss.__name__}()")
+        weights = getattr(self.loss, "parameters", tuple)  # of a torch.nn.Module; a function has none
+        require(
+            not any(weight.requires_grad for weight in weights()),
+            f"loss {type(self.loss).__name__} has weights of its own, which would not be trained; put them into the "
+            "network, or set their requires_grad to False",
+        )
         wanted = "metrics must be {name: function}"
         require(isinstance(self.metrics, Mapping), f"{wanted}, got {type(self.metrics).__name__}")
         for name, metric in self.metrics.items():

@@ -25,7 +25,11 @@ class OptimizerSettings:
         None, "share of the last step that is kept (sgd, rmsprop, muon)", at_least=0, at_most=0.9999
     )
     nesterov: bool = setting(True, "look ahead by the momentum (Nesterov; sgd, muon)")
-    weight_decay: float | None = setting(None, "L2 on weights, not on biases and norms", at_least=0)
+    weight_decay: float | None = setting(
+        None,
+        "how weights shrink, not biases and norms: by L2 in the gradient, or beside it (adamw, muon)",
+        at_least=0,
+    )
     beta1: float = setting(0.9, "decay of the mean of gradients (adam, adamw, muon)", at_least=0, at_most=0.9999)
     beta2: float | None = setting(
         None, "decay of the mean of squared gradients (adam, adamw, rmsprop, muon)", at_least=0, at_most=0.99999
@@ -54,7 +58,9 @@ class ScheduleSettings:
     final: float = setting(0.0, "rate at the end, or the lowest one, as a share of the highest", at_least=0, at_most=1)
     drops: int = setting(3, "how often the rate is divided (step)", at_least=1, at_most=100)
     divide_by: float = setting(5.0, "what the rate is divided by (step, plateau)", at_least=1, at_most=1000)
-    power: float = setting(0.9, "of what is left of the run (polynomial)", above=0, at_most=100)
+    power: float = setting(
+        0.9, "power of what is left of the run, by which the rate falls (polynomial)", above=0, at_most=100
+    )
     wait: int = setting(
         2, "validations without a better one after which the rate is divided (plateau)", at_least=1, at_most=1000
     )
@@ -67,8 +73,8 @@ class ScheduleSettings:
 class RegularizerSettings:
     """What is added to the loss so that weights stay small."""
 
-    l1: float = setting(0.0, "of the sum of absolute weights", at_least=0)
-    l2: float = setting(0.0, "of half the sum of squared weights", at_least=0)
+    l1: float = setting(0.0, "L1: what the sum of absolute weights counts in the loss", at_least=0)
+    l2: float = setting(0.0, "L2: what half the sum of squared weights counts in the loss", at_least=0)
     biases: bool = setting(False, "biases and norms too, not weights alone")
 
     def __post_init__(self) -> None:
