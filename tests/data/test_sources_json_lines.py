@@ -110,6 +110,20 @@ WRONG = [
 ]
 
 
+def test_lists_of_equally_many_numbers_are_a_number_each(photos):
+    path = photos / "labels.jsonl"
+    path.write_text(
+        '{"path": "1.png", "place": [0.5, 2], "corner": [3, 4]}\n'
+        '{"path": "2.png", "place": [1, 1.5], "corner": [5, 6]}\n'
+    )
+    for task in (None, "regression"):
+        found = open_dataset(path, targets="place", task=task)
+        assert (found.task, found.class_names) == ("regression", ("place 0", "place 1"))
+        assert found.targets.tolist() == [[0.5, 2], [1, 1.5]]
+    whole = open_dataset(path, targets="corner", task="regression")
+    assert (whole.class_names, whole.targets.tolist()) == (("corner 0", "corner 1"), [[3, 4], [5, 6]])
+
+
 @pytest.mark.parametrize(("data", "said"), WRONG, ids=[said[:40] for _, said in WRONG])
 def test_wrong_lines(photos, data, said):
     path = photos / "labels.jsonl"

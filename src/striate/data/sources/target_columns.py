@@ -46,11 +46,11 @@ def read_targets(columns: Sequence[Column], task: str | None, rows: Rows) -> Tar
 
 
 def _of_one(column: Column, task: str | None, rows: Rows) -> Targets:
-    if task == REGRESSION:
-        return numbers_of([column], rows)
-    vectors = _vectors(column)
+    vectors = _vectors(column, whole=task == REGRESSION)
     if vectors is not None:
         return recognise(vectors, task, rows)
+    if task == REGRESSION:
+        return numbers_of([column], rows)
     if task == CLASSIFICATION:
         return _classes(column, rows)
     if task == MULTILABEL:
@@ -133,8 +133,9 @@ def _labels(lists: Sequence[Sequence[str] | None], rows: Rows) -> Targets:
     return Targets(values, names, MULTILABEL, counted(len(names), "label"), left_out=tuple(left_out))
 
 
-def _vectors(column: Column) -> list[Column] | None:
-    """A column of lists of equally many numbers with fractions, as a column for each place; None for any other."""
+def _vectors(column: Column, whole: bool) -> list[Column] | None:
+    """A column of lists of equally many numbers, some with a fraction or all `whole`, as a column for each place; None
+    for any other."""
     there = [value for value in column.values if not is_empty(value)]
     if not there or not all(isinstance(value, (list, tuple, np.ndarray)) for value in there):
         return None
@@ -142,7 +143,10 @@ def _vectors(column: Column) -> list[Column] | None:
     items = [item for value in there for item in value]
     if not width or any(len(value) != width for value in there):
         return None
-    if not all(isinstance(item, (float, np.floating)) for item in items):
+    numbers = (float, np.floating, int, np.integer)
+    if not all(isinstance(item, numbers) and not isinstance(item, bool) for item in items):
+        return None
+    if not whole and not any(isinstance(item, (float, np.floating)) for item in items):
         return None
     empty = [None] * width
     filled = [empty if is_empty(value) else list(value) for value in column.values]
