@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -263,6 +263,12 @@ def test_what_is_learned_in_parts_is_as_wide_whatever_the_first_part_holds():
         begun = ImageClassifier().partial_fit(fields[:first], classes[:first], classes=[0, 1])
         assert begun.model_.network.head.in_features == 256
         assert ImageFeatures("mlp").fit_transform(fields[:first]).shape == (first, 256)
+
+
+def test_one_batch_of_all_rows_learns_too():
+    fields, classes = load_iris(return_X_y=True)
+    assert ImageClassifier(batch_size=150).fit(fields, classes).score(fields, classes) > 0.9
+    assert np.allclose(ImageRegressor().fit(fields[:3], [1.0, 2.0, 3.0]).predict(fields[:3]), [1, 2, 3], atol=0.5)
 
 
 def test_weight_decay_that_is_asked_for_stands_above_that_of_rows():

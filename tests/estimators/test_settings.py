@@ -123,6 +123,11 @@ def test_weights_of_a_file_are_taken(digits, plain, tmp_path):
     assert not np.allclose(fitted(digits, **settings).predict_proba(digits[0]), plain, atol=1e-3)
 
 
+def test_all_pictures_at_once_are_taken_as_they_are(digits):
+    made = ImageClassifier("linear", epochs=5, settings={"optimizer": {"name": "lbfgs"}}).fit(*digits)
+    assert made.score(*digits) > 0.9
+
+
 def test_batches_that_add_up_are_one_large_batch(digits):
     def learned(batch: int, accumulate: int) -> np.ndarray:
         network = ImageClassifier(

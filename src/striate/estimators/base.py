@@ -136,15 +136,17 @@ class LearningEstimator(ImageEstimator):
         further = self.settings if self.settings is not None else {}
         if not isinstance(further, Mapping):
             raise ValueError(f"settings must be fields of striate.Recipe by their names, got {further!r:.80}")
+        # Auto is what a recipe takes where nothing is said, which L-BFGS asks for.
+        augment = {} if self.augment == "auto" else {"name": self.augment}
         if isinstance(further.get("augment"), Mapping):
             # What else is said of it does not take the argument's word back.
-            further = {**further, "augment": {"name": self.augment, **further["augment"]}}
+            further = {**further, "augment": {**augment, **further["augment"]}}
         given = {
             "network": self.network,
             "epochs": 1 if once else self.epochs,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
-            "augment": {"name": self.augment},
+            "augment": augment,
             "schedule": {"name": "constant"} if once else None,
         }
         asked = self._recipe(given, further)

@@ -18,13 +18,16 @@ from striate.training.resolved import Resolved
 # these by 0.01 at most.
 REMEMBERED = 6.0  # epochs
 MOST_EPOCHS = 50
+# Where an epoch has few steps, weights that are forgotten within six of them learn nothing.
+FEWEST, ENOUGH = 100, 1000  # steps
 
 
 def restrained(plan: Resolved, recipe: Recipe, rows: int) -> Resolved:
     """`plan` for so many rows of fields, all of which are learned from; what the recipe says stays as it says."""
-    epochs = plan.epochs if recipe.epochs else min(plan.epochs, MOST_EPOCHS)
+    steps = max(1, rows // (plan.batch_size * plan.accumulate))  # an epoch
+    epochs = plan.epochs if recipe.epochs else min(plan.epochs, max(MOST_EPOCHS, ENOUGH // steps))
     optimizer = plan.optimizer
     if optimizer.name == "adamw" and recipe.optimizer.weight_decay is None:
-        steps = max(1, rows // (plan.batch_size * plan.accumulate))
-        optimizer = replace(optimizer, weight_decay=1 / (plan.learning_rate * REMEMBERED * steps))
+        remembered = max(REMEMBERED * steps, FEWEST)
+        optimizer = replace(optimizer, weight_decay=1 / (plan.learning_rate * remembered))
     return replace(plan, epochs=epochs, optimizer=optimizer)
