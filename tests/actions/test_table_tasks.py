@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +184,31 @@ def test_a_label_that_no_training_picture_has_is_refused(tables, tmp_path) -> No
     run = striate.train(source, out=tmp_path / "run", targets="upper,lower", **{**QUICK, "epochs": 1})
     assert run.config["task"]["class_names"] == ["upper", "lower"]
     assert read_recipe(run.folder / "recipe.toml")[0].targets == "upper,lower"
+
+
+def test_numbers_are_found_in_any_case_and_many_rows_without_one_are_counted(runs, tables, tmp_path) -> None:
+    warnings: list[str] = []
+
+    class Told(striate.Observer):
+        def warn(self, text: str) -> None:
+            warnings.append(text)
+
+    source = tmp_path / "source"
+    shutil.copytree(tables["regression"], source)
+    header, *rows = (source / "labels.csv").read_text().splitlines()
+    place = header.split(",").index("middle")
+    cells = [row.split(",") for row in rows]
+    for row in cells[:15]:
+        row[place] = ""
+    (source / "labels.csv").write_text("\n".join([header.upper(), *(",".join(row) for row in cells)]) + "\n")
+    found = striate.evaluate(runs["regression"], source, observer=Told())
+    assert found.pictures == len(rows) - 15
+    plain = striate.evaluate(runs["regression"], tables["regression"])
+    of_all = dict(zip(plain.names, plain.targets.tolist(), strict=True))
+    assert all(of_all[name] == row for name, row in zip(found.names, found.targets.tolist(), strict=True))
+    assert [text.startswith("left out: ") for text in warnings] == [True] * 11
+    assert warnings[-1] == "left out: 5 more; --json names all"
+    assert len(found.left_out) == 15
 
 
 def test_labels_can_be_balanced(tables, tmp_path) -> None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from striate.evaluation import TaskEvaluation
 
+MOST_NAMED = 10  # of what is left out
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
@@ -127,8 +129,10 @@ def evaluate(
     left_out += [(samples.names[row], reason) for row, reason in result.failures]
     if strict and left_out:
         raise InputError(f"{left_out[0][0]}: {left_out[0][1]} (and {len(left_out) - 1} more); leave --strict away")
-    for name, reason in left_out:
+    for name, reason in left_out[:MOST_NAMED]:
         observer.warn(f"left out: {name}: {reason}")
+    if len(left_out) > MOST_NAMED:
+        observer.warn(f"left out: {len(left_out) - MOST_NAMED:,} more; --json names all")
     used = samples.without(result.failures)
     require(len(used) > 0, f"{samples.source}: none of its {samples.noun}s can be read")
     with with_threads():
@@ -244,11 +248,14 @@ def _matched(samples: Samples, task: str, class_names: tuple[str, ...], observer
     position = {name: number for number, name in enumerate(class_names)}
     table, known = samples.targets, samples.class_names
     if task == "regression":
-        missing = [name for name in class_names if name not in known]
+        places = {name.casefold(): place for place, name in enumerate(known)}  # columns go by any case
+        places |= {name: place for place, name in enumerate(known)}
+        missing = [name for name in class_names if name not in places and name.casefold() not in places]
         require(
             not missing, f"{samples.source}: has no number '{missing[0] if missing else ''}', which the model answers"
         )
-        return replace(samples, targets=table[:, [known.index(name) for name in class_names]], class_names=class_names)
+        columns = [places[name] if name in places else places[name.casefold()] for name in class_names]
+        return replace(samples, targets=table[:, columns], class_names=class_names)
     used = np.unique(table) if table.ndim == 1 else np.flatnonzero((table > 0).any(axis=0))
     strange = [known[number] for number in used.tolist() if known[number] not in position]
     if strange:
