@@ -240,7 +240,9 @@ def defaults_page() -> str:
     """What is chosen for sources of different kinds, by asking the code that chooses."""
     from striate.models.input_spec import InputSpec
     from striate.training.defaults import (
+        FULL_RATE_FROM,
         PRETRAINED,
+        SMALL_GREY,
         SMALL_SIDE,
         Facts,
         choose_augmentation,
@@ -297,6 +299,9 @@ def defaults_page() -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
+        "",
+        f"`{SMALL_GREY}` begins a training of fewer than {FULL_RATE_FROM:,} steps (few epochs asked for, few minutes) with "
+        "as much of the rate as the steps are of those.",
         "",
         "Any of them is set by its own flag ([recipe](recipe.md)); what a run settled on stands in its `recipe.toml` "
         "under `[resolved]`. How well the defaults do is measured by `benchmarks/results.py` ([results](results.md)).",
