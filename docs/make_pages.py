@@ -240,7 +240,8 @@ def defaults_page() -> str:
     """What is chosen for sources of different kinds, by asking the code that chooses."""
     from striate.models.input_spec import InputSpec
     from striate.training.defaults import (
-        FULL_RATE_FROM,
+        CLIP,
+        FEW_STEPS,
         PRETRAINED,
         SMALL_GREY,
         SMALL_SIDE,
@@ -300,8 +301,8 @@ def defaults_page() -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"`{SMALL_GREY}` begins a training of fewer than {FULL_RATE_FROM:,} steps (few epochs asked for, few minutes) with "
-        "as much of the rate as the steps are of those.",
+        f"In a training of fewer than {FEW_STEPS:,} steps (few epochs asked for, few minutes) the gradient of "
+        f"`{SMALL_GREY}` is clipped to a norm of {CLIP:g}.",
         "",
         "Any of them is set by its own flag ([recipe](recipe.md)); what a run settled on stands in its `recipe.toml` "
         "under `[resolved]`. How well the defaults do is measured by `benchmarks/results.py` ([results](results.md)).",

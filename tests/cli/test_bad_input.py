@@ -784,6 +784,18 @@ ON_A_RUN = [
         ("augment.elastic must be at most 16 where augment.elastic_sigma is 2",),
     ),
     Row("a quality below 1", pictures, "train pictures --augment.jpeg 100", ("augment.jpeg must be at most 99",)),
+    Row(
+        "paths of class folders",
+        pictures,
+        "train pictures --root .",
+        ("class folders have no table of paths, so --root",),
+    ),
+    Row(
+        "paths of a table of numbers",
+        file("rows.csv", NUMBERS),
+        "train rows.csv --root .",
+        ("tables of numbers have no table of paths",),
+    ),
     Row("no mean", pictures, "train pictures --mean pictrue", ("--mean", "did you mean 'picture'")),
     Row(
         "a mean picture for published weights",

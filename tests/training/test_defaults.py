@@ -225,11 +225,15 @@ def test_few_epochs_of_small_grey_pictures_are_more_steps():
     facts = DIGITS
     few, many = (resolve(Recipe(epochs=epochs), facts) for epochs in (1, 4))
     assert (few.batch_size, many.batch_size) == (64, 128)
-    # And of fewer than 1,000 steps as much of the rate as they are.
-    share = facts.pictures / 64 / 1000
-    assert 0.5 < share < 1
-    assert few.learning_rate == pytest.approx(many.learning_rate * 0.5**0.5 * share)
+    assert few.learning_rate == pytest.approx(many.learning_rate * 0.5**0.5)
     assert resolve(Recipe(epochs=1, batch_size=128), facts).batch_size == 128
-    assert resolve(Recipe(epochs=1, learning_rate=0.2), facts).learning_rate == 0.2
-    fewer = replace(facts, pictures=facts.pictures // 10)
-    assert resolve(Recipe(epochs=1), fewer).learning_rate == pytest.approx(few.learning_rate / 10, rel=1e-3)
+
+
+def test_a_short_training_of_small_grey_pictures_is_clipped():
+    """51,000 digits in batches of 64 are 797 steps, four epochs in batches of 128 are 1,594."""
+    assert resolve(Recipe(epochs=1), DIGITS).clip == 1.0
+    assert resolve(Recipe(epochs=1, clip=3.0), DIGITS).clip == 3.0
+    assert resolve(Recipe(epochs=4), DIGITS).clip is None
+    assert resolve(Recipe(), DIGITS).clip is None
+    assert resolve(Recipe(epochs=1, optimizer=OptimizerSettings(name="adamw")), DIGITS).clip is None
+    assert resolve(Recipe(epochs=1), CIFAR).clip is None

@@ -15,7 +15,7 @@ from striate.actions.choose import laid_out
 from striate.data.batches import Batches
 from striate.data.samples import TEST, TRAIN, VALIDATION
 from striate.models.model import Model
-from striate.training.defaults import share_of_rate
+from striate.training.defaults import clip_of_few
 from striate.training.loop import Loop
 from striate.training.planning import FEWEST_EPOCHS, MOST_EPOCHS, Speed, TimePlan, choose_width, plan_steps, steps_anew
 from striate.training.resolved import Resolved
@@ -121,17 +121,11 @@ def plan_for_time(
         + (f", the most that {resolved.network} is given: the time will not be used up" if early else "")
         + f"; {planned.reserve:.0f} s are kept for the results"
     )
-    rate = resolved.learning_rate
-    if job.recipe.learning_rate is None and resolved.optimizer.name == "sgd":
-
-        def share(epochs: float) -> float:
-            return share_of_rate(resolved.network, epochs * counts[TRAIN], resolved.batch_size)
-
-        rate *= share(epochs_planned) / share(resolved.epochs)
+    clip = clip_of_few(resolved.network, resolved.optimizer.name, epochs_planned * counts[TRAIN], resolved.batch_size)
     return (
         replace(
             resolved,
-            learning_rate=rate,
+            clip=resolved.clip or clip,
             arguments=arguments,
             steps=planned.steps,
             epochs=max(1, int(np.ceil(epochs_planned))),

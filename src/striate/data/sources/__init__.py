@@ -21,7 +21,7 @@ from striate.data.sources.listing import listing, shown, some
 from striate.data.sources.no_source import check_address, check_there, why_no_folder, why_no_source
 from striate.data.sources.one_class import as_asked, as_numbers
 from striate.data.sources.remote import is_address
-from striate.errors import InputError
+from striate.errors import InputError, require
 
 __all__ = ["SOURCES", "open_dataset"]
 
@@ -41,6 +41,7 @@ FOLDERS = "folders"
 PUBLIC = "public"
 # What gives each picture one class, and how it is called in sentences; the others know `Asked` themselves.
 ONE_CLASS = {"idx": "IDX files", "webdataset": "tars", FOLDERS: "class folders", PUBLIC: "public sets"}
+PATHLESS = {**ONE_CLASS, "cifar": "CIFAR's files", "npz": "NumPy's files", "numbers": "tables of numbers"}
 DEEPEST = 8
 
 
@@ -122,6 +123,7 @@ def _in_memory(source: Any, root: str | Path | None, wanted: Asked) -> Samples:
         return frames.read(source, None if root is None else Path(root), wanted)
     if not isinstance(source, (tuple, list, Mapping)):
         raise InputError(f"a source is a path or arrays (pictures, labels), got {type(source).__name__}")
+    _require_no_root(root, "the source", "arrays have")
     return arrays.read(source, wanted)
 
 
@@ -208,6 +210,7 @@ def _open_folder(path: Path, root: Path | None, stream: bool, wanted: Asked) -> 
     if found == [FOLDERS]:
         if wanted.columns and lacking_in(path, wanted):
             raise InputError(f"{shown(str(path))}: {lacking_in(path, wanted)}")
+        _require_no_root(root, path, f"{PATHLESS[FOLDERS]} have")
         return as_asked(beside_tables(_module(FOLDERS).read(path), path), wanted, ONE_CLASS[FOLDERS])
     if found[0] in TABLES and found[-1] == FOLDERS and not wanted.columns:
         return beside_folders(found[0], path, wanted, lambda: _read(found[0], path, root, False, wanted))
@@ -231,6 +234,7 @@ def _open_as_told(path: Path, labels: str | Path, root: Path | None, wanted: Ask
     if os.fspath(labels) == FOLDERS:
         if not path.is_dir():
             raise InputError(f"{shown(str(path))}: --labels folders needs a folder of class folders, this is a file")
+        _require_no_root(root, path, f"{PATHLESS[FOLDERS]} have")
         return as_asked(_module(FOLDERS).read(path), wanted, ONE_CLASS[FOLDERS])
     table = Path(labels)
     if not table.is_file() and (path / table).is_file():
@@ -249,6 +253,7 @@ def _read(name: str, path: Path, root: Path | None, stream: bool, wanted: Asked)
     module = _module(name)
     if name in TABLES:
         return cast(TableSource, module).read(path, root, wanted)
+    _require_no_root(root, path, f"{PATHLESS.get(name, name)} have")
     if name == "webdataset":
         from striate.data.sources import tars
 
@@ -257,6 +262,11 @@ def _read(name: str, path: Path, root: Path | None, stream: bool, wanted: Asked)
         return as_asked(module.read(path), wanted, ONE_CLASS[name])
     samples = cast(AskedSource, module).read(path, wanted)
     return as_numbers(samples) if wanted.task == REGRESSION and samples.task == CLASSIFICATION else samples
+
+
+def _require_no_root(root: str | Path | None, source: str | Path, have: str) -> None:
+    """Refuse a folder of paths for a source that has none. Raises InputError."""
+    require(root is None, f"{shown(str(source))}: {have} no table of paths, so --root means nothing; leave it away")
 
 
 def _module(name: str) -> Source:
