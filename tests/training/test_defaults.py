@@ -216,6 +216,8 @@ def test_the_rate_of_sgd_grows_with_the_batch_and_that_of_a_recipe_does_not():
     assert resolve(Recipe(batch_size=128), CIFAR).learning_rate == pytest.approx(default.learning_rate / 2)
     assert resolve(Recipe(batch_size=8192), CIFAR).learning_rate == pytest.approx(default.learning_rate * 8)
     assert resolve(Recipe(batch_size=128, learning_rate=0.7), CIFAR).learning_rate == 0.7
+    few = replace(DIGITS, pictures=100)
+    assert resolve(Recipe(batch_size=4096), few).learning_rate == resolve(Recipe(batch_size=100), few).learning_rate
     adam = resolve(Recipe(optimizer=OptimizerSettings(name="adamw")), CIFAR)
     assert adam.learning_rate == 1e-3
     assert adam.optimizer.weight_decay == 0.05

@@ -237,7 +237,8 @@ def resolve_steps(
     changed = asked is not None or recipe.accumulate > 1
     if changed and recipe.learning_rate is None and chosen["optimizer"].name == "sgd":
         # The linear rule of Goyal et al. 2017 (arXiv:1706.02677), upwards no further than 8 times.
-        chosen["learning_rate"] *= min(8.0, batch * recipe.accumulate / chosen["batch_size"])
+        met = min(batch, facts.pictures) * recipe.accumulate
+        chosen["learning_rate"] *= min(8.0, met / chosen["batch_size"])
     epochs = recipe.epochs or chosen["epochs"]
     default: OptimizerSettings = chosen["optimizer"]
     name = recipe.optimizer.name or default.name
