@@ -218,6 +218,7 @@ def test_resampled_filters_answer_an_even_picture_as_before(monkeypatch: pytest.
     assert torch.allclose(small.sum(dim=(2, 3)), published["conv1.weight"].sum(dim=(2, 3)), atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.shared_data
 def test_squeezenet_with_foreign_weights_has_its_known_accuracy(shared_data: Path) -> None:
     """182 of 300 ImageNet pictures (60.7 %), as measured when the weights were packed."""

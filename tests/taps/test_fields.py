@@ -184,7 +184,7 @@ def test_units_outside_of_the_map_and_networks_of_nan_are_refused() -> None:
         receptive_fields(headed(nn.Identity(), Logarithm(), channels=3), ["0"], (3, 8, 8))
 
 
-@pytest.mark.parametrize("size", [(61, 50), (47, 53)])
+@pytest.mark.parametrize("size", [(29, 26), (23, 29)])
 def test_lines_that_fill_no_last_step_are_seen_by_no_unit(size: tuple[int, int]) -> None:
     """As in SqueezeNet: convolutions without padding, pooling that takes what is left."""
     torch.manual_seed(0)
