@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+from kept_pictures import Kept
 from striate.data.augmentation import Augmentation
 from striate.data.batches import Batches
 from striate.data.drawing import draw
@@ -66,21 +67,8 @@ def test_a_picture_that_is_turned_left_says_so() -> None:
     )
     task = made.bound_to(np.array([[0.0, 1.0]], dtype=np.float32))
 
-    class One:
-        uniform = True
-        shapes = np.array([[41, 41, 1]])
-
-        def __len__(self) -> int:
-            return 1
-
-        def pixels(self, index: int) -> np.ndarray:
-            return picture[index]
-
-        def block(self, indices: np.ndarray) -> np.ndarray:
-            return picture[indices]
-
     varied = Augmentation(rotation=60.0, flip_horizontal=True)
-    batches = Batches(One(), task=task, frame=frame, batch_size=1, seed=0, augmentation=varied, ahead=False)
+    batches = Batches(Kept(picture), task=task, frame=frame, batch_size=1, seed=0, augmentation=varied, ahead=False)
     seen = []
     for epoch in range(12):
         batch = next(batches.epoch(epoch))
@@ -138,24 +126,11 @@ def test_batches_turn_no_further_than_they_are_told() -> None:
     task = angles_known(-45.0, 45.0)
     pictures = np.zeros((600, 9, 9, 1), dtype=np.uint8)
 
-    class Blank:
-        uniform = True
-        shapes = np.array([[9, 9, 1]] * 600)
-
-        def __len__(self) -> int:
-            return 600
-
-        def pixels(self, index: int) -> np.ndarray:
-            return pictures[index]
-
-        def block(self, indices: np.ndarray) -> np.ndarray:
-            return pictures[indices]
-
     given = {"task": task, "frame": spec(9, 9), "batch_size": 100, "seed": 0, "ahead": False}
     varied = Augmentation(rotation=90.0)
     farthest = []
     for turns in (task.turns, None):
-        batches = Batches(Blank(), augmentation=varied, turns=turns, **given)
+        batches = Batches(Kept(pictures), augmentation=varied, turns=turns, **given)
         farthest.append(max(float(task.decode(batch.targets).abs().max()) for batch in batches.epoch(0)))
     assert 40 < farthest[0] <= 45 + 1e-3
     assert farthest[1] > 90

@@ -92,11 +92,7 @@ def read(kind: Format, path: Path, root: Path | None = None, wanted: Asked | Non
                 hint = " (--targets names those to learn)"
                 if found.startswith("no column for the path"):
                     fields = not wanted.columns and len(number_columns(table)) > 1
-                    hint = (
-                        "; if its rows are what is to be learned from, name the answer: --targets COLUMN"
-                        if fields
-                        else ""
-                    )
+                    hint = NAME_THE_ANSWER if fields else ""
                 raise InputError(f"{found}; columns there: {there}{hint}")
             if said is not None and roles is not None:
                 _check_alike(said, roles, table, found)
